@@ -1,0 +1,485 @@
+r"""Covariance functions of scikit-learn's kernel objects, as TensorFlow formulas.
+
+scikit-learn's kernels are the kernel language: their names, bounds, ``"fixed"``, operators and
+printed form. :func:`parse` splits such an object into a hashable :class:`Kernel` (structure) and
+the values of its hyperparameters; :func:`covariance` evaluates the two on tensors. One short
+formula per class is registered with :func:`register`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.gaussian_process import kernels as sk
+
+from ._tensorflow import custom_gradient, tf
+from .linalg import squared_distance
+
+__all__ = ["Kernel", "ParsedKernel", "covariance", "diagonal", "parse", "register", "rebuild"]
+
+
+class Kernel(NamedTuple):
+    """Structure of a kernel: hashable, without the values of its hyperparameters.
+
+    Attributes
+    ----------
+    cls : type
+        scikit-learn kernel class.
+    ranks : tuple of int
+        Per own hyperparameter: 0 for a number, 1 for one value per input column.
+    free : tuple of bool
+        Per own hyperparameter: whether training may move it (not ``"fixed"``).
+    static : tuple
+        Settings that are no hyperparameters, such as ``nu`` or an exponent.
+    children : tuple of Kernel
+        Operands of a sum, product or power.
+    """
+
+    cls: type
+    ranks: tuple[int, ...]
+    free: tuple[bool, ...]
+    static: tuple[float, ...]
+    children: tuple[Kernel, ...]
+
+    @property
+    def n_values(self) -> int:
+        """Number of hyperparameters of this kernel and all its operands."""
+        return len(self.ranks) + sum(child.n_values for child in self.children)
+
+    @property
+    def all_free(self) -> tuple[bool, ...]:
+        """``free`` of this kernel and all its operands, in the order of the values."""
+        return sum((child.all_free for child in self.children), self.free)
+
+    @property
+    def all_ranks(self) -> tuple[int, ...]:
+        """``ranks`` of this kernel and all its operands, in the order of the values."""
+        return sum((child.all_ranks for child in self.children), self.ranks)
+
+
+class ParsedKernel(NamedTuple):
+    """A scikit-learn kernel taken apart.
+
+    Attributes
+    ----------
+    structure : Kernel
+        Without the noise term.
+    names : tuple of str
+        Parameter names as in ``kernel.get_params()``, one per value.
+    values : tuple of ndarray
+        Hyperparameters (not their logarithms), each of shape () or (D,).
+    bounds : tuple of ndarray of shape (2,) or (D, 2)
+        Lower and upper bound of each; for a fixed one its own value twice.
+    noise_name : str or None
+        Parameter name of the ``noise_level`` of a ``WhiteKernel`` in the sum.
+    """
+
+    structure: Kernel
+    names: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+    bounds: tuple[np.ndarray, ...]
+    noise_name: str | None
+
+
+class _Formula(NamedTuple):
+    hyperparameters: tuple[str, ...]
+    operands: tuple[str, ...]
+    static: Callable[[Any], tuple[float, ...]]
+    covariance: Callable[[Kernel, tuple, Any, Any], Any]
+    diagonal: Callable[[Kernel, tuple, Any], Any]
+
+
+_FORMULAS: dict[type, _Formula] = {}
+
+
+def register(
+    cls: type,
+    covariance: Callable[[Kernel, tuple, Any, Any], Any],
+    diagonal: Callable[[Kernel, tuple, Any], Any],
+    hyperparameters: tuple[str, ...] = (),
+    operands: tuple[str, ...] = (),
+    static: Callable[[Any], tuple[float, ...]] = lambda kernel: (),
+) -> None:
+    """Teach skgpng a kernel class.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of ``sklearn.gaussian_process.kernels.Kernel``.
+    covariance : callable
+        ``covariance(kernel, values, X1, X2)`` gives [N1, N2] from X1 [N1, D] and X2 [N2, D];
+        X2 is ``None`` where it is X1. ``values`` holds the kernel's own hyperparameters, then
+        those of its operands.
+    diagonal : callable
+        ``diagonal(kernel, values, X)`` gives [N], the covariance of each row with itself.
+    hyperparameters : tuple of str
+        Names of the positive hyperparameters, as in ``get_params``.
+    operands : tuple of str
+        Names of the parameters that are kernels.
+    static : callable
+        Gives the hashable settings of a kernel object that change its formula. It may raise
+        ``ValueError`` for a setting that is not supported.
+    """
+    _FORMULAS[cls] = _Formula(hyperparameters, operands, static, covariance, diagonal)
+
+
+def covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
+    """Covariance matrix between the rows of X1 [N1, D] and X2 [N2, D].
+
+    Parameters
+    ----------
+    kernel : Kernel
+        From :func:`parse`.
+    values : tuple of tensors
+        Hyperparameters in the order of ``ParsedKernel.values``.
+    X1 : tensor of shape (N1, D)
+    X2 : tensor of shape (N2, D), default=None
+        ``None`` stands for X1.
+
+    Returns
+    -------
+    tensor of shape (N1, N2)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import covariance, parse
+    >>> structure, _, values, _, _ = parse(2.0 * RBF(0.5))
+    >>> print(covariance(structure, values, np.array([[0.0], [0.5]])).numpy().round(4))
+    [[2.     1.2131]
+     [1.2131 2.    ]]
+    """
+    return _FORMULAS[kernel.cls].covariance(kernel, values, X1, X2)
+
+
+def diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    """Covariance of each row of X [N, D] with itself, [N]; see :func:`covariance`."""
+    return _FORMULAS[kernel.cls].diagonal(kernel, values, X)
+
+
+# --- structure and values of a kernel tree ---------------------------------------------------
+
+
+def parse(kernel: Any) -> ParsedKernel:
+    """Split a scikit-learn kernel into structure, values and bounds.
+
+    A ``WhiteKernel`` that is a term of the outermost sum is the Gaussian likelihood's noise and
+    is left out of the structure.
+
+    Raises
+    ------
+    TypeError
+        ``kernel`` is not a scikit-learn kernel, or holds a class without a registered formula.
+    ValueError
+        A ``WhiteKernel`` stands elsewhere than in the outermost sum, stands there twice, or
+        stands alone; or a setting (such as Matern's ``nu``) is not supported.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+    >>> from skgpng.kernels import parse
+    >>> parsed = parse(2.0 * RBF(0.5) + WhiteKernel(0.1))
+    >>> parsed.names
+    ('k1__k1__constant_value', 'k1__k2__length_scale')
+    >>> parsed.noise_name
+    'k2__noise_level'
+    """
+    if not isinstance(kernel, sk.Kernel):
+        raise TypeError(
+            "kernel must be a scikit-learn kernel such as 1.0 * RBF() or None, "
+            f"got {kernel!r} of type {type(kernel).__name__}."
+        )
+    terms = list(_terms(kernel, ""))
+    noise = [path for path, term in terms if isinstance(term, sk.WhiteKernel)]
+    if len(noise) > 1:
+        raise ValueError(
+            f"kernel has {len(noise)} WhiteKernel terms ({', '.join(noise)}): only their sum can "
+            "be learned. Keep one."
+        )
+    if len(noise) == len(terms):
+        raise ValueError(
+            "kernel is a WhiteKernel only: add a kernel for the signal, as in RBF() + WhiteKernel()."
+        )
+    structure, names, values, bounds = _parse_node(kernel, "", frozenset(noise))
+    return ParsedKernel(
+        structure, names, values, bounds, f"{noise[0]}noise_level" if noise else None
+    )
+
+
+def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
+    """Copy of a scikit-learn kernel with the named hyperparameters set.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import rebuild
+    >>> rebuild(1.0 * RBF(0.5), ("k2__length_scale",), (2.0,))
+    1**2 * RBF(length_scale=2)
+    """
+    plain = {
+        name: float(value) if np.ndim(value) == 0 else np.array(value, dtype=float)
+        for name, value in zip(names, values, strict=True)
+    }
+    return clone(kernel).set_params(**plain)
+
+
+def _terms(kernel: Any, path: str) -> Any:
+    """Terms of the outermost sum with their parameter-name prefixes."""
+    if isinstance(kernel, sk.Sum):
+        yield from _terms(kernel.k1, f"{path}k1__")
+        yield from _terms(kernel.k2, f"{path}k2__")
+    else:
+        yield path, kernel
+
+
+def _parse_node(kernel: Any, path: str, noise: frozenset[str]) -> tuple:
+    """Structure, names, values and bounds of one node and everything below it."""
+    if isinstance(kernel, sk.Sum) and f"{path}k1__" in noise:
+        return _parse_node(kernel.k2, f"{path}k2__", noise)
+    if isinstance(kernel, sk.Sum) and f"{path}k2__" in noise:
+        return _parse_node(kernel.k1, f"{path}k1__", noise)
+    formula = _formula(kernel, path)
+    own = [_hyperparameter(kernel, name, path) for name in formula.hyperparameters]
+    below = [_parse_node(getattr(kernel, o), f"{path}{o}__", noise) for o in formula.operands]
+    structure = Kernel(
+        type(kernel),
+        tuple(np.ndim(value) for value, _, _ in own),
+        tuple(free for _, _, free in own),
+        formula.static(kernel),
+        tuple(child[0] for child in below),
+    )
+    names = sum((child[1] for child in below), tuple(path + n for n in formula.hyperparameters))
+    values = sum((child[2] for child in below), tuple(value for value, _, _ in own))
+    bounds = sum((child[3] for child in below), tuple(bound for _, bound, _ in own))
+    return structure, names, values, bounds
+
+
+def _formula(kernel: Any, path: str) -> _Formula:
+    where = f"kernel parameter {path[:-2]!r}" if path else "kernel"
+    if isinstance(kernel, sk.WhiteKernel):
+        raise ValueError(
+            f"{where} is a WhiteKernel inside a product or power. It stands for the noise: make "
+            "it a term of the outermost sum, as in RBF() + WhiteKernel()."
+        )
+    if type(kernel) not in _FORMULAS:
+        known = ", ".join(sorted(cls.__name__ for cls in _FORMULAS))
+        raise TypeError(
+            f"{where} is a {type(kernel).__name__}, which is not supported. Supported: {known}, "
+            "WhiteKernel; skgpng.kernels.register adds a formula for another class."
+        )
+    return _FORMULAS[type(kernel)]
+
+
+def _hyperparameter(kernel: Any, name: str, path: str) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Value, bounds and freedom of one hyperparameter."""
+    value = np.asarray(getattr(kernel, name), dtype=np.float64)
+    described = getattr(kernel, f"hyperparameter_{name}")
+    allowed = value >= 0 if described.fixed else value > 0
+    if value.ndim > 1 or not np.all(np.isfinite(value) & allowed):
+        raise ValueError(
+            f"kernel parameter {path + name!r} must be positive and finite, got {value.tolist()}."
+        )
+    if described.fixed:
+        return value, np.stack([value, value], -1), False
+    bounds = np.broadcast_to(described.bounds, (value.size, 2)).reshape(*value.shape, 2)
+    return value, np.array(bounds, dtype=np.float64), True
+
+
+# --- stationary kernels: phi(r^2), r the distance of the rows divided by the length scales ---
+
+
+def _register_stationary(
+    cls: type,
+    of_squared_distance: Callable[[Kernel, tuple, Any], Any],
+    *hyperparameters: str,
+    static: Callable[[Any], tuple[float, ...]] = lambda kernel: (),
+) -> None:
+    """The first hyperparameter is the length scale unless the kernel takes plain distances."""
+
+    def covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+        if X2 is None:
+            scaled = X1 / values[0]
+            r2 = squared_distance(scaled, scaled)
+            # Rounding leaves 1e-16 on the diagonal, whose root a Matern-1/2 would show.
+            r2 = tf.linalg.set_diag(r2, tf.zeros(tf.shape(r2)[:1], r2.dtype))
+        else:
+            r2 = squared_distance(X1 / values[0], X2 / values[0])
+        return of_squared_distance(kernel, values[1:], r2)
+
+    def diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+        return tf.ones(tf.shape(X)[:1], X.dtype)
+
+    register(cls, covariance, diagonal, hyperparameters, static=static)
+
+
+@custom_gradient
+def _squared_exponential(r2: Any) -> Any:
+    r""":math:`e^{-r^2/2}`, derivative in :math:`r^2`: :math:`-\tfrac12 e^{-r^2/2}`."""
+    K = tf.exp(-0.5 * r2)
+    return K, lambda upstream: -0.5 * upstream * K
+
+
+@custom_gradient
+def _matern12(r2: Any) -> Any:
+    r""":math:`e^{-r}`, derivative in :math:`r^2`: :math:`-e^{-r}/(2r)`.
+
+    The derivative at r = 0 is set to zero: those are equal rows, where the distance does not
+    depend on the length scale.
+    """
+    r = tf.sqrt(r2)
+    K = tf.exp(-r)
+    return K, lambda upstream: -0.5 * upstream * tf.math.divide_no_nan(K, r)
+
+
+@custom_gradient
+def _matern32(r2: Any) -> Any:
+    r""":math:`(1+s)e^{-s}, s=\sqrt3 r`, derivative in :math:`r^2`: :math:`-\tfrac32 e^{-s}`."""
+    s = tf.sqrt(3.0 * r2)
+    E = tf.exp(-s)
+    return (1.0 + s) * E, lambda upstream: -1.5 * upstream * E
+
+
+@custom_gradient
+def _matern52(r2: Any) -> Any:
+    r""":math:`(1+s+s^2/3)e^{-s}, s=\sqrt5 r`; derivative :math:`-\tfrac56(1+s)e^{-s}`."""
+    s = tf.sqrt(5.0 * r2)
+    E = (1.0 + s) * tf.exp(-s)
+    return E + (5.0 / 3.0) * r2 * tf.exp(-s), lambda upstream: (-5.0 / 6.0) * upstream * E
+
+
+_MATERN = {0.5: _matern12, 1.5: _matern32, 2.5: _matern52, np.inf: _squared_exponential}
+
+
+def _matern_nu(kernel: Any) -> tuple[float]:
+    if kernel.nu not in _MATERN:
+        raise ValueError(
+            f"Matern(nu={kernel.nu!r}) is not supported: nu must be 0.5, 1.5, 2.5 or inf."
+        )
+    return (float(kernel.nu),)
+
+
+_register_stationary(sk.RBF, lambda kernel, values, r2: _squared_exponential(r2), "length_scale")
+_register_stationary(
+    sk.Matern,
+    lambda kernel, values, r2: _MATERN[kernel.static[0]](r2),
+    "length_scale",
+    static=_matern_nu,
+)
+
+
+def _rational_quadratic(kernel: Kernel, values: tuple, r2: Any) -> Any:
+    r""":math:`(1 + r^2 / 2\alpha)^{-\alpha}`."""
+    (alpha,) = values
+    return tf.exp(-alpha * tf.math.log1p(0.5 * r2 / alpha))
+
+
+_register_stationary(sk.RationalQuadratic, _rational_quadratic, "length_scale", "alpha")
+
+
+@custom_gradient
+def _squared_sine(r2: Any) -> Any:
+    r""":math:`\sin^2(\pi r)`; its derivative in :math:`r^2`, :math:`\pi\sin(2\pi r)/2r`."""
+    r = tf.sqrt(r2)
+
+    def gradient(upstream: Any) -> Any:
+        limit = tf.fill(tf.shape(r), tf.constant(np.pi**2, r.dtype))
+        slope = tf.math.divide_no_nan(0.5 * np.pi * tf.sin(2.0 * np.pi * r), r)
+        return upstream * tf.where(r > 0.0, slope, limit)
+
+    return tf.sin(np.pi * r) ** 2, gradient
+
+
+def _exp_sine_squared(kernel: Kernel, values: tuple, r2: Any) -> Any:
+    r""":math:`\exp(-2 \sin^2(\pi d / p) / \ell^2)`, r = d/p."""
+    (length_scale,) = values
+    return tf.exp(-2.0 * _squared_sine(r2) / length_scale**2)
+
+
+_register_stationary(sk.ExpSineSquared, _exp_sine_squared, "periodicity", "length_scale")
+
+
+# --- other leaves and operators --------------------------------------------------------------
+
+
+def _rows(X1: Any, X2: Any) -> tuple[Any, Any]:
+    return X1, X1 if X2 is None else X2
+
+
+def _constant(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    X1, X2 = _rows(X1, X2)
+    return tf.fill([tf.shape(X1)[0], tf.shape(X2)[0]], tf.cast(values[0], X1.dtype))
+
+
+def _constant_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    return tf.fill(tf.shape(X)[:1], tf.cast(values[0], X.dtype))
+
+
+def _dot_product(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    r""":math:`\sigma_0^2 + x^\top x'`."""
+    X1, X2 = _rows(X1, X2)
+    return values[0] ** 2 + tf.matmul(X1, X2, transpose_b=True)
+
+
+def _dot_product_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    return values[0] ** 2 + tf.reduce_sum(X * X, 1)
+
+
+def _operands(kernel: Kernel, values: tuple) -> Any:
+    """Operands with their share of the values."""
+    start = len(kernel.ranks)
+    for child in kernel.children:
+        yield child, values[start : start + child.n_values]
+        start += child.n_values
+
+
+def _sum(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    return tf.add_n([covariance(k, v, X1, X2) for k, v in _operands(kernel, values)])
+
+
+def _sum_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    return tf.add_n([diagonal(k, v, X) for k, v in _operands(kernel, values)])
+
+
+def _factors(kernel: Kernel, values: tuple, evaluate: Callable[[Kernel, tuple], Any]) -> Any:
+    """Product of the two operands; a constant factor stays a number, not a filled matrix."""
+    left, right = (
+        v[0] if k.cls is sk.ConstantKernel else evaluate(k, v) for k, v in _operands(kernel, values)
+    )
+    return left * right
+
+
+def _product(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    if all(child.cls is sk.ConstantKernel for child in kernel.children):
+        return values[1] * _constant(kernel, values, X1, X2)
+    return _factors(kernel, values, lambda k, v: covariance(k, v, X1, X2))
+
+
+def _product_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    if all(child.cls is sk.ConstantKernel for child in kernel.children):
+        return values[1] * _constant_diagonal(kernel, values, X)
+    return _factors(kernel, values, lambda k, v: diagonal(k, v, X))
+
+
+def _power(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    return covariance(kernel.children[0], values, X1, X2) ** kernel.static[0]
+
+
+def _power_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    return diagonal(kernel.children[0], values, X) ** kernel.static[0]
+
+
+register(sk.ConstantKernel, _constant, _constant_diagonal, ("constant_value",))
+register(sk.DotProduct, _dot_product, _dot_product_diagonal, ("sigma_0",))
+register(sk.Sum, _sum, _sum_diagonal, operands=("k1", "k2"))
+register(sk.Product, _product, _product_diagonal, operands=("k1", "k2"))
+register(
+    sk.Exponentiation,
+    _power,
+    _power_diagonal,
+    operands=("kernel",),
+    static=lambda kernel: (float(kernel.exponent),),
+)

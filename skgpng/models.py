@@ -1,0 +1,424 @@
+r"""Bounds of Gaussian process models, as pure functions of structure, parameters and data.
+
+VGP and SVGP share everything. With whitened variables v ~ N(q_mu, S), the latent function at the
+rows is :math:`f = A^\top v` plus what the inducing points do not explain;
+:math:`A = L_{uu}^{-1} K_{uf}`. VGP has one inducing point at each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import gaussians, kernels
+from ._tensorflow import custom_gradient, tf
+from .likelihoods import Likelihood
+from .linalg import (
+    add_jitter,
+    add_to_diagonal,
+    inverse_and_log_determinant,
+    lower_triangle_half_diagonal,
+    triangular_inverse,
+)
+
+__all__ = [
+    "Covariances",
+    "Hyperparameters",
+    "SiteMoments",
+    "conjugate_q",
+    "elbo",
+    "elbo_and_gradients",
+    "gpr_log_marginal_likelihood",
+    "marginals",
+    "sgpr_elbo",
+    "site_moments",
+    "svgp_covariances",
+    "vgp_covariances",
+]
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class Hyperparameters(NamedTuple):
+    """Everything but q.
+
+    Attributes
+    ----------
+    kernel : tuple of tensors
+        Values in the order of :func:`skgpng.kernels.parse`.
+    likelihood : tuple of tensors
+        Values in the order of ``parameter_names`` of the likelihood.
+    inducing_points : tensor of shape (M, D), or ()
+        ``()`` for models without.
+    """
+
+    kernel: tuple
+    likelihood: tuple
+    inducing_points: Any = ()
+
+
+class Covariances(NamedTuple):
+    """Prior covariances that a sparse model needs.
+
+    Attributes
+    ----------
+    Kuu : tensor of shape (M, M)
+        Between inducing points, jitter added.
+    Kuf : tensor of shape (M, N)
+        Between inducing points and rows.
+    Kff_diag : tensor of shape (N,)
+        Variance at the rows.
+    """
+
+    Kuu: Any
+    Kuf: Any
+    Kff_diag: Any
+
+
+def svgp_covariances(
+    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
+) -> Covariances:
+    """Prior covariances of SVGP and SGPR at the rows X [N, D]."""
+    Z = theta.inducing_points
+    return Covariances(
+        add_jitter(kernels.covariance(kernel, theta.kernel, Z), jitter),
+        kernels.covariance(kernel, theta.kernel, Z, X),
+        kernels.diagonal(kernel, theta.kernel, X),
+    )
+
+
+def vgp_covariances(
+    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
+) -> Covariances:
+    """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'."""
+    K = add_jitter(kernels.covariance(kernel, theta.kernel, X), jitter)
+    return Covariances(K, K, tf.linalg.diag_part(K))
+
+
+# --- exact regression ------------------------------------------------------------------------
+
+
+def gpr_log_marginal_likelihood(
+    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, Y: Any, row_noise: Any = 0.0
+) -> Any:
+    r"""Exact log marginal likelihood of GP regression, summed over the columns of Y.
+
+    :math:`-\tfrac12 y^\top K_y^{-1} y - \tfrac12 \log|K_y| - \tfrac N2 \log 2\pi` with
+    :math:`K_y = K + \sigma^2 I` (Rasmussen & Williams 2006, eq. 2.30).
+
+    Parameters
+    ----------
+    kernel : Kernel
+    theta : Hyperparameters
+        ``likelihood`` is ``(variance,)``.
+    X : tensor of shape (N, D)
+    Y : tensor of shape (N, P)
+    row_noise : tensor of shape (N,) or number, default=0
+        Known noise variance of each row, added to the learned one.
+
+    Returns
+    -------
+    scalar tensor
+    """
+    K = kernels.covariance(kernel, theta.kernel, X)
+    return _log_evidence(add_to_diagonal(K, theta.likelihood[0] + row_noise), Y)
+
+
+@custom_gradient
+def _log_evidence(K: Any, Y: Any) -> Any:
+    r"""log N(Y; 0, K); :math:`\bar K = \tfrac12(\alpha\alpha^\top - P K^{-1})` (R&W eq. 5.9).
+
+    The closed form needs the inverse only, where automatic differentiation of the
+    factorisation costs seven to nine factorisations more.
+    """
+    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
+    K_inv, log_determinant = inverse_and_log_determinant(K)
+    alpha = tf.matmul(K_inv, Y)  # [N, P]
+    value = -0.5 * (tf.reduce_sum(Y * alpha) + P * (log_determinant + N * _LOG_2PI))
+
+    def gradient(upstream: Any) -> Any:
+        K_bar = 0.5 * (tf.matmul(alpha, alpha, transpose_b=True) - P * K_inv)
+        return upstream * K_bar, -upstream * alpha
+
+    return value, gradient
+
+
+# --- collapsed bound -------------------------------------------------------------------------
+
+
+def sgpr_elbo(prior: Covariances, Y: Any, noise_variance: Any) -> Any:
+    r"""Collapsed bound of sparse GP regression (Titsias 2009, eq. 9), summed over columns of Y.
+
+    With :math:`\Lambda` the diagonal of inverse noise variances and
+    :math:`B = I + A \Lambda A^\top`, it is
+    :math:`\log N(y; 0, A^\top A + \Lambda^{-1}) - \tfrac12 \mathrm{tr}\,\Lambda(K_{ff} - A^\top A)`.
+
+    Parameters
+    ----------
+    prior : Covariances
+        From :func:`svgp_covariances`.
+    Y : tensor of shape (N, P)
+    noise_variance : tensor of shape (N,) or number
+
+    Returns
+    -------
+    scalar tensor
+    """
+    noise = tf.broadcast_to(tf.cast(noise_variance, Y.dtype), tf.shape(Y)[:1])
+    return _collapsed_bound(*prior, Y, noise)
+
+
+@custom_gradient
+def _collapsed_bound(Kuu: Any, Kuf: Any, Kff_diag: Any, Y: Any, noise: Any) -> Any:
+    """Bound and closed-form gradient: at the best q it is that of the ELBO with q held.
+
+    Three products grow with N: A, A Lambda A' and the one inside :func:`_reduced_variance`.
+    """
+    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
+    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))
+    A = tf.matmul(L_inv, Kuf)  # [M, N]
+    precision = 1.0 / noise  # [N]
+    weighted_gram = tf.matmul(A * precision, A, transpose_b=True)  # [M, M]
+    B_inv, log_B = inverse_and_log_determinant(add_to_diagonal(weighted_gram, 1.0))
+    AY = tf.matmul(A * precision, Y)  # [M, P]
+    q_mu = tf.matmul(B_inv, AY)
+    unexplained = Kff_diag - tf.reduce_sum(A * A, 0)
+    value = -0.5 * (
+        P * (N * _LOG_2PI + log_B + tf.reduce_sum(tf.math.log(noise) + precision * unexplained))
+        + tf.reduce_sum(precision[:, None] * Y * Y)
+        - tf.reduce_sum(AY * q_mu)
+    )
+
+    def gradient(upstream: Any) -> Any:
+        # d E[log p(y|f)] / d(mean, variance) of each row; all P columns share the variance
+        residual = Y - tf.matmul(A, q_mu, transpose_a=True)  # [N, P]
+        g_mean = precision[:, None] * residual
+        g_var = -0.5 * P * precision[:, None]  # [N, 1]
+        reduced = _reduced_variance(L_inv, A, B_inv[None])
+        f_var = Kff_diag + tf.reduce_sum(Kuf * reduced[0], 0)
+        back = _pull_back(
+            L_inv, A, reduced, q_mu, B_inv[None], -0.5 * P * weighted_gram[None], g_mean, g_var
+        )
+        squares = tf.reduce_sum(residual**2, 1) + P * f_var
+        g_noise = 0.5 * precision * (precision * squares - P)
+        return (
+            *(upstream * bar for bar in back),
+            -upstream * g_mean,
+            upstream * g_noise,
+        )
+
+    return value, gradient
+
+
+def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Natural:
+    r"""Best q for a Gaussian likelihood: what one natural-gradient step of gamma = 1 gives.
+
+    :math:`P = I + A \Lambda A^\top`, :math:`\theta_1 = A \Lambda y`; P is shared by the columns.
+    """
+    noise = tf.broadcast_to(tf.cast(noise_variance, Y.dtype), tf.shape(Y)[:1])
+    A = tf.matmul(triangular_inverse(tf.linalg.cholesky(prior.Kuu)), prior.Kuf)
+    gram = add_to_diagonal(tf.matmul(A / noise, A, transpose_b=True), 1.0)
+    L = tf.shape(Y)[1]
+    return gaussians.Natural(tf.matmul(A / noise, Y), -0.5 * tf.tile(gram[None], [L, 1, 1]))
+
+
+# --- the evidence lower bound of VGP and SVGP ------------------------------------------------
+
+
+def _reduced_variance(L_inv: Any, A: Any, q_cov: Any) -> Any:
+    r""":math:`L^{-\top}(S - I) A` [L, M, N]: its products with Kuf are f_var - Kff_diag."""
+    excess = tf.matmul(L_inv[None], add_to_diagonal(q_cov, -1.0), transpose_a=True)
+    return tf.matmul(excess, A[None])
+
+
+def _pull_back(
+    L_inv: Any, A: Any, reduced: Any, q_mu: Any, q_cov: Any, g_cov: Any, g_mean: Any, g_var: Any
+) -> tuple[Any, Any, Any]:
+    r"""Gradients in (Kuu, Kuf, Kff_diag) from those in the rows' means and variances.
+
+    The gradient in A is :math:`\bar A = m g_1^\top + 2 (S - I) A\,\mathrm{diag}(g_2)`, so that
+    :math:`\bar K_{uf} = L^{-\top} \bar A` needs nothing of size N but ``reduced``, and
+    :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S` nothing of size N at all.
+    """
+    rows = tf.transpose(g_var)[:, None, :]  # [L, 1, N]
+    Kuf_bar = tf.matmul(tf.matmul(L_inv, q_mu, transpose_a=True), g_mean, transpose_b=True)
+    Kuf_bar += 2.0 * tf.reduce_sum(reduced * rows, 0)
+    A_bar_A = tf.matmul(q_mu, tf.matmul(A, g_mean), transpose_b=True)
+    A_bar_A += 2.0 * tf.reduce_sum(tf.matmul(add_to_diagonal(q_cov, -1.0), g_cov), 0)
+    middle = lower_triangle_half_diagonal(A_bar_A)
+    Kuu_bar = -tf.matmul(L_inv, tf.matmul(middle, L_inv), transpose_a=True)
+    Kuu_bar = 0.5 * (Kuu_bar + tf.transpose(Kuu_bar))
+    return Kuu_bar, Kuf_bar, tf.reduce_sum(g_var, 1)
+
+
+@custom_gradient
+def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
+    """See :func:`marginals`; three products grow with N, forward and backward together."""
+    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))
+    A = tf.matmul(L_inv, Kuf)  # [M, N]
+    reduced = _reduced_variance(L_inv, A, q_cov)  # [L, M, N]
+    f_mean = tf.matmul(A, q_mu, transpose_a=True)  # [N, L]
+    f_var = Kff_diag[:, None] + tf.transpose(tf.reduce_sum(Kuf * reduced, 1))
+
+    def gradient(g_mean: Any, g_var: Any) -> Any:
+        rows = tf.transpose(g_var)[:, None, :]  # [L, 1, N]
+        g_cov = tf.matmul(A * rows, A[None], transpose_b=True)  # [L, M, M]
+        back = _pull_back(L_inv, A, reduced, q_mu, q_cov, g_cov, g_mean, g_var)
+        return (*back, tf.matmul(A, g_mean), g_cov)
+
+    return (f_mean, f_var), gradient
+
+
+def marginals(prior: Covariances, q_mu: Any, q_cov: Any) -> tuple[Any, Any]:
+    r"""Mean and variance of the latent functions at the rows.
+
+    :math:`A^\top m` and :math:`k_{nn} - a_n^\top a_n + a_n^\top S a_n`.
+
+    Parameters
+    ----------
+    prior : Covariances
+    q_mu : tensor of shape (M, L)
+    q_cov : tensor of shape (L, M, M)
+        Covariance S of the whitened variables.
+
+    Returns
+    -------
+    f_mean, f_var : tensors of shape (N, L)
+    """
+    return _marginals(*prior, q_mu, q_cov)
+
+
+def elbo(
+    prior: Covariances,
+    q: gaussians.MeanSqrt,
+    likelihood: Likelihood,
+    values: tuple,
+    Y: Any,
+    scale: Any = 1.0,
+) -> Any:
+    r"""Evidence lower bound :math:`\sum_n E[\log p(y_n|f_n)] - KL[q(v) || N(0, I)]`.
+
+    Hensman, Matthews & Ghahramani 2015, eq. 19.
+
+    Parameters
+    ----------
+    prior : Covariances
+        From :func:`svgp_covariances` or :func:`vgp_covariances`.
+    q : MeanSqrt
+    likelihood : Likelihood
+    values : tuple of tensors
+        Parameters of the likelihood.
+    Y : tensor of shape (N, P)
+    scale : scalar or tensor of shape (N, 1), default=1
+        Factor of the data term: num_data / batch size for a minibatch, times row weights.
+
+    Returns
+    -------
+    scalar tensor
+    """
+    f_mean, f_var = marginals(prior, q.q_mu, gaussians.covariance(q))
+    expected = likelihood.variational_expectations(values, f_mean, f_var, Y)
+    return tf.reduce_sum(scale * expected) - gaussians.prior_kl(q)
+
+
+def elbo_and_gradients(
+    covariances: Callable[[Hyperparameters], Covariances],
+    theta: Hyperparameters,
+    q: gaussians.MeanSqrt,
+    likelihood: Likelihood,
+    Y: Any,
+    scale: Any = 1.0,
+) -> tuple[Any, Hyperparameters, tuple[Any, Any]]:
+    """ELBO with the gradients of both halves of a training step, from one backward pass.
+
+    Parameters
+    ----------
+    covariances : callable
+        Maps ``theta`` to the prior covariances at the rows.
+    theta : Hyperparameters
+    q : MeanSqrt
+    likelihood : Likelihood
+    Y : tensor of shape (N, P)
+    scale : scalar or tensor of shape (N, 1), default=1
+        As in :func:`elbo`.
+
+    Returns
+    -------
+    value : scalar tensor
+        The ELBO.
+    g_theta : Hyperparameters
+        Its gradient in the hyperparameters (their values, not their logarithms).
+    g_q : tuple of tensors of shapes (M, L) and (L, M, M)
+        Gradient of the data term in the mean and the covariance of q: what
+        :func:`skgpng.optimizers.natural_gradient` takes.
+    """
+    theta, q = tf.nest.map_structure(tf.convert_to_tensor, (theta, q))
+    q_cov = gaussians.covariance(q)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch((theta, q.q_mu, q_cov))
+        f_mean, f_var = marginals(covariances(theta), q.q_mu, q_cov)
+        expected = likelihood.variational_expectations(theta.likelihood, f_mean, f_var, Y)
+        data_term = tf.reduce_sum(scale * expected)
+    g_theta, g_mu, g_cov = tape.gradient(
+        data_term, (theta, q.q_mu, q_cov), unconnected_gradients="zero"
+    )
+    return data_term - gaussians.prior_kl(q), g_theta, (g_mu, g_cov)
+
+
+# --- VGP with one variational variable per row -----------------------------------------------
+
+
+class SiteMoments(NamedTuple):
+    """What N x N algebra gives for q with precision K^-1 + diag(site_precision).
+
+    Attributes
+    ----------
+    f_mean, f_var : tensor of shape (N,)
+        Mean and variance of the latent function at the rows.
+    kl : scalar tensor
+        KL divergence from the prior N(0, K).
+    alpha : tensor of shape (N,)
+        K^-1 f_mean, without K^-1.
+    W : tensor of shape (N, N)
+        Inverse of K + diag(1 / site_precision).
+    """
+
+    f_mean: Any
+    f_var: Any
+    kl: Any
+    alpha: Any
+    W: Any
+
+
+def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
+    r"""Moments of :math:`q \propto N(f; 0, K) \prod_n e^{\beta_n f_n - \lambda_n f_n^2/2}`.
+
+    The natural-gradient fixed point of VGP has this form: its covariance is that of the prior
+    and one number per row (Opper & Archambeau 2009). All follows from the inverse of
+    :math:`B = I + \Lambda^{1/2} K \Lambda^{1/2}` (Rasmussen & Williams 2006, section 3.4.3), as
+    :math:`\Lambda^{1/2}\Sigma\Lambda^{1/2} = I - B^{-1}`.
+
+    Parameters
+    ----------
+    K : tensor of shape (N, N)
+        Prior covariance.
+    site_mean : tensor of shape (N,)
+        :math:`\beta`, first natural parameter of each site.
+    site_precision : tensor of shape (N,)
+        :math:`\lambda`, positive.
+
+    Returns
+    -------
+    SiteMoments
+    """
+    root = tf.sqrt(site_precision)
+    B_inv, log_B = inverse_and_log_determinant(add_to_diagonal(root[:, None] * K * root, 1.0))
+    scaled = site_mean / root
+    f_mean = (scaled - tf.linalg.matvec(B_inv, scaled)) / root
+    f_var = (1.0 - tf.linalg.diag_part(B_inv)) / site_precision
+    alpha = site_mean - site_precision * f_mean
+    N = tf.cast(tf.shape(K)[0], K.dtype)
+    kl = 0.5 * (tf.linalg.trace(B_inv) + tf.reduce_sum(f_mean * alpha) - N + log_B)
+    return SiteMoments(f_mean, f_var, kl, alpha, root[:, None] * B_inv * root)

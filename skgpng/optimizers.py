@@ -1,0 +1,228 @@
+r"""Natural-gradient steps, Adam, and the transformations of positive hyperparameters.
+
+Each optimiser is a pair of pure functions, ``init`` and ``update``, and a tuple of state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import gaussians
+from ._tensorflow import tf
+from .linalg import lower_triangle_half_diagonal
+
+__all__ = [
+    "LOG",
+    "AdamState",
+    "Transform",
+    "adam_init",
+    "adam_update",
+    "natural_gradient",
+    "natural_gradient_in_mean_sqrt",
+    "natural_gradient_update",
+    "softplus",
+]
+
+
+# --- natural gradient ------------------------------------------------------------------------
+
+
+def natural_gradient_update(
+    natural: gaussians.Natural, q_mu: Any, gradients: tuple[Any, Any], gamma: Any
+) -> gaussians.Natural:
+    r"""Step of size gamma in the natural parameters, from ordinary gradients.
+
+    The natural gradient in :math:`\theta` is the ordinary gradient in the expectation
+    parameters (Salimbeni, Eleftheriadis & Hensman 2018, eq. 10; Khan & Lin 2017). With
+    :math:`g_m, g_S` the gradients of the data term in mean and covariance of q:
+
+    .. math::
+
+        \theta_1 \leftarrow (1-\gamma)\theta_1 + \gamma (g_m - 2 g_S m), \qquad
+        P \leftarrow (1-\gamma) P + \gamma (I - 2 g_S).
+
+    Parameters
+    ----------
+    natural : Natural
+    q_mu : tensor of shape (M, L)
+        Mean of q.
+    gradients : tuple of tensors of shapes (M, L) and (L, M, M)
+        From :func:`skgpng.models.elbo_and_gradients`.
+    gamma : scalar
+        Step size; 1 is exact for a Gaussian likelihood on the full data.
+
+    Returns
+    -------
+    Natural
+    """
+    g_mu, g_cov = gradients
+    identity = tf.eye(tf.shape(g_cov)[-1], dtype=g_cov.dtype)
+    nat1 = (1.0 - gamma) * natural.nat1 + gamma * (g_mu - 2.0 * gaussians.apply(g_cov, q_mu))
+    nat2 = (1.0 - gamma) * natural.nat2 + gamma * (g_cov - 0.5 * identity)
+    return gaussians.Natural(nat1, nat2)
+
+
+def natural_gradient(
+    q: gaussians.MeanSqrt, gradients: tuple[Any, Any], gamma: Any
+) -> gaussians.MeanSqrt:
+    """Step in the natural parameterisation (XiNat), from and to (mean, sqrt).
+
+    See :func:`natural_gradient_update`.
+
+    Examples
+    --------
+    With zero gradients, a full step returns to the prior N(0, I):
+
+    >>> import numpy as np
+    >>> from skgpng.gaussians import MeanSqrt
+    >>> from skgpng.optimizers import natural_gradient
+    >>> q = MeanSqrt(np.ones((2, 1)), 3.0 * np.eye(2)[None])
+    >>> q = natural_gradient(q, (np.zeros((2, 1)), np.zeros((1, 2, 2))), gamma=1.0)
+    >>> print(q.q_mu.numpy().ravel(), q.q_sqrt.numpy()[0].diagonal())
+    [0. 0.] [1. 1.]
+    """
+    natural = gaussians.mean_sqrt_to_natural(q)
+    return gaussians.natural_to_mean_sqrt(natural_gradient_update(natural, q.q_mu, gradients, gamma))
+
+
+def natural_gradient_in_mean_sqrt(
+    q: gaussians.MeanSqrt, gradients: tuple[Any, Any], gamma: Any
+) -> gaussians.MeanSqrt:
+    r"""Step of size gamma in (mean, sqrt) coordinates (XiSqrtMeanVar).
+
+    The natural-gradient direction carried into these coordinates needs no inverse:
+    :math:`\dot m = S (g_m - m)` and
+    :math:`\dot L = L\,\Phi(2 L^\top g_S L - L^\top L + I)`, with :math:`\Phi` the lower triangle
+    with halved diagonal.
+
+    See :func:`natural_gradient_update` for the arguments.
+    """
+    g_mu, g_cov = gradients
+    q_mu, L = q
+    inner = 2.0 * tf.matmul(L, tf.matmul(g_cov, L), transpose_a=True)
+    inner += tf.eye(tf.shape(L)[-1], dtype=L.dtype) - tf.matmul(L, L, transpose_a=True)
+    direction = tf.matmul(L, lower_triangle_half_diagonal(inner))
+    mean_direction = tf.linalg.matvec(
+        gaussians.covariance(q), tf.transpose(g_mu - q_mu)
+    )  # [L, M]
+    return gaussians.MeanSqrt(q_mu + gamma * tf.transpose(mean_direction), L + gamma * direction)
+
+
+# --- Adam ------------------------------------------------------------------------------------
+
+
+class AdamState(NamedTuple):
+    """State of Adam.
+
+    Attributes
+    ----------
+    step : scalar tensor
+        Number of updates so far.
+    first, second : nest of tensors
+        Running means of the gradients and of their squares, shaped as the parameters.
+    """
+
+    step: Any
+    first: Any
+    second: Any
+
+
+def adam_init(parameters: Any, step: float = 0.0) -> AdamState:
+    """State before the first update; ``step`` other than 0 continues a count."""
+    zeros = tf.nest.map_structure(tf.zeros_like, parameters)
+    dtype = tf.nest.flatten(zeros)[0].dtype
+    return AdamState(tf.constant(step, dtype), zeros, zeros)
+
+
+def adam_update(
+    parameters: Any,
+    gradients: Any,
+    state: AdamState,
+    learning_rate: Any,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> tuple[Any, AdamState]:
+    r"""One Adam step **up** the gradient (Kingma & Ba 2015, the form at the end of section 2).
+
+    Epsilon is added to the root of the uncorrected second moment, and the step size carries
+    the bias corrections, as in TensorFlow:
+    :math:`\eta \sqrt{1-\beta_2^t} / (1-\beta_1^t)`.
+
+    Parameters
+    ----------
+    parameters, gradients : nests of tensors
+        Of the same structure. The gradients are those of an objective to maximise.
+    state : AdamState
+    learning_rate : scalar
+    beta_1, beta_2, epsilon : float
+
+    Returns
+    -------
+    parameters : nest of tensors
+    state : AdamState
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.optimizers import adam_init, adam_update
+    >>> x = (np.array([1.0, 1.0]),)
+    >>> (x,), state = adam_update(x, (np.array([3.0, -5.0]),), adam_init(x), 0.1)
+    >>> print(x.numpy().round(4))
+    [1.1 0.9]
+    """
+    step = state.step + 1.0
+    size = learning_rate * tf.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
+    average = tf.nest.map_structure
+    first = average(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.first, gradients)
+    second = average(lambda v, g: beta_2 * v + (1.0 - beta_2) * g * g, state.second, gradients)
+    moved = average(
+        lambda p, m, v: p + size * m / (tf.sqrt(v) + epsilon), parameters, first, second
+    )
+    return moved, AdamState(step, first, second)
+
+
+# --- transformations of positive values ------------------------------------------------------
+
+
+class Transform(NamedTuple):
+    """A map from the line to positive values.
+
+    Attributes
+    ----------
+    forward : callable
+        Unconstrained to positive.
+    inverse : callable
+        Positive to unconstrained.
+    derivative : callable
+        Of ``forward``, at an unconstrained value: turns gradients in the positive value into
+        gradients in the unconstrained one.
+    """
+
+    forward: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+    derivative: Callable[[Any], Any]
+
+
+LOG = Transform(
+    lambda u: tf.exp(u), lambda x: tf.math.log(x), lambda u: tf.exp(u)
+)
+
+
+def softplus(lower: float = 0.0) -> Transform:
+    r""":math:`x = lower + \log(1 + e^u)`.
+
+    Examples
+    --------
+    >>> from skgpng.optimizers import softplus
+    >>> t = softplus(1e-6)
+    >>> print(f"{float(t.forward(t.inverse(0.5))):.6f}")
+    0.500000
+    """
+    return Transform(
+        lambda u: lower + tf.math.softplus(u),
+        # log(e^y - 1) = y + log(1 - e^-y) does not overflow
+        lambda x: (x - lower) + tf.math.log(-tf.math.expm1(lower - x)),
+        lambda u: tf.math.sigmoid(u),
+    )
