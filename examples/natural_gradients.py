@@ -117,7 +117,9 @@ def exact_regression():
 
     @tf.function(autograph=False)
     def objective(u):
-        return models.gpr_log_marginal_likelihood(KERNEL, constrain(u), X, Y)
+        theta = constrain(u)
+        K = kernels.covariance(KERNEL, theta.kernel, X)
+        return models.gpr_log_marginal_likelihood(K, Y, theta.likelihood[0])
 
     @tf.function(autograph=False)
     def step(u, state):

@@ -107,7 +107,8 @@ class Gaussian(Likelihood):
 
     def log_prob(self, values: tuple, F: Any, Y: Any) -> Any:
         r""":math:`-\tfrac12 \log 2\pi\sigma^2 - (y-f)^2 / 2\sigma^2`."""
-        (variance,) = values
+        # a plain float would become a float32 tensor
+        variance = tf.convert_to_tensor(values[0], Y.dtype)
         return -0.5 * (_LOG_2PI + tf.math.log(variance) + (Y - F) ** 2 / variance)
 
     def conditional_mean(self, values: tuple, F: Any) -> Any:

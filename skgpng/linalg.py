@@ -31,7 +31,7 @@ def add_to_diagonal(K: Any, diagonal: Any) -> Any:
 
 def add_jitter(K: Any, jitter: Any) -> Any:
     """``K + jitter I``: keeps a kernel matrix positive definite in floating point."""
-    return add_to_diagonal(K, tf.cast(jitter, K.dtype))
+    return add_to_diagonal(K, tf.convert_to_tensor(jitter, K.dtype))
 
 
 def lower_triangle_half_diagonal(X: Any) -> Any:

@@ -100,9 +100,7 @@ def vgp_covariances(
 # --- exact regression ------------------------------------------------------------------------
 
 
-def gpr_log_marginal_likelihood(
-    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, Y: Any, row_noise: Any = 0.0
-) -> Any:
+def gpr_log_marginal_likelihood(K: Any, Y: Any, noise_variance: Any) -> Any:
     r"""Exact log marginal likelihood of GP regression, summed over the columns of Y.
 
     :math:`-\tfrac12 y^\top K_y^{-1} y - \tfrac12 \log|K_y| - \tfrac N2 \log 2\pi` with
@@ -110,20 +108,25 @@ def gpr_log_marginal_likelihood(
 
     Parameters
     ----------
-    kernel : Kernel
-    theta : Hyperparameters
-        ``likelihood`` is ``(variance,)``.
-    X : tensor of shape (N, D)
+    K : tensor of shape (N, N)
+        Prior covariance between the rows; no jitter is needed beside the noise.
     Y : tensor of shape (N, P)
-    row_noise : tensor of shape (N,) or number, default=0
-        Known noise variance of each row, added to the learned one.
+    noise_variance : tensor of shape (N,) or number
 
     Returns
     -------
     scalar tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.models import gpr_log_marginal_likelihood
+    >>> value = gpr_log_marginal_likelihood(np.eye(2), np.zeros((2, 1)), 1.0)
+    >>> print(f"{float(value):.6f}")
+    -2.531024
     """
-    K = kernels.covariance(kernel, theta.kernel, X)
-    return _log_evidence(add_to_diagonal(K, theta.likelihood[0] + row_noise), Y)
+    K = tf.convert_to_tensor(K)
+    return _log_evidence(add_to_diagonal(K, tf.convert_to_tensor(noise_variance, K.dtype)), Y)
 
 
 @custom_gradient
@@ -166,7 +169,7 @@ def sgpr_elbo(prior: Covariances, Y: Any, noise_variance: Any) -> Any:
     -------
     scalar tensor
     """
-    noise = tf.broadcast_to(tf.cast(noise_variance, Y.dtype), tf.shape(Y)[:1])
+    noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])
     return _collapsed_bound(*prior, Y, noise)
 
 
@@ -217,7 +220,7 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
 
     :math:`P = I + A \Lambda A^\top`, :math:`\theta_1 = A \Lambda y`; P is shared by the columns.
     """
-    noise = tf.broadcast_to(tf.cast(noise_variance, Y.dtype), tf.shape(Y)[:1])
+    noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])
     A = tf.matmul(triangular_inverse(tf.linalg.cholesky(prior.Kuu)), prior.Kuf)
     gram = add_to_diagonal(tf.matmul(A / noise, A, transpose_b=True), 1.0)
     L = tf.shape(Y)[1]

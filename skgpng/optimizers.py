@@ -83,7 +83,9 @@ def natural_gradient(
     [0. 0.] [1. 1.]
     """
     natural = gaussians.mean_sqrt_to_natural(q)
-    return gaussians.natural_to_mean_sqrt(natural_gradient_update(natural, q.q_mu, gradients, gamma))
+    return gaussians.natural_to_mean_sqrt(
+        natural_gradient_update(natural, q.q_mu, gradients, gamma)
+    )
 
 
 def natural_gradient_in_mean_sqrt(
@@ -103,9 +105,7 @@ def natural_gradient_in_mean_sqrt(
     inner = 2.0 * tf.matmul(L, tf.matmul(g_cov, L), transpose_a=True)
     inner += tf.eye(tf.shape(L)[-1], dtype=L.dtype) - tf.matmul(L, L, transpose_a=True)
     direction = tf.matmul(L, lower_triangle_half_diagonal(inner))
-    mean_direction = tf.linalg.matvec(
-        gaussians.covariance(q), tf.transpose(g_mu - q_mu)
-    )  # [L, M]
+    mean_direction = tf.linalg.matvec(gaussians.covariance(q), tf.transpose(g_mu - q_mu))  # [L, M]
     return gaussians.MeanSqrt(q_mu + gamma * tf.transpose(mean_direction), L + gamma * direction)
 
 
@@ -205,9 +205,8 @@ class Transform(NamedTuple):
     derivative: Callable[[Any], Any]
 
 
-LOG = Transform(
-    lambda u: tf.exp(u), lambda x: tf.math.log(x), lambda u: tf.exp(u)
-)
+#: Positive values by their logarithm, as in scikit-learn's kernels.
+LOG = Transform(lambda u: tf.exp(u), lambda x: tf.math.log(x), lambda u: tf.exp(u))
 
 
 def softplus(lower: float = 0.0) -> Transform:
