@@ -182,7 +182,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             tol=self.tol,
             batch_size=batch,
             jitter=self.jitter,
-            seed=rng.randint(0, 2**31 - 1, 2),
+            seed=rng.randint(0, 2**30, 2),
         )
 
     def _set_fitted(

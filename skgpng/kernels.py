@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process import kernels as sk
 
 from ._tensorflow import custom_gradient, tf
-from .linalg import squared_distance
+from .linalg import squared_distance, squared_distance_within
 
 __all__ = ["Kernel", "ParsedKernel", "covariance", "diagonal", "parse", "register", "rebuild"]
 
@@ -301,13 +301,11 @@ def _register_stationary(
     """The first hyperparameter is the length scale unless the kernel takes plain distances."""
 
     def covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+        scale = tf.convert_to_tensor(values[0])
         if X2 is None:
-            scaled = X1 / values[0]
-            r2 = squared_distance(scaled, scaled)
-            # Rounding leaves 1e-16 on the diagonal, whose root a Matern-1/2 would show.
-            r2 = tf.linalg.set_diag(r2, tf.zeros(tf.shape(r2)[:1], r2.dtype))
+            r2 = squared_distance_within(X1, scale)
         else:
-            r2 = squared_distance(X1 / values[0], X2 / values[0])
+            r2 = squared_distance(X1, X2, scale)
         return of_squared_distance(kernel, values[1:], r2)
 
     def diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
@@ -347,8 +345,9 @@ def _matern32(r2: Any) -> Any:
 def _matern52(r2: Any) -> Any:
     r""":math:`(1+s+s^2/3)e^{-s}, s=\sqrt5 r`; derivative :math:`-\tfrac56(1+s)e^{-s}`."""
     s = tf.sqrt(5.0 * r2)
-    E = (1.0 + s) * tf.exp(-s)
-    return E + (5.0 / 3.0) * r2 * tf.exp(-s), lambda upstream: (-5.0 / 6.0) * upstream * E
+    E = tf.exp(-s)
+    slope = (1.0 + s) * E
+    return slope + (5.0 / 3.0) * r2 * E, lambda upstream: (-5.0 / 6.0) * upstream * slope
 
 
 _MATERN = {0.5: _matern12, 1.5: _matern32, 2.5: _matern52, np.inf: _squared_exponential}

@@ -121,7 +121,9 @@ class Gaussian(Likelihood):
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         r""":math:`\log N(y; f_{mean}, \sigma^2) - f_{var} / 2\sigma^2`."""
-        return self.log_prob(values, f_mean, Y) - 0.5 * f_var / values[0]
+        precision = 1.0 / tf.convert_to_tensor(values[0], Y.dtype)
+        squares = tf.square(Y - f_mean) + f_var
+        return -0.5 * (_LOG_2PI - tf.math.log(precision) + precision * squares)
 
     def predict_mean_and_var(self, values: tuple, f_mean: Any, f_var: Any) -> tuple[Any, Any]:
         """Mean f_mean and variance f_var plus the noise variance."""

@@ -10,12 +10,12 @@ from scipy.linalg import lapack
 from ._tensorflow import custom_gradient, tf
 
 __all__ = [
-    "add_jitter",
     "add_to_diagonal",
     "inverse_and_log_determinant",
-    "inverse_cholesky",
     "lower_triangle_half_diagonal",
+    "shift_diagonal",
     "squared_distance",
+    "squared_distance_within",
     "triangular_inverse",
 ]
 
@@ -24,14 +24,33 @@ __all__ = [
 _LAPACK_FROM = 400
 
 
+@custom_gradient
+def _add_to_diagonal(K: Any, diagonal: Any) -> Any:
+    # TensorFlow's own gradient of set_diag is forty operations, three of them branches.
+    return tf.linalg.set_diag(K, tf.linalg.diag_part(K) + diagonal), lambda G: (
+        G,
+        tf.linalg.diag_part(G),
+    )
+
+
 def add_to_diagonal(K: Any, diagonal: Any) -> Any:
-    """``K + diag(diagonal)``; ``diagonal`` may be one number or one per row."""
-    return tf.linalg.set_diag(K, tf.linalg.diag_part(K) + diagonal)
+    """``K + diag(diagonal)`` for matrices [..., M, M]; ``diagonal`` may be [M] or one number."""
+    K = tf.convert_to_tensor(K)
+    diagonal = tf.convert_to_tensor(diagonal, K.dtype)
+    if diagonal.shape.rank == 0:
+        diagonal = tf.fill(tf.shape(K)[-1:], diagonal)
+    return _add_to_diagonal(K, diagonal)
 
 
-def add_jitter(K: Any, jitter: Any) -> Any:
-    """``K + jitter I``: keeps a kernel matrix positive definite in floating point."""
-    return add_to_diagonal(K, tf.convert_to_tensor(jitter, K.dtype))
+def shift_diagonal(K: Any, shift: Any) -> Any:
+    """``K + shift I`` for a number that is no parameter, such as jitter: it gets no gradient."""
+    K = tf.convert_to_tensor(K)
+    return _shift_diagonal(K, tf.convert_to_tensor(shift, K.dtype))
+
+
+@custom_gradient
+def _shift_diagonal(K: Any, shift: Any) -> Any:
+    return tf.linalg.set_diag(K, tf.linalg.diag_part(K) + shift), lambda G: (G, None)
 
 
 def lower_triangle_half_diagonal(X: Any) -> Any:
@@ -42,27 +61,8 @@ def lower_triangle_half_diagonal(X: Any) -> Any:
 
 def triangular_inverse(L: Any, lower: bool = True) -> Any:
     """Inverse of triangular matrices [..., M, M]."""
-    identity = tf.eye(tf.shape(L)[-1], batch_shape=tf.shape(L)[:-2], dtype=L.dtype)
+    identity = tf.linalg.diag(tf.ones_like(L[..., 0]))  # fewer operations than tf.eye
     return tf.linalg.triangular_solve(L, identity, lower=lower)
-
-
-@custom_gradient
-def inverse_cholesky(K: Any) -> Any:
-    r"""``L^{-1}`` for ``K = L L'``.
-
-    With :math:`G` the gradient with respect to :math:`L^{-1}`,
-    :math:`\bar K = -L^{-\top} \Phi(\mathrm{tril}(G L^{-\top})) L^{-1}`, symmetrised: three matrix
-    products, where TensorFlow's gradient of the factorisation alone costs seven to nine times
-    the factorisation.
-    """
-    L_inv = triangular_inverse(tf.linalg.cholesky(K))  # [M, M]
-
-    def gradient(G: Any) -> Any:
-        middle = lower_triangle_half_diagonal(tf.matmul(G, L_inv, transpose_b=True))
-        K_bar = -tf.matmul(L_inv, tf.matmul(middle, L_inv), transpose_a=True)
-        return 0.5 * (K_bar + tf.linalg.matrix_transpose(K_bar))
-
-    return L_inv, gradient
 
 
 def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
@@ -97,19 +97,58 @@ def _lapack_inverse(K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if info != 0:
         return np.full_like(K, np.nan), np.array(np.nan)
     log_determinant = 2.0 * np.log(np.diag(factor)).sum()
-    upper, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)
-    inverse = np.triu(upper)
-    return inverse + np.triu(upper, 1).T, log_determinant
+    inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)  # upper triangle, zeros below
+    inverse += inverse.T
+    inverse.flat[:: len(K) + 1] *= 0.5
+    return inverse, log_determinant
 
 
-def squared_distance(X1: Any, X2: Any) -> Any:
-    """Squared Euclidean distances [N1, N2] between the rows of X1 [N1, D] and X2 [N2, D].
+@custom_gradient
+def squared_distance(X1: Any, X2: Any, scale: Any) -> Any:
+    r""":math:`\sum_d (x_d - x'_d)^2 / \ell_d^2` between the rows of X1 and X2, [N1, N2].
 
-    One matrix product; the rows are centred first, because the difference of squares loses
-    digits for rows far from zero.
+    ``scale`` is one number or [D]. One matrix product; the rows are centred first, because the
+    difference of squares loses digits for rows far from zero. The gradient is written out, two
+    products with D columns, where automatic differentiation would walk every N1 x N2 array
+    again. As :math:`r^2` is homogeneous in the scaled rows A and B,
+    :math:`\ell \, \partial r^2 / \partial \ell = -(A \bar A + B \bar B)`.
     """
-    centre = tf.stop_gradient(tf.reduce_mean(X2, 0))
-    A, B = X1 - centre, X2 - centre
-    A2, B2 = tf.reduce_sum(A * A, 1), tf.reduce_sum(B * B, 1)
-    product = tf.matmul(A, B, transpose_b=True)
-    return tf.maximum(A2[:, None] + B2[None, :] - 2.0 * product, 0.0)
+    centre = tf.reduce_mean(X2, 0)
+    inverse = 1.0 / scale
+    A, B = (X1 - centre) * inverse, (X2 - centre) * inverse
+    A2, B2 = tf.reduce_sum(A * A, 1, keepdims=True), tf.reduce_sum(B * B, 1)
+    r2 = tf.maximum(A2 + B2 - tf.matmul(A + A, B, transpose_b=True), 0.0)
+
+    def gradient(G: Any) -> Any:
+        G2 = G + G
+        A_bar = A * tf.reduce_sum(G2, 1, keepdims=True) - tf.matmul(G2, B)
+        B_bar = B * tf.expand_dims(tf.reduce_sum(G2, 0), 1) - tf.matmul(G2, A, transpose_a=True)
+        radial = tf.reduce_sum(A * A_bar, 0) + tf.reduce_sum(B * B_bar, 0)
+        return A_bar * inverse, B_bar * inverse, -inverse * _like_scale(radial, scale)
+
+    return r2, gradient
+
+
+@custom_gradient
+def squared_distance_within(X: Any, scale: Any) -> Any:
+    """:func:`squared_distance` of the rows of X among themselves, exactly zero on the diagonal.
+
+    Rounding would leave 1e-16 there, whose root a Matern-1/2 shows.
+    """
+    inverse = 1.0 / scale
+    A = (X - tf.reduce_mean(X, 0)) * inverse
+    A2 = tf.reduce_sum(A * A, 1, keepdims=True)
+    r2 = tf.maximum(A2 + tf.transpose(A2) - tf.matmul(A + A, A, transpose_b=True), 0.0)
+
+    def gradient(G: Any) -> Any:
+        G2 = G + G
+        G2 += tf.transpose(G2)
+        A_bar = A * tf.reduce_sum(G2, 1, keepdims=True) - tf.matmul(G2, A)
+        radial = tf.reduce_sum(A * A_bar, 0)
+        return A_bar * inverse, -inverse * _like_scale(radial, scale)
+
+    return tf.linalg.set_diag(r2, tf.zeros_like(A2[:, 0])), gradient
+
+
+def _like_scale(radial: Any, scale: Any) -> Any:
+    return tf.reduce_sum(radial) if scale.shape.rank == 0 else radial

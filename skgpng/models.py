@@ -16,10 +16,10 @@ from . import gaussians, kernels
 from ._tensorflow import custom_gradient, tf
 from .likelihoods import Likelihood
 from .linalg import (
-    add_jitter,
     add_to_diagonal,
     inverse_and_log_determinant,
     lower_triangle_half_diagonal,
+    shift_diagonal,
     triangular_inverse,
 )
 
@@ -83,7 +83,7 @@ def svgp_covariances(
     """Prior covariances of SVGP and SGPR at the rows X [N, D]."""
     Z = theta.inducing_points
     return Covariances(
-        add_jitter(kernels.covariance(kernel, theta.kernel, Z), jitter),
+        shift_diagonal(kernels.covariance(kernel, theta.kernel, Z), jitter),
         kernels.covariance(kernel, theta.kernel, Z, X),
         kernels.diagonal(kernel, theta.kernel, X),
     )
@@ -93,7 +93,7 @@ def vgp_covariances(
     kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
     """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'."""
-    K = add_jitter(kernels.covariance(kernel, theta.kernel, X), jitter)
+    K = shift_diagonal(kernels.covariance(kernel, theta.kernel, X), jitter)
     return Covariances(K, K, tf.linalg.diag_part(K))
 
 
@@ -184,7 +184,7 @@ def _collapsed_bound(Kuu: Any, Kuf: Any, Kff_diag: Any, Y: Any, noise: Any) -> A
     A = tf.matmul(L_inv, Kuf)  # [M, N]
     precision = 1.0 / noise  # [N]
     weighted_gram = tf.matmul(A * precision, A, transpose_b=True)  # [M, M]
-    B_inv, log_B = inverse_and_log_determinant(add_to_diagonal(weighted_gram, 1.0))
+    B_inv, log_B = inverse_and_log_determinant(shift_diagonal(weighted_gram, 1.0))
     AY = tf.matmul(A * precision, Y)  # [M, P]
     q_mu = tf.matmul(B_inv, AY)
     unexplained = Kff_diag - tf.reduce_sum(A * A, 0)
@@ -222,7 +222,7 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
     """
     noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])
     A = tf.matmul(triangular_inverse(tf.linalg.cholesky(prior.Kuu)), prior.Kuf)
-    gram = add_to_diagonal(tf.matmul(A / noise, A, transpose_b=True), 1.0)
+    gram = shift_diagonal(tf.matmul(A / noise, A, transpose_b=True), 1.0)
     L = tf.shape(Y)[1]
     return gaussians.Natural(tf.matmul(A / noise, Y), -0.5 * tf.tile(gram[None], [L, 1, 1]))
 
@@ -232,8 +232,8 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
 
 def _reduced_variance(L_inv: Any, A: Any, q_cov: Any) -> Any:
     r""":math:`L^{-\top}(S - I) A` [L, M, N]: its products with Kuf are f_var - Kff_diag."""
-    excess = tf.matmul(L_inv[None], add_to_diagonal(q_cov, -1.0), transpose_a=True)
-    return tf.matmul(excess, A[None])
+    excess = tf.matmul(L_inv, shift_diagonal(q_cov, -1.0), transpose_a=True)
+    return tf.matmul(excess, A)
 
 
 def _pull_back(
@@ -245,11 +245,11 @@ def _pull_back(
     :math:`\bar K_{uf} = L^{-\top} \bar A` needs nothing of size N but ``reduced``, and
     :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S` nothing of size N at all.
     """
-    rows = tf.transpose(g_var)[:, None, :]  # [L, 1, N]
+    rows = tf.expand_dims(tf.transpose(g_var), 1)  # [L, 1, N]
     Kuf_bar = tf.matmul(tf.matmul(L_inv, q_mu, transpose_a=True), g_mean, transpose_b=True)
     Kuf_bar += 2.0 * tf.reduce_sum(reduced * rows, 0)
     A_bar_A = tf.matmul(q_mu, tf.matmul(A, g_mean), transpose_b=True)
-    A_bar_A += 2.0 * tf.reduce_sum(tf.matmul(add_to_diagonal(q_cov, -1.0), g_cov), 0)
+    A_bar_A += 2.0 * tf.reduce_sum(tf.matmul(shift_diagonal(q_cov, -1.0), g_cov), 0)
     middle = lower_triangle_half_diagonal(A_bar_A)
     Kuu_bar = -tf.matmul(L_inv, tf.matmul(middle, L_inv), transpose_a=True)
     Kuu_bar = 0.5 * (Kuu_bar + tf.transpose(Kuu_bar))
@@ -263,11 +263,11 @@ def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
     A = tf.matmul(L_inv, Kuf)  # [M, N]
     reduced = _reduced_variance(L_inv, A, q_cov)  # [L, M, N]
     f_mean = tf.matmul(A, q_mu, transpose_a=True)  # [N, L]
-    f_var = Kff_diag[:, None] + tf.transpose(tf.reduce_sum(Kuf * reduced, 1))
+    f_var = tf.transpose(Kff_diag + tf.reduce_sum(Kuf * reduced, 1))
 
     def gradient(g_mean: Any, g_var: Any) -> Any:
-        rows = tf.transpose(g_var)[:, None, :]  # [L, 1, N]
-        g_cov = tf.matmul(A * rows, A[None], transpose_b=True)  # [L, M, M]
+        rows = tf.expand_dims(tf.transpose(g_var), 1)  # [L, 1, N]
+        g_cov = tf.matmul(A * rows, A, transpose_b=True)  # [L, M, M]
         back = _pull_back(L_inv, A, reduced, q_mu, q_cov, g_cov, g_mean, g_var)
         return (*back, tf.matmul(A, g_mean), g_cov)
 
@@ -363,10 +363,11 @@ def elbo_and_gradients(
         tape.watch((theta, q.q_mu, q_cov))
         f_mean, f_var = marginals(covariances(theta), q.q_mu, q_cov)
         expected = likelihood.variational_expectations(theta.likelihood, f_mean, f_var, Y)
-        data_term = tf.reduce_sum(scale * expected)
+    upstream = scale * tf.ones_like(expected)
     g_theta, g_mu, g_cov = tape.gradient(
-        data_term, (theta, q.q_mu, q_cov), unconnected_gradients="zero"
+        expected, (theta, q.q_mu, q_cov), upstream, unconnected_gradients="zero"
     )
+    data_term = tf.reduce_sum(upstream * expected)
     return data_term - gaussians.prior_kl(q), g_theta, (g_mu, g_cov)
 
 
@@ -417,7 +418,7 @@ def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
     SiteMoments
     """
     root = tf.sqrt(site_precision)
-    B_inv, log_B = inverse_and_log_determinant(add_to_diagonal(root[:, None] * K * root, 1.0))
+    B_inv, log_B = inverse_and_log_determinant(shift_diagonal(root[:, None] * K * root, 1.0))
     scaled = site_mean / root
     f_mean = (scaled - tf.linalg.matvec(B_inv, scaled)) / root
     f_var = (1.0 - tf.linalg.diag_part(B_inv)) / site_precision

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from . import gaussians
 from ._tensorflow import tf
-from .linalg import lower_triangle_half_diagonal
+from .linalg import lower_triangle_half_diagonal, shift_diagonal
 
 __all__ = [
     "LOG",
@@ -57,9 +57,8 @@ def natural_gradient_update(
     Natural
     """
     g_mu, g_cov = gradients
-    identity = tf.eye(tf.shape(g_cov)[-1], dtype=g_cov.dtype)
     nat1 = (1.0 - gamma) * natural.nat1 + gamma * (g_mu - 2.0 * gaussians.apply(g_cov, q_mu))
-    nat2 = (1.0 - gamma) * natural.nat2 + gamma * (g_cov - 0.5 * identity)
+    nat2 = (1.0 - gamma) * natural.nat2 + gamma * shift_diagonal(g_cov, -0.5)
     return gaussians.Natural(nat1, nat2)
 
 
@@ -103,7 +102,7 @@ def natural_gradient_in_mean_sqrt(
     g_mu, g_cov = gradients
     q_mu, L = q
     inner = 2.0 * tf.matmul(L, tf.matmul(g_cov, L), transpose_a=True)
-    inner += tf.eye(tf.shape(L)[-1], dtype=L.dtype) - tf.matmul(L, L, transpose_a=True)
+    inner -= shift_diagonal(tf.matmul(L, L, transpose_a=True), -1.0)
     direction = tf.matmul(L, lower_triangle_half_diagonal(inner))
     mean_direction = tf.linalg.matvec(gaussians.covariance(q), tf.transpose(g_mu - q_mu))  # [L, M]
     return gaussians.MeanSqrt(q_mu + gamma * tf.transpose(mean_direction), L + gamma * direction)
@@ -176,7 +175,9 @@ def adam_update(
     size = learning_rate * tf.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
     average = tf.nest.map_structure
     first = average(lambda m, g: beta_1 * m + (1.0 - beta_1) * g, state.first, gradients)
-    second = average(lambda v, g: beta_2 * v + (1.0 - beta_2) * g * g, state.second, gradients)
+    second = average(
+        lambda v, g: beta_2 * v + (1.0 - beta_2) * tf.square(g), state.second, gradients
+    )
     moved = average(
         lambda p, m, v: p + size * m / (tf.sqrt(v) + epsilon), parameters, first, second
     )

@@ -19,7 +19,7 @@ import numpy as np
 from . import gaussians, models
 from ._tensorflow import tf
 from .kernels import Kernel, covariance, diagonal
-from .linalg import add_to_diagonal, triangular_inverse
+from .linalg import shift_diagonal, triangular_inverse
 from .models import Hyperparameters
 from .training import Data, Result, Structure
 
@@ -72,8 +72,8 @@ def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) 
     root = tf.sqrt(precision)  # [1 or L, N]
     K = covariance(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
     if structure.model == "vgp":
-        K = add_to_diagonal(K, jitter)
-    B = add_to_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
+        K = shift_diagonal(K, jitter)
+    B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
     minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
     inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]
     weights = tf.linalg.matvec(minus, inner, transpose_a=True)
@@ -88,7 +88,7 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
         q = collapsed_q(structure, theta, data, jitter)
     else:
         q = gaussians.Natural(*result.variational)
-    Kuu = add_to_diagonal(covariance(structure.kernel, theta.kernel, Z), jitter)
+    Kuu = shift_diagonal(covariance(structure.kernel, theta.kernel, Z), jitter)
     L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [M, M]
     P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
     q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)

@@ -16,7 +16,7 @@ from . import gaussians, models, optimizers
 from ._tensorflow import tf
 from .kernels import Kernel, covariance
 from .likelihoods import Likelihood
-from .linalg import add_jitter
+from .linalg import shift_diagonal
 from .models import Hyperparameters
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Settings",
     "Structure",
     "compiled_loop",
-    "constrain",
     "train",
 ]
 
@@ -148,7 +147,9 @@ class Result(NamedTuple):
 
 
 class _State(NamedTuple):
-    u: Hyperparameters
+    """What a step changes; ``u`` holds all unconstrained hyperparameters in one vector."""
+
+    u: Any
     variational: tuple
     adam: optimizers.AdamState
 
@@ -163,27 +164,73 @@ class _Watch(NamedTuple):
     plateaus: Any
 
 
-def constrain(u: Hyperparameters, X_scale: Any) -> Hyperparameters:
-    """Positive hyperparameters from their logarithms; inducing points from units of X_scale."""
-    Z = () if isinstance(u.inducing_points, tuple) else u.inducing_points * X_scale
-    return Hyperparameters(tuple(map(tf.exp, u.kernel)), tuple(map(tf.exp, u.likelihood)), Z)
+class _Layout(NamedTuple):
+    """How the vector of unconstrained hyperparameters is cut into :class:`Hyperparameters`.
+
+    One vector, because Adam, bounds and checks then cost a handful of operations a step instead
+    of a handful for each hyperparameter; at M = 10 operations are all that a step costs.
+
+    Attributes
+    ----------
+    shapes : Hyperparameters
+        Shape of each hyperparameter, as tensors.
+    sizes : tensor
+        Entries of each positive hyperparameter.
+    halves : tensor
+        Entries that are logarithms, and entries of inducing points.
+    unit : tensor
+        Of each entry of the inducing points.
+    low, high : tensor
+        Bounds of each entry.
+    free : tensor
+        0 for what is held fixed, 1 for what Adam moves.
+    """
+
+    shapes: Hyperparameters
+    sizes: Any
+    halves: Any
+    unit: Any
+    low: Any
+    high: Any
+    free: Any
 
 
-def _to_log_scale(
-    structure: Structure, gradient: Hyperparameters, theta: Hyperparameters, X_scale: Any
-) -> Hyperparameters:
-    """Chain rule of :func:`constrain`; zero for what is held fixed."""
+def _concat(values: Any, dtype: Any) -> Any:
+    flat = [tf.reshape(v, [-1]) for v in tf.nest.flatten(values)]
+    return tf.concat(flat, 0) if flat else tf.zeros([0], dtype)
 
-    def chained(free: bool, g: Any, value: Any) -> Any:
-        return g * value if free else tf.zeros_like(value)
 
-    Z = ()
-    if not isinstance(theta.inducing_points, tuple):
-        Z = chained(structure.train_inducing, gradient.inducing_points, X_scale)
-        Z = tf.broadcast_to(Z, tf.shape(theta.inducing_points))
-    kernel = map(chained, structure.kernel.all_free, gradient.kernel, theta.kernel)
-    likelihood = map(chained, structure.train_likelihood, gradient.likelihood, theta.likelihood)
-    return Hyperparameters(tuple(kernel), tuple(likelihood), Z)
+def _layout(structure: Structure, u: Hyperparameters, bounds: tuple, X_scale: Any) -> _Layout:
+    Z, dtype = u.inducing_points, X_scale.dtype
+    sparse = not isinstance(Z, tuple)
+    unit = tf.reshape(tf.broadcast_to(X_scale, tf.shape(Z)), [-1]) if sparse else X_scale[:0]
+    unbounded = tf.fill(tf.shape(unit), tf.constant(np.inf, dtype))
+    positive = u.kernel + u.likelihood
+    moves = [*structure.kernel.all_free, *structure.train_likelihood]
+    free = [float(f) * tf.ones_like(v) for f, v in zip(moves, positive, strict=True)]
+    sizes = tf.stack([tf.size(v) for v in positive])
+    return _Layout(
+        tf.nest.map_structure(tf.shape, u),
+        sizes,
+        tf.stack([tf.reduce_sum(sizes), tf.size(unit)]),
+        unit,
+        tf.concat([_concat([b[..., 0] for b in bounds], dtype), -unbounded], 0),
+        tf.concat([_concat([b[..., 1] for b in bounds], dtype), unbounded], 0),
+        tf.concat([_concat(free, dtype), float(structure.train_inducing) * tf.ones_like(unit)], 0),
+    )
+
+
+def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
+    """Hyperparameters, positive where they must be, and the derivative of each entry."""
+    logarithms, Z = tf.split(u, layout.halves, num=2)
+    positive = tf.exp(logarithms)
+    shapes = tf.nest.flatten(layout.shapes)
+    n_positive = len(layout.shapes.kernel) + len(layout.shapes.likelihood)
+    parts = tf.split(positive, layout.sizes, num=n_positive)
+    leaves = [*parts, Z * layout.unit][: len(shapes)]
+    shaped = [tf.reshape(v, shape) for v, shape in zip(leaves, shapes, strict=True)]
+    derivative = tf.concat([positive, layout.unit], 0)
+    return tf.nest.pack_sequence_as(layout.shapes, shaped), derivative
 
 
 # --- one step of each model: ELBO, its gradient in theta, and the next q ---------------------
@@ -266,7 +313,7 @@ def _vgp_step(
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
     with tf.GradientTape(persistent=False, watch_accessed_variables=False) as tape:
         tape.watch(theta.kernel)
-        K = add_jitter(covariance(structure.kernel, theta.kernel, data.X), s.jitter)
+        K = shift_diagonal(covariance(structure.kernel, theta.kernel, data.X), s.jitter)
     moments = [models.site_moments(K, q[0][:, k], q[1][:, k]) for k in range(structure.n_latent)]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
@@ -301,16 +348,26 @@ _STEPS: dict[str, Callable] = {
 # --- the loop --------------------------------------------------------------------------------
 
 
-def _batch(structure: Structure, data: Data, s: Settings, step: Any) -> Data:
-    """Rows of this step: all, or the next ones of a fresh permutation each epoch."""
+def _next_order(structure: Structure, data: Data, s: Settings, step: Any, order: Any) -> Any:
+    """Order of the rows [N], drawn anew at the start of each epoch; the last rows may be left out."""
+    if not structure.minibatch:
+        return order
+    batches = tf.size(order) // s.batch_size
+    seed = tf.stack([s.seed[0], s.seed[1] + step // batches])
+    return tf.cond(
+        tf.equal(step % batches, 0),
+        lambda: tf.random.experimental.stateless_shuffle(order, seed),
+        lambda: order,
+    )
+
+
+def _batch(structure: Structure, data: Data, s: Settings, step: Any, order: Any) -> Data:
+    """Rows of this step."""
     if not structure.minibatch:
         return data
-    N = tf.cast(tf.shape(data.X)[0], tf.int64)
-    position = tf.cast(step, tf.int64) * s.batch_size + tf.range(s.batch_size)
-    epoch = tf.cast(position // N, tf.int32)
-    seed = tf.stack([tf.fill(tf.shape(epoch), s.seed[0]), s.seed[1] + epoch, epoch], 1)
-    rows = tf.random.experimental.index_shuffle(position % N, seed, N - 1)
-    scale = tf.cast(N, data.X.dtype) / tf.cast(s.batch_size, data.X.dtype)
+    first = step % (tf.size(order) // s.batch_size) * s.batch_size
+    rows = tf.slice(order, [first], [s.batch_size])
+    scale = tf.cast(tf.size(order), data.X.dtype) / tf.cast(s.batch_size, data.X.dtype)
     return Data(
         tf.gather(data.X, rows),
         tf.gather(data.Y, rows),
@@ -326,7 +383,7 @@ def _gamma(s: Settings, step: Any) -> Any:
     return s.gamma * tf.pow(tf.constant(0.01, s.gamma.dtype), 1.0 - share)
 
 
-def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any, step: Any) -> _Watch:
+def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any) -> _Watch:
     """Plateau rule: no gain of tol per row in n_iter_no_change steps cuts the learning rate."""
     # A running mean over about a third of the patience; a full batch needs little of it.
     keep = 1.0 - 3.0 / tf.cast(tf.maximum(s.n_iter_no_change, 3), value.dtype)
@@ -345,64 +402,58 @@ def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any, step: Any) -> _W
     )
 
 
-def _clip(u: Hyperparameters, bounds: tuple) -> Hyperparameters:
-    """Keep kernel and likelihood inside their (logarithmic) bounds."""
-    leaves = u.kernel + u.likelihood
-    held = tuple(
-        tf.clip_by_value(v, b[..., 0], b[..., 1]) for v, b in zip(leaves, bounds, strict=True)
-    )
-    n = len(u.kernel)
-    return Hyperparameters(held[:n], held[n:], u.inducing_points)
-
-
-def _finite(tensors: Any) -> Any:
-    flat = tf.nest.flatten(tensors)
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in flat])
+def _finite(*tensors: Any) -> Any:
+    # the sum of zeros times each entry: one test for all
+    return tf.math.is_finite(tf.add_n([tf.reduce_sum(0.0 * t) for t in tensors]))
 
 
 def _loop(structure: Structure, u: Any, q: Any, bounds: Any, data: Data, s: Settings) -> Any:
     """Graph of the whole training; the state that is kept is always one whose ELBO was finite."""
-    take_step = _STEPS[structure.model]
     dtype = data.X.dtype
+    layout = _layout(structure, u, bounds, data.X_scale)
     n_rows = tf.reduce_sum(data.weights)
 
-    def body(step: Any, good: _State, state: _State, watch: _Watch, curve: Any, status: Any) -> Any:
-        theta = constrain(state.u, data.X_scale)
-        batch = _batch(structure, data, s, step)
-        value, g_theta, q_next = take_step(
+    def body(
+        step: Any, order: Any, good: Any, state: _State, watch: _Watch, curve: Any, status: Any
+    ) -> Any:
+        order = _next_order(structure, data, s, step, order)
+        batch = _batch(structure, data, s, step, order)
+        theta, derivative = _constrain(layout, state.u)
+        value, g_theta, q_next = _STEPS[structure.model](
             structure, theta, state.variational, batch, s, _gamma(s, step)
         )
-        finite = _finite((value, g_theta))
-        watch = _watch(watch, value, s, n_rows, step)
-        warm = tf.cast(step >= s.warm_up, dtype)
-        g_u = _to_log_scale(structure, g_theta, theta, data.X_scale)
-        g_u = tf.nest.map_structure(lambda g: g * warm, g_u)
-        moved, adam = optimizers.adam_update(
-            state.u, g_u, state.adam, warm * s.learning_rate * watch.rate
+        g_u = _concat(g_theta, dtype) * derivative
+        finite = _finite(value, g_u)
+        watch = _watch(watch, value, s, n_rows)
+        moves = layout.free * tf.cast(step >= s.warm_up, dtype)
+        u, adam = optimizers.adam_update(
+            state.u, g_u * moves, state.adam, s.learning_rate * watch.rate
         )
-        new = _State(_clip(moved, bounds), q_next, adam)
-        good = tf.nest.map_structure(lambda a, b: tf.where(finite, a, b), state, good)
-        status = tf.where(
-            finite, tf.where(watch.plateaus >= _PLATEAUS, CONVERGED, MAX_ITER), NON_FINITE
+        new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
+        good = tf.nest.map_structure(
+            lambda a, b: tf.where(finite, a, b), (state.u, state.variational), good
         )
-        return step + 1, good, new, watch, curve.write(step, value), status
+        stop = tf.where(watch.plateaus >= _PLATEAUS, CONVERGED, MAX_ITER)
+        status = tf.where(finite, stop, NON_FINITE)
+        return step + 1, order, good, new, watch, curve.write(step, value), status
 
-    def go_on(step: Any, good: Any, state: Any, watch: Any, curve: Any, status: Any) -> Any:
+    def go_on(
+        step: Any, order: Any, good: Any, state: Any, watch: Any, curve: Any, status: Any
+    ) -> Any:
         return tf.logical_and(step < s.max_iter, status == MAX_ITER)
 
-    start = _State(u, q, optimizers.adam_init(u))
-    zero = tf.zeros([], dtype)
+    flat, zero = _concat(u, dtype), tf.zeros([], dtype)
+    start = _State(flat, q, optimizers.adam_init(flat))
     watch = _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero)
-    curve = tf.TensorArray(
-        dtype, size=0, dynamic_size=True, clear_after_read=False, element_shape=[]
-    )
-    step, good, _, _, curve, status = tf.while_loop(
+    curve = tf.TensorArray(dtype, size=s.max_iter, element_shape=[])
+    order = tf.range(tf.shape(data.X)[0])
+    step, _, good, _, _, curve, status = tf.while_loop(
         go_on,
         body,
-        (tf.constant(0), start, start, watch, curve, tf.constant(MAX_ITER)),
+        (tf.constant(0), order, (flat, q), start, watch, curve, tf.constant(MAX_ITER)),
         parallel_iterations=1,
     )
-    return constrain(good.u, data.X_scale), good.variational, curve.stack(), status
+    return _constrain(layout, good[0])[0], good[1], curve.stack()[:step], status
 
 
 def _signature(structure: Structure) -> tuple:
@@ -426,7 +477,7 @@ def _signature(structure: Structure) -> tuple:
         max_iter=integer,
         n_iter_no_change=integer,
         tol=number,
-        batch_size=tf.TensorSpec([], tf.int64),
+        batch_size=integer,
         jitter=number,
         seed=tf.TensorSpec([2], tf.int32),
     )
@@ -479,6 +530,10 @@ def train(
         logs = tuple(np.log(v) for v in theta.kernel), tuple(np.log(v) for v in theta.likelihood)
         log_bounds = tuple(np.log(b) for b in bounds)
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
-    arguments = (Hyperparameters(*logs, Z), variational, log_bounds, data, settings)
-    outputs = compiled_loop(structure)(*_tensors(arguments, _signature(structure)))
+    arguments = (Hyperparameters(*logs, Z), tuple(variational), log_bounds, data, settings)
+    tensors = _tensors(arguments, _signature(structure))
+    # One thread hands out the operations (each still uses all cores): a step of M = 10 is 400
+    # small operations, and passing them between threads costs as much as computing them.
+    with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
+        outputs = compiled_loop(structure)(*tensors)
     return Result(*tf.nest.map_structure(lambda t: t.numpy(), outputs))
