@@ -69,7 +69,8 @@ def standard_normal(n_points: int, n_latent: int = 1, dtype: str = "float64") ->
 
 def apply(matrices: Any, vectors: Any) -> Any:
     """Multiply each column of vectors [M, L] by its own matrix of [L, M, M]."""
-    return tf.transpose(tf.linalg.matvec(matrices, tf.transpose(vectors)))
+    columns = tf.expand_dims(tf.transpose(vectors), -1)  # [L, M, 1]
+    return tf.transpose(tf.squeeze(tf.matmul(matrices, columns), -1))
 
 
 def covariance(q: MeanSqrt) -> Any:
@@ -92,8 +93,10 @@ def natural_to_mean_sqrt(q: Natural) -> MeanSqrt:
     """
     reverse = [-2, -1]
     U = tf.reverse(tf.linalg.cholesky(tf.reverse(-2.0 * q.nat2, reverse)), reverse)
-    q_sqrt = tf.linalg.matrix_transpose(triangular_inverse(U, lower=False))
-    return MeanSqrt(apply(q_sqrt, apply(tf.linalg.matrix_transpose(q_sqrt), q.nat1)), q_sqrt)
+    U_inv = triangular_inverse(U, lower=False)
+    columns = tf.expand_dims(tf.transpose(q.nat1), -1)  # [L, M, 1]
+    q_mu = tf.matmul(U_inv, tf.matmul(U_inv, columns), transpose_a=True)
+    return MeanSqrt(tf.transpose(tf.squeeze(q_mu, -1)), tf.linalg.matrix_transpose(U_inv))
 
 
 def mean_sqrt_to_expectation(q: MeanSqrt) -> tuple[Any, Any]:
@@ -114,6 +117,5 @@ def prior_kl(q: MeanSqrt) -> Any:
     0.0
     """
     log_root = tf.math.log(tf.abs(tf.linalg.diag_part(q.q_sqrt)))
-    squares = tf.reduce_sum(q.q_sqrt**2) + tf.reduce_sum(q.q_mu**2)
-    size = tf.cast(tf.size(q.q_mu), q.q_mu.dtype)
-    return 0.5 * (squares - size) - tf.reduce_sum(log_root)
+    half_squares = tf.nn.l2_loss(q.q_sqrt) + tf.nn.l2_loss(q.q_mu)
+    return half_squares - tf.reduce_sum(log_root + 0.5)

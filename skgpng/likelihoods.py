@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ._tensorflow import tf
+from ._tensorflow import custom_gradient, tf
 from .quadrature import gauss_hermite, gaussian_expectation
 
 __all__ = ["Bernoulli", "Gaussian", "Likelihood"]
@@ -88,6 +88,27 @@ class Likelihood(abc.ABC):
         return tf.reduce_logsumexp(log_w + log_prob, 0)
 
 
+@custom_gradient
+def _expected_gaussian_log_density(variance: Any, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    """One line of calculus saves fifty small operations a training step."""
+    precision = 1.0 / variance
+    residual = Y - f_mean
+    squares = tf.square(residual) + f_var
+    value = -0.5 * (_LOG_2PI - tf.math.log(precision) + precision * squares)
+
+    def gradient(upstream: Any) -> Any:
+        weighted = upstream * precision
+        g_mean = weighted * residual
+        g_variance = 0.5 * (weighted * (precision * squares - 1.0))
+        if variance.shape.rank == 0:
+            g_variance = tf.reduce_sum(g_variance)
+        elif variance.shape[-1] != Y.shape[-1]:
+            g_variance = tf.reduce_sum(g_variance, -1, keepdims=True)
+        return g_variance, g_mean, -0.5 * weighted, -g_mean
+
+    return value, gradient
+
+
 @dataclass(frozen=True)
 class Gaussian(Likelihood):
     r""":math:`p(y|f) = N(y; f, \sigma^2)`; ``values`` is ``(variance,)``.
@@ -121,9 +142,8 @@ class Gaussian(Likelihood):
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         r""":math:`\log N(y; f_{mean}, \sigma^2) - f_{var} / 2\sigma^2`."""
-        precision = 1.0 / tf.convert_to_tensor(values[0], Y.dtype)
-        squares = tf.square(Y - f_mean) + f_var
-        return -0.5 * (_LOG_2PI - tf.math.log(precision) + precision * squares)
+        variance = tf.convert_to_tensor(values[0], Y.dtype)
+        return _expected_gaussian_log_density(variance, f_mean, f_var, tf.convert_to_tensor(Y))
 
     def predict_mean_and_var(self, values: tuple, f_mean: Any, f_var: Any) -> tuple[Any, Any]:
         """Mean f_mean and variance f_var plus the noise variance."""

@@ -348,32 +348,50 @@ _STEPS: dict[str, Callable] = {
 # --- the loop --------------------------------------------------------------------------------
 
 
-def _next_order(structure: Structure, data: Data, s: Settings, step: Any, order: Any) -> Any:
-    """Order of the rows [N], drawn anew at the start of each epoch; the last rows may be left out."""
+class _Batches(NamedTuple):
+    """Minibatches of a structure: what stays the same over the steps."""
+
+    n_batches: Any
+    size: Any
+    scale: Any
+    seed: Any
+
+
+def _batches(structure: Structure, data: Data, s: Settings) -> _Batches | None:
+    """``None`` stands for the full batch."""
     if not structure.minibatch:
-        return order
-    batches = tf.size(order) // s.batch_size
-    seed = tf.stack([s.seed[0], s.seed[1] + step // batches])
-    return tf.cond(
-        tf.equal(step % batches, 0),
-        lambda: tf.random.experimental.stateless_shuffle(order, seed),
+        return None
+    N, B = tf.shape(data.X)[0], s.batch_size
+    scale = tf.cast(N, data.X.dtype) / tf.cast(B, data.X.dtype)
+    return _Batches(N // B, tf.reshape(B, [1]), scale, s.seed)
+
+
+def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> tuple[Data, Any]:
+    """Rows of this step, and the order of the rows [N], drawn anew each epoch.
+
+    The last rows of an order, too few for a batch, are left out; the next order leaves out
+    others.
+    """
+    if batches is None:
+        return data, order
+    within = step % batches.n_batches
+    order = tf.cond(
+        tf.equal(within, 0),
+        lambda: tf.random.experimental.stateless_shuffle(
+            order, batches.seed + [0, step // batches.n_batches]
+        ),
         lambda: order,
     )
-
-
-def _batch(structure: Structure, data: Data, s: Settings, step: Any, order: Any) -> Data:
-    """Rows of this step."""
-    if not structure.minibatch:
-        return data
-    first = step % (tf.size(order) // s.batch_size) * s.batch_size
-    rows = tf.slice(order, [first], [s.batch_size])
-    scale = tf.cast(tf.size(order), data.X.dtype) / tf.cast(s.batch_size, data.X.dtype)
-    return Data(
-        tf.gather(data.X, rows),
-        tf.gather(data.Y, rows),
-        scale * tf.gather(data.weights, rows),
-        tf.gather(data.row_noise, rows),
-        data.X_scale,
+    rows = tf.slice(order, within * batches.size, batches.size)
+    return (
+        Data(
+            tf.gather(data.X, rows),
+            tf.gather(data.Y, rows),
+            batches.scale * tf.gather(data.weights, rows),
+            tf.gather(data.row_noise, rows),
+            data.X_scale,
+        ),
+        order,
     )
 
 
@@ -412,33 +430,30 @@ def _loop(structure: Structure, u: Any, q: Any, bounds: Any, data: Data, s: Sett
     dtype = data.X.dtype
     layout = _layout(structure, u, bounds, data.X_scale)
     n_rows = tf.reduce_sum(data.weights)
+    batches = _batches(structure, data, s)
 
     def body(
-        step: Any, order: Any, good: Any, state: _State, watch: _Watch, curve: Any, status: Any
+        step: Any, order: Any, kept: tuple, state: _State, watch: Any, curve: Any, _: Any
     ) -> Any:
-        order = _next_order(structure, data, s, step, order)
-        batch = _batch(structure, data, s, step, order)
+        batch, order = _next_batch(batches, data, step, order)
         theta, derivative = _constrain(layout, state.u)
         value, g_theta, q_next = _STEPS[structure.model](
             structure, theta, state.variational, batch, s, _gamma(s, step)
         )
         g_u = _concat(g_theta, dtype) * derivative
-        finite = _finite(value, g_u)
         watch = _watch(watch, value, s, n_rows)
         moves = layout.free * tf.cast(step >= s.warm_up, dtype)
         u, adam = optimizers.adam_update(
             state.u, g_u * moves, state.adam, s.learning_rate * watch.rate
         )
         new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
-        good = tf.nest.map_structure(
-            lambda a, b: tf.where(finite, a, b), (state.u, state.variational), good
-        )
         stop = tf.where(watch.plateaus >= _PLATEAUS, CONVERGED, MAX_ITER)
-        status = tf.where(finite, stop, NON_FINITE)
-        return step + 1, order, good, new, watch, curve.write(step, value), status
+        status = tf.where(_finite(value, g_u), stop, NON_FINITE)
+        kept = (kept[1], (state.u, state.variational))
+        return step + 1, order, kept, new, watch, curve.write(step, value), status
 
     def go_on(
-        step: Any, order: Any, good: Any, state: Any, watch: Any, curve: Any, status: Any
+        step: Any, order: Any, kept: Any, state: Any, watch: Any, curve: Any, status: Any
     ) -> Any:
         return tf.logical_and(step < s.max_iter, status == MAX_ITER)
 
@@ -447,12 +462,14 @@ def _loop(structure: Structure, u: Any, q: Any, bounds: Any, data: Data, s: Sett
     watch = _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero)
     curve = tf.TensorArray(dtype, size=s.max_iter, element_shape=[])
     order = tf.range(tf.shape(data.X)[0])
-    step, _, good, _, _, curve, status = tf.while_loop(
+    step, _, kept, _, _, curve, status = tf.while_loop(
         go_on,
         body,
-        (tf.constant(0), order, (flat, q), start, watch, curve, tf.constant(MAX_ITER)),
+        (tf.constant(0), order, ((flat, q),) * 2, start, watch, curve, tf.constant(MAX_ITER)),
         parallel_iterations=1,
     )
+    # kept: the states of the last two steps; the last is no good where its ELBO was not finite
+    good = tf.nest.map_structure(lambda a, b: tf.where(status == NON_FINITE, a, b), *kept)
     return _constrain(layout, good[0])[0], good[1], curve.stack()[:step], status
 
 
@@ -532,8 +549,5 @@ def train(
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
     arguments = (Hyperparameters(*logs, Z), tuple(variational), log_bounds, data, settings)
     tensors = _tensors(arguments, _signature(structure))
-    # One thread hands out the operations (each still uses all cores): a step of M = 10 is 400
-    # small operations, and passing them between threads costs as much as computing them.
-    with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
-        outputs = compiled_loop(structure)(*tensors)
+    outputs = compiled_loop(structure)(*tensors)
     return Result(*tf.nest.map_structure(lambda t: t.numpy(), outputs))
