@@ -64,14 +64,13 @@ class Problem(NamedTuple):
     conjugate: bool
 
 
-def default_kernel(X: np.ndarray) -> Kernel:
+def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     """A scaled Matern-5/2 with one length scale per column, set from the data.
 
     The length scales start at sqrt(D) standard deviations of their column, so that two rows are
     about one unit apart however many columns there are.
     """
-    spread = X.std(0)
-    scale = np.where(spread > 0, spread, 1.0) * np.sqrt(X.shape[1])
+    scale = inducing.column_spread(X, weights) * np.sqrt(X.shape[1])
     bounds = np.stack([1e-3 * scale, 1e4 * scale], 1)
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
 
@@ -113,7 +112,11 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         structure = self._structure(problem, Z)
         batch = self._batch_rows(problem, Z)
         data = training.Data(
-            problem.X, problem.Y, problem.weights, problem.row_noise, _spread(problem.X)
+            problem.X,
+            problem.Y,
+            problem.weights,
+            problem.row_noise,
+            inducing.column_spread(problem.X, problem.weights),
         )
         settings = self._settings(problem, structure, batch, rng)
         theta = Hyperparameters(
@@ -131,7 +134,9 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             n = None if len(problem.X) <= _AUTO_EXACT else _AUTO_INDUCING
         if n is None:
             return None
-        return inducing.select(self.inducing_init, problem.X, n, rng, problem.weights)
+        # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
+        X, weights = inducing.distinct_rows(problem.X, problem.weights)
+        return inducing.select(self.inducing_init, X, n, rng, weights)
 
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of one step."""
@@ -242,12 +247,6 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         return posterior.mean_and_covariance(
             self._structure_.kernel, self._kernel_values, self._posterior, X
         )
-
-
-def _spread(X: np.ndarray) -> np.ndarray:
-    """Standard deviation of each column, 1 where it is constant."""
-    spread = X.std(0)
-    return np.where(spread > 0, spread, 1.0)
 
 
 def _start_q(structure: training.Structure, problem: Problem, n_inducing: int) -> tuple:

@@ -147,16 +147,16 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self._validate_params()
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        kernel = default_kernel(X) if self.kernel is None else self.kernel
-        parsed = kernels.parse(kernel)
-        if parsed.noise_name is not None:
-            raise ValueError(
-                "kernel has a WhiteKernel, but labels have no Gaussian noise to learn. Leave it out."
-            )
-        check_length_scales(parsed, X.shape[1])
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         X, y, weights = X[keep], y[keep], weights[keep]
+        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
+        parsed = kernels.parse(kernel)
+        if parsed.noise_name is not None:
+            raise ValueError(
+                "kernel has a WhiteKernel, but labels have no Gaussian noise. Leave it out."
+            )
+        check_length_scales(parsed, X.shape[1])
         classes, labels = np.unique(y, return_inverse=True)
         if len(classes) != 2:
             raise ValueError(
@@ -201,7 +201,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return f_mean[:, 0], f_var[:, 0]
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Mean of the latent function; positive where ``classes_[1]`` is more likely.
+        r"""Probit score, :math:`f_{mean} / \sqrt{1 + f_{var}}`.
+
+        Positive where ``classes_[1]`` is more likely; orders rows as ``predict_proba`` does.
 
         Parameters
         ----------
@@ -211,7 +213,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.latent_mean_and_variance(X)[0]
+        f_mean, f_var = self.latent_mean_and_variance(X)
+        return f_mean / np.sqrt(1.0 + f_var)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent function integrated out.
@@ -243,7 +246,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
 
     def _validate_new(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -202,7 +202,7 @@ def parse(kernel: Any) -> ParsedKernel:
         )
     if len(noise) == len(terms):
         raise ValueError(
-            "kernel is a WhiteKernel only: add a kernel for the signal, as in RBF() + WhiteKernel()."
+            "kernel is noise only: add a kernel for the signal, as in RBF() + WhiteKernel()."
         )
     structure, names, values, bounds = _parse_node(kernel, "", frozenset(noise))
     return ParsedKernel(

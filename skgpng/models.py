@@ -156,7 +156,8 @@ def sgpr_elbo(prior: Covariances, Y: Any, noise_variance: Any) -> Any:
 
     With :math:`\Lambda` the diagonal of inverse noise variances and
     :math:`B = I + A \Lambda A^\top`, it is
-    :math:`\log N(y; 0, A^\top A + \Lambda^{-1}) - \tfrac12 \mathrm{tr}\,\Lambda(K_{ff} - A^\top A)`.
+    :math:`\log N(y; 0, A^\top A + \Lambda^{-1})
+    - \tfrac12 \mathrm{tr}\,\Lambda(K_{ff} - A^\top A)`.
 
     Parameters
     ----------

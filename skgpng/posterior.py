@@ -71,8 +71,6 @@ def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) 
     site_mean, precision = _sites(structure, result, data)
     root = tf.sqrt(precision)  # [1 or L, N]
     K = covariance(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
-    if structure.model == "vgp":
-        K = shift_diagonal(K, jitter)
     B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
     minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
     inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]

@@ -181,13 +181,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         self._validate_params()
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
-        kernel = default_kernel(X) if self.kernel is None else self.kernel
-        parsed = kernels.parse(kernel)
-        check_length_scales(parsed, X.shape[1])
         weights = check_weights(sample_weight, X)
         known = check_row_noise(noise_variance, X)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
+        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
+        parsed = kernels.parse(kernel)
+        check_length_scales(parsed, X.shape[1])
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
         mean, std = _scaling(Y, weights) if self.normalize_y else (np.zeros(1), np.ones(1))
@@ -237,7 +237,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             return white.noise_level, bounds, free, fixed
         if self.alpha is not None:
             return fixed, (fixed, fixed), False, 0.0
-        spread = float(Y.var(0).mean()) or 1.0
+        spread = 1.0 if self.normalize_y else float(Y.var(0).mean()) or 1.0
         low, high = _NOISE_BOUNDS
         return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
 
@@ -373,6 +373,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         )  # [N, P, n_samples]
         scaled = draws * self._y_std[:, None] + self._y_mean[:, None]
         return scaled[:, 0] if self._y_ndim == 1 else scaled
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn: several targets are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _validate_new(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

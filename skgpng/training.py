@@ -16,7 +16,6 @@ from . import gaussians, models, optimizers
 from ._tensorflow import tf
 from .kernels import Kernel, covariance
 from .likelihoods import Likelihood
-from .linalg import shift_diagonal
 from .models import Hyperparameters
 
 __all__ = [
@@ -313,7 +312,7 @@ def _vgp_step(
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
     with tf.GradientTape(persistent=False, watch_accessed_variables=False) as tape:
         tape.watch(theta.kernel)
-        K = shift_diagonal(covariance(structure.kernel, theta.kernel, data.X), s.jitter)
+        K = covariance(structure.kernel, theta.kernel, data.X)  # B needs no jitter
     moments = [models.site_moments(K, q[0][:, k], q[1][:, k]) for k in range(structure.n_latent)]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
