@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ._tensorflow import tf
-from .linalg import triangular_inverse
+from .linalg import swap_axes, triangular_inverse
 
 __all__ = [
     "MeanSqrt",
@@ -69,8 +69,8 @@ def standard_normal(n_points: int, n_latent: int = 1, dtype: str = "float64") ->
 
 def apply(matrices: Any, vectors: Any) -> Any:
     """Multiply each column of vectors [M, L] by its own matrix of [L, M, M]."""
-    columns = tf.expand_dims(tf.transpose(vectors), -1)  # [L, M, 1]
-    return tf.transpose(tf.squeeze(tf.matmul(matrices, columns), -1))
+    columns = tf.expand_dims(swap_axes(vectors), -1)  # [L, M, 1]
+    return swap_axes(tf.squeeze(tf.matmul(matrices, columns), -1))
 
 
 def covariance(q: MeanSqrt) -> Any:
@@ -93,10 +93,10 @@ def natural_to_mean_sqrt(q: Natural) -> MeanSqrt:
     """
     reverse = [-2, -1]
     U = tf.reverse(tf.linalg.cholesky(tf.reverse(-2.0 * q.nat2, reverse)), reverse)
-    U_inv = triangular_inverse(U, lower=False)
-    columns = tf.expand_dims(tf.transpose(q.nat1), -1)  # [L, M, 1]
-    q_mu = tf.matmul(U_inv, tf.matmul(U_inv, columns), transpose_a=True)
-    return MeanSqrt(tf.transpose(tf.squeeze(q_mu, -1)), tf.linalg.matrix_transpose(U_inv))
+    q_sqrt = triangular_inverse(U, lower=False, adjoint=True)
+    columns = tf.expand_dims(swap_axes(q.nat1), -1)  # [L, M, 1]
+    q_mu = tf.matmul(q_sqrt, tf.matmul(q_sqrt, columns, transpose_a=True))
+    return MeanSqrt(swap_axes(tf.squeeze(q_mu, -1)), q_sqrt)
 
 
 def mean_sqrt_to_expectation(q: MeanSqrt) -> tuple[Any, Any]:

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from ._tensorflow import custom_gradient, tf
 from .quadrature import gauss_hermite, gaussian_expectation
 
-__all__ = ["Bernoulli", "Gaussian", "Likelihood"]
+__all__ = ["Bernoulli", "ExpectedLogDensity", "Gaussian", "Likelihood"]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+class ExpectedLogDensity(Protocol):
+    """What the ELBO asks of a likelihood."""
+
+    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        """See :meth:`Likelihood.variational_expectations`."""
 
 
 class Likelihood(abc.ABC):

@@ -16,6 +16,7 @@ __all__ = [
     "shift_diagonal",
     "squared_distance",
     "squared_distance_within",
+    "swap_axes",
     "triangular_inverse",
 ]
 
@@ -59,10 +60,22 @@ def lower_triangle_half_diagonal(X: Any) -> Any:
     return tf.linalg.set_diag(lower, 0.5 * tf.linalg.diag_part(lower))
 
 
-def triangular_inverse(L: Any, lower: bool = True) -> Any:
-    """Inverse of triangular matrices [..., M, M]."""
-    identity = tf.linalg.diag(tf.ones_like(L[..., 0]))  # fewer operations than tf.eye
-    return tf.linalg.triangular_solve(L, identity, lower=lower)
+def triangular_inverse(L: Any, lower: bool = True, adjoint: bool = False) -> Any:
+    """Inverse of triangular matrices [..., M, M], or with ``adjoint`` of their transposes."""
+    diagonal = tf.linalg.diag_part(L)
+    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(diagonal))
+    return tf.linalg.triangular_solve(L, identity, lower=lower, adjoint=adjoint)
+
+
+def swap_axes(X: Any) -> Any:
+    """Transpose of a matrix; a reshape where one side is known to be 1.
+
+    TensorFlow's transpose costs as much as ten small operations.
+    """
+    rows, columns = X.shape
+    if columns == 1:
+        return tf.reshape(X, [1, -1])
+    return tf.reshape(X, [-1, 1]) if rows == 1 else tf.transpose(X)
 
 
 def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
@@ -138,12 +151,12 @@ def squared_distance_within(X: Any, scale: Any) -> Any:
     inverse = 1.0 / scale
     A = (X - tf.reduce_mean(X, 0)) * inverse
     A2 = tf.reduce_sum(A * A, 1, keepdims=True)
-    r2 = tf.maximum(A2 + tf.transpose(A2) - tf.matmul(A + A, A, transpose_b=True), 0.0)
+    r2 = tf.maximum(A2 + tf.reshape(A2, [1, -1]) - tf.matmul(A + A, A, transpose_b=True), 0.0)
 
     def gradient(G: Any) -> Any:
         G2 = G + G
-        G2 += tf.transpose(G2)
-        A_bar = A * tf.reduce_sum(G2, 1, keepdims=True) - tf.matmul(G2, A)
+        totals = tf.expand_dims(tf.reduce_sum(G2, 0) + tf.reduce_sum(G2, 1), 1)
+        A_bar = A * totals - tf.matmul(G2, A) - tf.matmul(G2, A, transpose_a=True)
         radial = tf.reduce_sum(A * A_bar, 0)
         return A_bar * inverse, -inverse * _like_scale(radial, scale)
 

@@ -14,12 +14,13 @@ import numpy as np
 
 from . import gaussians, kernels
 from ._tensorflow import custom_gradient, tf
-from .likelihoods import Likelihood
+from .likelihoods import ExpectedLogDensity
 from .linalg import (
     add_to_diagonal,
     inverse_and_log_determinant,
     lower_triangle_half_diagonal,
     shift_diagonal,
+    swap_axes,
     triangular_inverse,
 )
 
@@ -244,16 +245,16 @@ def _pull_back(
 
     The gradient in A is :math:`\bar A = m g_1^\top + 2 (S - I) A\,\mathrm{diag}(g_2)`, so that
     :math:`\bar K_{uf} = L^{-\top} \bar A` needs nothing of size N but ``reduced``, and
-    :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S` nothing of size N at all.
+    :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S` nothing of size N at all. The gradient
+    in Kuu is left unsymmetrised: Kuu is symmetric whatever moves it.
     """
-    rows = tf.expand_dims(tf.transpose(g_var), 1)  # [L, 1, N]
+    rows = tf.expand_dims(swap_axes(g_var), 1)  # [L, 1, N]
     Kuf_bar = tf.matmul(tf.matmul(L_inv, q_mu, transpose_a=True), g_mean, transpose_b=True)
     Kuf_bar += 2.0 * tf.reduce_sum(reduced * rows, 0)
     A_bar_A = tf.matmul(q_mu, tf.matmul(A, g_mean), transpose_b=True)
     A_bar_A += 2.0 * tf.reduce_sum(tf.matmul(shift_diagonal(q_cov, -1.0), g_cov), 0)
     middle = lower_triangle_half_diagonal(A_bar_A)
     Kuu_bar = -tf.matmul(L_inv, tf.matmul(middle, L_inv), transpose_a=True)
-    Kuu_bar = 0.5 * (Kuu_bar + tf.transpose(Kuu_bar))
     return Kuu_bar, Kuf_bar, tf.reduce_sum(g_var, 1)
 
 
@@ -264,10 +265,10 @@ def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
     A = tf.matmul(L_inv, Kuf)  # [M, N]
     reduced = _reduced_variance(L_inv, A, q_cov)  # [L, M, N]
     f_mean = tf.matmul(A, q_mu, transpose_a=True)  # [N, L]
-    f_var = tf.transpose(Kff_diag + tf.reduce_sum(Kuf * reduced, 1))
+    f_var = swap_axes(Kff_diag + tf.reduce_sum(Kuf * reduced, 1))
 
     def gradient(g_mean: Any, g_var: Any) -> Any:
-        rows = tf.expand_dims(tf.transpose(g_var), 1)  # [L, 1, N]
+        rows = tf.expand_dims(swap_axes(g_var), 1)  # [L, 1, N]
         g_cov = tf.matmul(A * rows, A, transpose_b=True)  # [L, M, M]
         back = _pull_back(L_inv, A, reduced, q_mu, q_cov, g_cov, g_mean, g_var)
         return (*back, tf.matmul(A, g_mean), g_cov)
@@ -297,7 +298,7 @@ def marginals(prior: Covariances, q_mu: Any, q_cov: Any) -> tuple[Any, Any]:
 def elbo(
     prior: Covariances,
     q: gaussians.MeanSqrt,
-    likelihood: Likelihood,
+    likelihood: ExpectedLogDensity,
     values: tuple,
     Y: Any,
     scale: Any = 1.0,
@@ -311,7 +312,8 @@ def elbo(
     prior : Covariances
         From :func:`svgp_covariances` or :func:`vgp_covariances`.
     q : MeanSqrt
-    likelihood : Likelihood
+    likelihood : ExpectedLogDensity
+        A :class:`skgpng.likelihoods.Likelihood`, say.
     values : tuple of tensors
         Parameters of the likelihood.
     Y : tensor of shape (N, P)
@@ -331,7 +333,7 @@ def elbo_and_gradients(
     covariances: Callable[[Hyperparameters], Covariances],
     theta: Hyperparameters,
     q: gaussians.MeanSqrt,
-    likelihood: Likelihood,
+    likelihood: ExpectedLogDensity,
     Y: Any,
     scale: Any = 1.0,
 ) -> tuple[Any, Hyperparameters, tuple[Any, Any]]:
@@ -343,7 +345,8 @@ def elbo_and_gradients(
         Maps ``theta`` to the prior covariances at the rows.
     theta : Hyperparameters
     q : MeanSqrt
-    likelihood : Likelihood
+    likelihood : ExpectedLogDensity
+        A :class:`skgpng.likelihoods.Likelihood`, say.
     Y : tensor of shape (N, P)
     scale : scalar or tensor of shape (N, 1), default=1
         As in :func:`elbo`.

@@ -350,9 +350,10 @@ _STEPS: dict[str, Callable] = {
 class _Batches(NamedTuple):
     """Minibatches of a structure: what stays the same over the steps."""
 
+    table: Any  # X, Y, weights and noise side by side: one gather a step
+    widths: Any
     n_batches: Any
     size: Any
-    scale: Any
     seed: Any
 
 
@@ -362,7 +363,9 @@ def _batches(structure: Structure, data: Data, s: Settings) -> _Batches | None:
         return None
     N, B = tf.shape(data.X)[0], s.batch_size
     scale = tf.cast(N, data.X.dtype) / tf.cast(B, data.X.dtype)
-    return _Batches(N // B, tf.reshape(B, [1]), scale, s.seed)
+    columns = [data.X, data.Y, scale * data.weights[:, None], data.row_noise[:, None]]
+    widths = tf.stack([tf.shape(c)[1] for c in columns])
+    return _Batches(tf.concat(columns, 1), widths, N // B, tf.reshape(B, [1]), s.seed)
 
 
 def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> tuple[Data, Any]:
@@ -382,16 +385,10 @@ def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> 
         lambda: order,
     )
     rows = tf.slice(order, within * batches.size, batches.size)
-    return (
-        Data(
-            tf.gather(data.X, rows),
-            tf.gather(data.Y, rows),
-            batches.scale * tf.gather(data.weights, rows),
-            tf.gather(data.row_noise, rows),
-            data.X_scale,
-        ),
-        order,
-    )
+    X, Y, weights, noise = tf.split(tf.gather(batches.table, rows), batches.widths, 1, num=4)
+    P = data.Y.shape[1]
+    Y = tf.ensure_shape(Y, [None, P])
+    return Data(X, Y, tf.reshape(weights, [-1]), tf.reshape(noise, [-1]), data.X_scale), order
 
 
 def _gamma(s: Settings, step: Any) -> Any:
@@ -482,9 +479,10 @@ def _signature(structure: Structure) -> tuple:
     n = len(structure.kernel.all_ranks)
     sparse = structure.model in ("sgpr", "svgp")
     u = Hyperparameters(leaves[:n], leaves[n:], matrix if sparse else ())
-    q = {"svgp": (matrix, real([None, None, None])), "vgp": (matrix, matrix)}
+    L = structure.n_latent  # known sizes of 1 spare transposes
+    q = {"svgp": (real([None, L]), real([L, None, None])), "vgp": (real([None, L]),) * 2}
     bounds = tuple(real([None] * r + [2]) for r in ranks)
-    data = Data(matrix, matrix, vector, vector, vector)
+    data = Data(matrix, real([None, L]), vector, vector, vector)  # one column of Y for each f
     settings = Settings(
         gamma=number,
         gamma_ramp=number,
