@@ -15,9 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from . import inducing, kernels, posterior, training
+from . import inducing, kernels, posterior, structures, training
 from .likelihoods import Likelihood
-from .models import Hyperparameters
+from .structures import Hyperparameters
 
 __all__ = ["BaseGaussianProcess", "Problem"]
 
@@ -111,7 +111,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         Z = self._start_inducing(problem, rng)
         structure = self._structure(problem, Z)
         batch = self._batch_rows(problem, Z)
-        data = training.Data(
+        data = structures.Data(
             problem.X,
             problem.Y,
             problem.weights,
@@ -152,11 +152,11 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             batch = N if N * len(Z) <= _AUTO_FULL_BATCH else max(1024, 4 * len(Z))
         return N if batch is None else min(batch, N)
 
-    def _structure(self, problem: Problem, Z: np.ndarray | None) -> training.Structure:
+    def _structure(self, problem: Problem, Z: np.ndarray | None) -> structures.Structure:
         minibatch = self._batch_rows(problem, Z) < len(problem.X)
         exact = problem.conjugate and not minibatch and self.gamma in ("auto", 1)
         model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
-        return training.Structure(
+        return structures.Structure(
             model=model[exact],
             kernel=problem.parsed.structure,
             likelihood=problem.likelihood,
@@ -168,7 +168,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         )
 
     def _settings(
-        self, problem: Problem, structure: training.Structure, batch: int, rng: Any
+        self, problem: Problem, structure: structures.Structure, batch: int, rng: Any
     ) -> training.Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
@@ -191,9 +191,13 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         )
 
     def _set_fitted(
-        self, problem: Problem, structure: training.Structure, result: training.Result, data: Any
+        self,
+        problem: Problem,
+        structure: structures.Structure,
+        result: structures.Result,
+        data: Any,
     ) -> None:
-        if result.status == training.NON_FINITE and len(result.elbo_curve) <= 1:
+        if result.status == structures.NON_FINITE and len(result.elbo_curve) <= 1:
             raise ValueError(
                 "The objective is not finite at the initial hyperparameters: the kernel matrix "
                 f"cannot be factorised. Raise jitter (now {self.jitter:g}) to 1e-4, or start from "
@@ -214,18 +218,18 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         self.elbo_curve_ = finite
         self.elbo_ = float(finite[-1])
         self.n_iter_ = len(finite)
-        self.converged_ = bool(result.status == training.CONVERGED)
+        self.converged_ = bool(result.status == structures.CONVERGED)
 
-    def _report(self, result: training.Result) -> None:
+    def _report(self, result: structures.Result) -> None:
         """One warning at most, with the setting that helps."""
-        if result.status == training.MAX_ITER:
+        if result.status == structures.MAX_ITER:
             warnings.warn(
                 f"Training stopped at max_iter={self.max_iter} before the ELBO settled. Raise "
                 "max_iter, or raise tol to stop earlier.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        elif result.status == training.NON_FINITE:
+        elif result.status == structures.NON_FINITE:
             warnings.warn(
                 f"Training stopped at step {self.n_iter_}, where the objective was no longer "
                 "finite; the last good state is kept. Lower learning_rate or gamma, or raise "
@@ -249,7 +253,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         )
 
 
-def _start_q(structure: training.Structure, problem: Problem, n_inducing: int) -> tuple:
+def _start_q(structure: structures.Structure, problem: Problem, n_inducing: int) -> tuple:
     """q at the prior, in the form the model of the structure keeps it."""
     L = problem.n_latent
     if structure.model == "vgp":

@@ -23,6 +23,7 @@ from .linalg import (
     swap_axes,
     triangular_inverse,
 )
+from .structures import Hyperparameters
 
 __all__ = [
     "Covariances",
@@ -40,24 +41,6 @@ __all__ = [
 ]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-
-
-class Hyperparameters(NamedTuple):
-    """Everything but q.
-
-    Attributes
-    ----------
-    kernel : tuple of tensors
-        Values in the order of :func:`skgpng.kernels.parse`.
-    likelihood : tuple of tensors
-        Values in the order of ``parameter_names`` of the likelihood.
-    inducing_points : tensor of shape (M, D), or ()
-        ``()`` for models without.
-    """
-
-    kernel: tuple
-    likelihood: tuple
-    inducing_points: Any = ()
 
 
 class Covariances(NamedTuple):

@@ -20,8 +20,7 @@ from . import gaussians, models
 from ._tensorflow import tf
 from .kernels import Kernel, covariance, diagonal
 from .linalg import shift_diagonal, triangular_inverse
-from .models import Hyperparameters
-from .training import Data, Result, Structure
+from .structures import Data, Hyperparameters, Result, Structure
 
 __all__ = ["Posterior", "mean_and_covariance", "mean_and_variance", "posterior"]
 

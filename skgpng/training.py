@@ -14,24 +14,17 @@ import numpy as np
 
 from . import gaussians, models, optimizers
 from ._tensorflow import tf
-from .kernels import Kernel, covariance
+from .kernels import covariance
 from .likelihoods import Likelihood
 from .models import Hyperparameters
+from .structures import CONVERGED, MAX_ITER, NON_FINITE, Data, Result, Structure
 
 __all__ = [
-    "CONVERGED",
-    "MAX_ITER",
-    "NON_FINITE",
-    "Data",
     "SITE_FLOOR",
-    "Result",
     "Settings",
-    "Structure",
     "compiled_loop",
     "train",
 ]
-
-CONVERGED, MAX_ITER, NON_FINITE = 0, 1, 2
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 #: Site precisions stay above this, so that (1 - diag B^-1) / precision keeps nine digits.
@@ -39,56 +32,6 @@ SITE_FLOOR = 1e-6
 # Learning rate and stopping: a plateau cuts the rate to a third; the third plateau ends training.
 _RATE_CUT = 1.0 / 3.0
 _PLATEAUS = 3.0
-
-
-class Structure(NamedTuple):
-    """What one compiled loop is for; hashable.
-
-    Attributes
-    ----------
-    model : {"gpr", "sgpr", "vgp", "svgp"}
-        Exact regression, collapsed bound, one variational variable per row, inducing points.
-    kernel : Kernel
-    likelihood : Likelihood
-    train_likelihood : tuple of bool
-        Per parameter of the likelihood.
-    train_inducing : bool
-    minibatch : bool
-    n_latent : int
-        Latent functions.
-    dtype : str
-    """
-
-    model: str
-    kernel: Kernel
-    likelihood: Likelihood
-    train_likelihood: tuple[bool, ...]
-    train_inducing: bool
-    minibatch: bool
-    n_latent: int
-    dtype: str
-
-
-class Data(NamedTuple):
-    """Rows to learn from.
-
-    Attributes
-    ----------
-    X : array of shape (N, D)
-    Y : array of shape (N, P)
-    weights : array of shape (N,)
-        Positive.
-    row_noise : array of shape (N,)
-        Known noise variance of each row, scaled y.
-    X_scale : array of shape (D,)
-        Unit in which Adam moves the inducing points.
-    """
-
-    X: Any
-    Y: Any
-    weights: Any
-    row_noise: Any
-    X_scale: Any
 
 
 class Settings(NamedTuple):
@@ -122,27 +65,6 @@ class Settings(NamedTuple):
     batch_size: Any
     jitter: Any
     seed: Any
-
-
-class Result(NamedTuple):
-    """What training gives.
-
-    Attributes
-    ----------
-    theta : Hyperparameters
-        Positive values.
-    variational : tuple of tensors
-        ``(nat1, nat2)`` for "svgp", ``(site_mean, site_precision)`` [N, L] each for "vgp", else
-        empty.
-    elbo_curve : tensor of shape (n_iter,)
-    status : int
-        ``CONVERGED``, ``MAX_ITER`` or ``NON_FINITE``.
-    """
-
-    theta: Hyperparameters
-    variational: tuple
-    elbo_curve: Any
-    status: Any
 
 
 class _State(NamedTuple):

@@ -24,6 +24,7 @@ LEVELS = {
     "gaussians": 1,
     "kernels": 1,
     "likelihoods": 1,
+    "structures": 1.5,  # the records that levels 2 to 4 hand to each other
     "inducing": 2,
     "models": 2,
     "optimizers": 2,

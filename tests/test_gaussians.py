@@ -51,7 +51,7 @@ def test_expectation_parameters(q):
 
 
 def test_expectation_is_the_gradient_of_the_log_partition_function(q):
-    # the definition of expectation parameters: d A / d theta, A = -1/4 t1' t2^-1 t1 - 1/2 log|-2 t2|
+    # their definition: dA / dtheta with A = -1/4 t1' t2^-1 t1 - 1/2 log|-2 t2|
     natural = gaussians.mean_sqrt_to_natural(q)
     eta1, eta2 = gaussians.mean_sqrt_to_expectation(q)
 

@@ -37,16 +37,15 @@ def skgpng_steps():
     """The estimator's own loop: two lengths, so that what is done once cancels."""
     from sklearn.gaussian_process.kernels import Matern
 
-    from skgpng import gaussians, kernels, training
+    from skgpng import gaussians, kernels, structures, training
     from skgpng.likelihoods import Gaussian
-    from skgpng.models import Hyperparameters
 
     parsed = kernels.parse(1.0 * Matern(np.ones(a.columns), nu=2.5))
-    structure = training.Structure(
+    structure = structures.Structure(
         "svgp", parsed.structure, Gaussian(), (True,), True, True, 1, "float64"
     )
-    theta = Hyperparameters(parsed.values, (0.1,), Z)
-    data = training.Data(X, y[:, None], np.ones(a.rows), np.zeros(a.rows), np.ones(a.columns))
+    theta = structures.Hyperparameters(parsed.values, (0.1,), Z)
+    data = structures.Data(X, y[:, None], np.ones(a.rows), np.zeros(a.rows), np.ones(a.columns))
     q = gaussians.Natural(np.zeros((a.inducing, 1)), -0.5 * np.eye(a.inducing)[None])
     bounds = (*parsed.bounds, np.array([1e-6, 1e2]))
 

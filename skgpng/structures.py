@@ -1,0 +1,106 @@
+"""The records that training and predicting hand to each other."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .kernels import Kernel
+from .likelihoods import Likelihood
+
+__all__ = ["CONVERGED", "MAX_ITER", "NON_FINITE", "Data", "Hyperparameters", "Result", "Structure"]
+
+#: Status of a training that ended by its stopping rule.
+CONVERGED = 0
+#: Status of a training that used up its steps.
+MAX_ITER = 1
+#: Status of a training whose objective was no longer finite.
+NON_FINITE = 2
+
+
+class Hyperparameters(NamedTuple):
+    """Everything but q.
+
+    Attributes
+    ----------
+    kernel : tuple of tensors
+        Values in the order of :func:`skgpng.kernels.parse`.
+    likelihood : tuple of tensors
+        Values in the order of ``parameter_names`` of the likelihood.
+    inducing_points : tensor of shape (M, D), or ()
+        ``()`` for models without.
+    """
+
+    kernel: tuple
+    likelihood: tuple
+    inducing_points: Any = ()
+
+
+class Structure(NamedTuple):
+    """What one compiled loop is for; hashable.
+
+    Attributes
+    ----------
+    model : {"gpr", "sgpr", "vgp", "svgp"}
+        Exact regression, collapsed bound, one variational variable per row, inducing points.
+    kernel : Kernel
+    likelihood : Likelihood
+    train_likelihood : tuple of bool
+        Per parameter of the likelihood.
+    train_inducing : bool
+    minibatch : bool
+    n_latent : int
+        Latent functions.
+    dtype : str
+    """
+
+    model: str
+    kernel: Kernel
+    likelihood: Likelihood
+    train_likelihood: tuple[bool, ...]
+    train_inducing: bool
+    minibatch: bool
+    n_latent: int
+    dtype: str
+
+
+class Data(NamedTuple):
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    X : array of shape (N, D)
+    Y : array of shape (N, P)
+    weights : array of shape (N,)
+        Positive.
+    row_noise : array of shape (N,)
+        Known noise variance of each row, scaled y.
+    X_scale : array of shape (D,)
+        Unit in which Adam moves the inducing points.
+    """
+
+    X: Any
+    Y: Any
+    weights: Any
+    row_noise: Any
+    X_scale: Any
+
+
+class Result(NamedTuple):
+    """What training gives.
+
+    Attributes
+    ----------
+    theta : Hyperparameters
+        Positive values.
+    variational : tuple of tensors
+        ``(nat1, nat2)`` for "svgp", ``(site_mean, site_precision)`` [N, L] each for "vgp", else
+        empty.
+    elbo_curve : tensor of shape (n_iter,)
+    status : int
+        ``CONVERGED``, ``MAX_ITER`` or ``NON_FINITE``.
+    """
+
+    theta: Hyperparameters
+    variational: tuple
+    elbo_curve: Any
+    status: Any

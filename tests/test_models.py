@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+import tensorflow_probability as tfp
+from reference import JITTER
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+
+from skgpng import gaussians, kernels, models, optimizers
+from skgpng._tensorflow import tf
+from skgpng.gaussians import MeanSqrt
+from skgpng.likelihoods import Bernoulli, Gaussian
+from skgpng.models import Covariances, Hyperparameters
+
+N, M, D, NOISE = 8, 4, 2, 0.1
+KERNEL = ConstantKernel(1.5) * Matern(0.8, nu=1.5)
+STRUCTURE, _, VALUES, _, _ = kernels.parse(KERNEL)
+
+rng = np.random.RandomState(6)
+X, Z, XNEW = rng.randn(N, D), rng.randn(M, D), rng.randn(4, D)
+ROW_NOISE = rng.uniform(0.05, 0.3, N)
+
+
+@pytest.fixture(params=[1, 2], ids=["one column", "two columns"])
+def Y(request):
+    # as many columns as latent functions
+    return np.random.RandomState(7).randn(N, request.param)
+
+
+@pytest.fixture
+def prior():
+    return dense_prior(Z)
+
+
+def dense_prior(Z, X=X, jitter=JITTER):
+    return Covariances(KERNEL(Z) + jitter * np.eye(len(Z)), KERNEL(Z, X), KERNEL.diag(X))
+
+
+def random_q(M, L, seed=8):
+    return MeanSqrt(*reference.random_q(np.random.RandomState(seed), M, L))
+
+
+def symmetric(G):
+    """A covariance matrix has symmetric changes only: what a gradient says about these."""
+    return 0.5 * (G + np.swapaxes(G, -1, -2))
+
+
+def assert_gradients(function, arguments, is_covariance, upstream=None, **tolerance):
+    """Custom gradients against central differences, one argument after the other."""
+    tensors = [tf.constant(a) for a in arguments]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = function(*tensors)
+    found = tape.gradient(value, tensors, upstream)
+    for k, (argument, gradient) in enumerate(zip(arguments, found, strict=True)):
+
+        def one(x, k=k):
+            value = function(*arguments[:k], x, *arguments[k + 1 :])
+            if upstream is None:
+                return float(value)
+            return sum(np.sum(u * v) for u, v in zip(upstream, value, strict=True))
+
+        expected = reference.differences(one, argument)
+        gradient = np.asarray(gradient)
+        assert gradient.shape == np.shape(argument)
+        if is_covariance[k]:
+            gradient, expected = symmetric(gradient), symmetric(expected)
+        np.testing.assert_allclose(gradient, expected, err_msg=f"argument {k}", **tolerance)
+
+
+# --- prior covariances -----------------------------------------------------------------------
+
+
+def test_svgp_covariances():
+    found = models.svgp_covariances(STRUCTURE, Hyperparameters(VALUES, (), Z), X, JITTER)
+    for a, b in zip(found, dense_prior(Z), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_vgp_covariances():
+    found = models.vgp_covariances(STRUCTURE, Hyperparameters(VALUES, ()), X, JITTER)
+    K = KERNEL(X) + JITTER * np.eye(N)
+    for a, b in zip(found, (K, K, np.diag(K)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+# --- exact regression ------------------------------------------------------------------------
+
+
+def test_gpr_evidence_against_sklearn(Y):
+    exact = GaussianProcessRegressor(KERNEL, alpha=ROW_NOISE, optimizer=None).fit(X, Y)
+    found = models.gpr_log_marginal_likelihood(KERNEL(X), Y, ROW_NOISE)
+    np.testing.assert_allclose(found, exact.log_marginal_likelihood_value_, rtol=1e-10)
+
+
+def test_gpr_evidence_against_tfp(Y):
+    psd = tfp.math.psd_kernels
+    kernel = psd.MaternThreeHalves(tf.constant(np.sqrt(1.5)), tf.constant(0.8, tf.float64))
+    other = tfp.distributions.GaussianProcess(
+        kernel, X, observation_noise_variance=tf.constant(NOISE, tf.float64), jitter=0.0
+    )
+    K = kernels.covariance(STRUCTURE, VALUES, X)
+    found = models.gpr_log_marginal_likelihood(K, Y, NOISE)
+    np.testing.assert_allclose(found, np.sum(other.log_prob(Y.T)), rtol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [np.float64(NOISE), ROW_NOISE], ids=["one noise", "row noise"])
+def test_gpr_evidence_and_gradient(Y, noise):
+    K = KERNEL(X)
+    found = models.gpr_log_marginal_likelihood(K, Y, noise)
+    np.testing.assert_allclose(found, reference.log_evidence(K, Y, noise), rtol=1e-10)
+    assert_gradients(
+        models.gpr_log_marginal_likelihood, [K, Y, noise], [1, 0, 0], rtol=1e-6, atol=1e-6
+    )
+
+
+def test_gpr_gradient_in_the_hyperparameters_against_sklearn():
+    Y = np.random.RandomState(7).randn(N, 1)
+    exact = GaussianProcessRegressor(KERNEL, alpha=NOISE, optimizer=None).fit(X, Y)
+    _, expected = exact.log_marginal_likelihood(KERNEL.theta, eval_gradient=True)
+    values = [tf.constant(v) for v in VALUES]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        K = kernels.covariance(STRUCTURE, tuple(values), X)
+        value = models.gpr_log_marginal_likelihood(K, Y, NOISE)
+    in_logarithms = [g * v for g, v in zip(tape.gradient(value, values), VALUES, strict=True)]
+    np.testing.assert_allclose(in_logarithms, expected, rtol=1e-8)
+
+
+# --- collapsed bound -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", [np.float64(NOISE), ROW_NOISE], ids=["one noise", "row noise"])
+def test_sgpr_bound_and_gradient(prior, Y, noise):
+    def bound(Kuu, Kuf, Kff_diag, Y, noise):
+        return models.sgpr_elbo(Covariances(Kuu, Kuf, Kff_diag), tf.convert_to_tensor(Y), noise)
+
+    expected = reference.sgpr_bound(*prior, Y, noise)
+    np.testing.assert_allclose(bound(*prior, Y, noise), expected, rtol=1e-9)
+    assert expected < reference.log_evidence(KERNEL(X), Y, noise)
+    assert_gradients(bound, [*prior, Y, noise], [1, 0, 0, 0, 0], rtol=1e-6, atol=1e-6)
+
+
+def test_sgpr_gradient_against_differences_of_the_dense_formula(prior, Y):
+    # the same once more with nothing of ours in it
+    tensors = [tf.constant(a) for a in (*prior, Y, ROW_NOISE)]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = models.sgpr_elbo(Covariances(*tensors[:3]), *tensors[3:])
+    found = tape.gradient(value, tensors)
+    arguments = [*prior, Y, ROW_NOISE]
+    for k in (1, 2, 3, 4):
+        expected = reference.differences(
+            lambda x, k=k: reference.sgpr_bound(*arguments[:k], x, *arguments[k + 1 :]),
+            arguments[k],
+        )
+        np.testing.assert_allclose(found[k], expected, rtol=1e-6, atol=1e-6)
+
+
+# --- marginals and the ELBO ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("L", [1, 2])
+def test_marginals_against_dense_algebra(prior, L):
+    q = random_q(M, L)
+    f_mean, f_var = models.marginals(prior, q.q_mu, gaussians.covariance(q))
+    for k, (m, S) in enumerate(reference.unwhiten(prior.Kuu, *q)):
+        mean, variance = reference.projected(*prior, m, S)
+        np.testing.assert_allclose(f_mean[:, k], mean, rtol=1e-9)
+        np.testing.assert_allclose(f_var[:, k], variance, rtol=1e-9)
+
+
+@pytest.mark.parametrize("L", [1, 2])
+def test_marginals_gradients(prior, L):
+    q = random_q(M, L)
+    upstream = tuple(np.random.RandomState(9).randn(2, N, L))
+
+    def marginals(Kuu, Kuf, Kff_diag, q_mu, q_cov):
+        return models.marginals(Covariances(Kuu, Kuf, Kff_diag), q_mu, q_cov)
+
+    arguments = [*prior, q.q_mu, gaussians.covariance(q).numpy()]
+    assert_gradients(marginals, arguments, [1, 0, 0, 0, 1], upstream, rtol=1e-6, atol=1e-6)
+
+
+def test_marginals_gradient_where_one_result_is_not_used(prior):
+    q_mu, q_cov = np.ones((M, 1)), np.eye(M)[None]
+    K = tf.constant(prior.Kuf)
+    for used in (0, 1):
+        with tf.GradientTape() as tape:
+            tape.watch(K)
+            value = models.marginals(prior._replace(Kuf=K), q_mu, q_cov)[used]
+        assert np.all(np.isfinite(tape.gradient(value, K)))
+
+
+LIKELIHOODS = [(Gaussian(), (np.float64(NOISE),)), (Bernoulli(), ())]
+
+
+def expected_of(likelihood, values, Y):
+    """Column k's expectations, of the likelihood's conditional density by quadrature."""
+
+    def expected(k, f_mean, f_var):
+        def log_prob(F):
+            return likelihood.log_prob(values, F, np.repeat(Y[:, k, None], F.shape[-1], 1)).numpy()
+
+        return reference.expected_log_density(log_prob, f_mean, f_var, n_points=20)
+
+    return expected
+
+
+@pytest.mark.parametrize("likelihood, values", LIKELIHOODS, ids=["gaussian", "bernoulli"])
+@pytest.mark.parametrize("rows", [False, True], ids=["svgp", "vgp"])
+def test_elbo_against_dense_algebra(likelihood, values, rows, Y):
+    if rows:
+        K = KERNEL(X) + JITTER * np.eye(N)
+        prior = Covariances(K, K, np.diag(K))
+    else:
+        prior = dense_prior(Z)
+    Y = Y if isinstance(likelihood, Gaussian) else (Y > 0).astype(float)
+    q = random_q(len(prior.Kuu), Y.shape[1])
+    scale = np.random.RandomState(10).uniform(0.5, 2.0, (N, 1))
+    found = models.elbo(prior, q, likelihood, values, Y, scale)
+    expected = reference.elbo(*prior, *q, expected_of(likelihood, values, Y), scale[:, 0])
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("likelihood, values", LIKELIHOODS, ids=["gaussian", "bernoulli"])
+def test_elbo_and_gradients(likelihood, values):
+    Y = np.random.RandomState(7).randint(0, 2, (N, 2)).astype(float)
+    q = random_q(M, 2)
+    scale = np.random.RandomState(10).uniform(0.5, 2.0, (N, 1))
+
+    def covariances(theta):
+        return models.svgp_covariances(STRUCTURE, theta, X, JITTER)
+
+    def objective(theta, q_mu=q.q_mu, q_sqrt=q.q_sqrt):
+        q = MeanSqrt(q_mu, q_sqrt)
+        return float(models.elbo(covariances(theta), q, likelihood, theta.likelihood, Y, scale))
+
+    theta = Hyperparameters(VALUES, values, Z)
+    value, g_theta, (g_mu, g_cov) = models.elbo_and_gradients(
+        covariances, theta, q, likelihood, Y, scale
+    )
+    np.testing.assert_allclose(value, objective(theta), rtol=1e-12)
+    flat = tf.nest.flatten(theta)
+    for k, gradient in enumerate(tf.nest.flatten(g_theta)):
+
+        def one(x, k=k):
+            return objective(tf.nest.pack_sequence_as(theta, [*flat[:k], x, *flat[k + 1 :]]))
+
+        expected = reference.differences(one, flat[k])
+        np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+    # g_mu and g_cov are those of the data term: without the KL
+    total = reference.differences(lambda m: objective(theta, q_mu=m), q.q_mu)
+    np.testing.assert_allclose(g_mu - q.q_mu, total, rtol=1e-6, atol=1e-6)
+    with_kl = g_cov - 0.5 * (np.eye(M) - np.linalg.inv(gaussians.covariance(q)))
+    in_root = np.tril(2.0 * with_kl @ q.q_sqrt)
+    total = np.tril(reference.differences(lambda r: objective(theta, q_sqrt=r), q.q_sqrt))
+    np.testing.assert_allclose(in_root, total, rtol=1e-6, atol=1e-6)
+
+
+# --- the lattice of equivalences -------------------------------------------------------------
+# One natural-gradient step of gamma = 1, from any q, makes VGP exact and SVGP the collapsed bound.
+
+
+def full_step(covariances, theta, Y, M):
+    q = random_q(M, Y.shape[1], seed=11)
+    _, _, g_q = models.elbo_and_gradients(covariances, theta, q, Gaussian(), Y)
+    return optimizers.natural_gradient(q, g_q, 1.0)
+
+
+def predict_whitened(q, Z, Xnew=XNEW):
+    return models.marginals(dense_prior(Z, Xnew), q.q_mu, gaussians.covariance(q))
+
+
+def test_vgp_after_one_step_is_exact_regression(Y):
+    theta = Hyperparameters(VALUES, (np.float64(NOISE),))
+
+    def covariances(theta):
+        return models.vgp_covariances(STRUCTURE, theta, X, JITTER)
+
+    q = full_step(covariances, theta, Y, N)
+    bound = models.elbo(covariances(theta), q, Gaussian(), theta.likelihood, Y)
+    # the jitter is part of the VGP's prior
+    evidence = reference.log_evidence(KERNEL(X), Y, NOISE + JITTER)
+    np.testing.assert_allclose(bound, evidence, rtol=1e-9)
+    f_mean, f_var = predict_whitened(q, X)
+    mean, cov = reference.predict_exact(KERNEL, X, Y, NOISE, XNEW, JITTER)
+    np.testing.assert_allclose(f_mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(f_var, np.diag(cov)[:, None] * np.ones_like(mean), rtol=1e-6)
+
+
+def test_svgp_after_one_step_is_the_collapsed_bound(prior, Y):
+    theta = Hyperparameters(VALUES, (np.float64(NOISE),), Z)
+    q = full_step(lambda t: models.svgp_covariances(STRUCTURE, t, X, JITTER), theta, Y, M)
+    bound = models.elbo(prior, q, Gaussian(), theta.likelihood, Y)
+    np.testing.assert_allclose(bound, reference.sgpr_bound(*prior, Y, NOISE), rtol=1e-9)
+    best = models.conjugate_q(prior, tf.constant(Y), NOISE)
+    for a, b in zip(gaussians.mean_sqrt_to_natural(q), best, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+    # predictions of the collapsed bound (Titsias 2009, eq. 6)
+    f_mean, f_var = predict_whitened(q, Z)
+    inner = np.linalg.inv(prior.Kuu + prior.Kuf @ prior.Kuf.T / NOISE)
+    k = KERNEL(Z, XNEW)
+    np.testing.assert_allclose(f_mean, k.T @ inner @ prior.Kuf @ Y / NOISE, rtol=1e-7)
+    change = np.diag(k.T @ (np.linalg.inv(prior.Kuu) - inner) @ k)[:, None]
+    np.testing.assert_allclose(f_var, KERNEL.diag(XNEW)[:, None] - change + 0 * f_mean, rtol=1e-7)
+
+
+def test_svgp_with_inducing_points_at_the_rows_is_vgp():
+    labels = np.random.RandomState(7).randint(0, 2, (N, 1)).astype(float)
+    q = random_q(N, 1)
+    vgp = models.vgp_covariances(STRUCTURE, Hyperparameters(VALUES, ()), X, JITTER)
+    svgp = models.svgp_covariances(STRUCTURE, Hyperparameters(VALUES, (), X), X, JITTER)
+    bounds = [models.elbo(prior, q, Bernoulli(), (), labels) for prior in (vgp, svgp)]
+    np.testing.assert_allclose(*bounds, rtol=1e-6)  # the jitter, and what it is divided by
+
+
+def test_sgpr_with_inducing_points_at_the_rows_is_gpr(Y):
+    bound = models.sgpr_elbo(dense_prior(X), tf.constant(Y), NOISE)
+    exact = models.gpr_log_marginal_likelihood(KERNEL(X), Y, NOISE)
+    np.testing.assert_allclose(bound, exact, rtol=1e-6)  # up to jitter / noise
+    assert bound < exact
+
+
+def test_more_inducing_points_raise_the_bound(Y):
+    bounds = [
+        models.sgpr_elbo(dense_prior(X[:m]), tf.constant(Y), NOISE).numpy() for m in (1, 3, 5, 8)
+    ]
+    assert np.all(np.diff(bounds) > 0)
+
+
+# --- sites -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sites():
+    rng = np.random.RandomState(12)
+    return rng.randn(N), rng.uniform(0.1, 5.0, N)
+
+
+def dense_sites(K, site_mean, site_precision):
+    S = np.linalg.inv(np.linalg.inv(K) + np.diag(site_precision))
+    return S @ site_mean, S
+
+
+def test_site_moments_against_dense_algebra(sites):
+    K = KERNEL(X)
+    moments = models.site_moments(K, *sites)
+    m, S = dense_sites(K, *sites)
+    np.testing.assert_allclose(moments.f_mean, m, rtol=1e-9)
+    np.testing.assert_allclose(moments.f_var, np.diag(S), rtol=1e-9)
+    kl = reference.gaussian_kl(m, S, np.zeros(N), K)
+    np.testing.assert_allclose(moments.kl, kl, rtol=1e-9)
+    np.testing.assert_allclose(moments.alpha, np.linalg.solve(K, m), rtol=1e-8)
+    W = np.linalg.inv(K + np.diag(1.0 / sites[1]))
+    np.testing.assert_allclose(moments.W, W, rtol=1e-9, atol=1e-12)
+
+
+def test_site_moments_need_no_inverse_of_the_prior(sites):
+    # rows stored twice, no jitter: K has no inverse, and the moments of the copies agree
+    twice = np.repeat(np.arange(N // 2), 2)
+    K = RBF(0.8)(X[twice])
+    moments = models.site_moments(K, *sites)
+    np.testing.assert_allclose(moments.f_mean[::2], moments.f_mean[1::2], rtol=1e-9)
+    once = models.site_moments(K[::2, ::2], *(s.reshape(-1, 2).sum(1) for s in sites))
+    np.testing.assert_allclose(moments.f_var[::2], once.f_var, rtol=1e-9)
+    np.testing.assert_allclose(moments.kl, once.kl, rtol=1e-9)
+
+
+def test_the_weakest_sites_keep_nine_digits():
+    K = KERNEL(X)
+    precision = np.full(N, 1e-6)  # training.SITE_FLOOR
+    moments = models.site_moments(K, np.zeros(N), precision)
+    S = K - K @ np.linalg.inv(K + 1e6 * np.eye(N)) @ K
+    np.testing.assert_allclose(moments.f_var, np.diag(S), rtol=1e-9)
+
+
+def test_gradient_in_the_prior_with_q_held(sites):
+    # -d KL[q(f) || N(0, K)] / dK = (alpha alpha' - W) / 2 for the q that the sites describe at K
+    K = KERNEL(X)
+    moments = models.site_moments(K, *sites)
+    m, S = dense_sites(K, *sites)
+    expected = reference.differences(lambda K: -reference.gaussian_kl(m, S, np.zeros(N), K), K)
+    found = 0.5 * (np.outer(moments.alpha, moments.alpha) - moments.W)
+    # K has a condition number of 1e3, which the differences feel
+    np.testing.assert_allclose(found, symmetric(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_at_the_fixed_point_is_that_of_the_bound_with_the_best_q():
+    # There any change of q costs nothing to first order, so that the gradient with the sites
+    # held, with q held, and of the maximum over q are the same.
+    labels = np.random.RandomState(7).randint(0, 2, (N, 1)).astype(float)
+    K = KERNEL(X)
+
+    def moments_and_bound(K, site_mean, site_precision):
+        moments = models.site_moments(K, site_mean, site_precision)
+        f = tf.constant(moments.f_mean)[:, None], tf.constant(moments.f_var)[:, None]
+        with tf.GradientTape() as tape:
+            tape.watch(f)
+            expected = tf.reduce_sum(Bernoulli().variational_expectations((), *f, labels))
+        return moments, expected - moments.kl, tape.gradient(expected, f)
+
+    sites = np.zeros(N), np.ones(N)
+    for _ in range(50):
+        moments, bound, (g_mean, g_var) = moments_and_bound(K, *sites)
+        sites = (g_mean - 2.0 * g_var * moments.f_mean[:, None])[:, 0], -2.0 * g_var[:, 0]
+    assert abs(moments_and_bound(K, *sites)[1] - bound) < 1e-10
+    expected = reference.differences(lambda K: moments_and_bound(symmetric(K), *sites)[1], K)
+    found = 0.5 * (np.outer(moments.alpha, moments.alpha) - moments.W)
+    np.testing.assert_allclose(found, symmetric(expected), rtol=1e-6, atol=1e-7)

@@ -1,0 +1,456 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+
+from skgpng import gaussians, kernels, models, optimizers, training
+from skgpng._tensorflow import tf
+from skgpng.likelihoods import Bernoulli, Gaussian
+from skgpng.models import Hyperparameters
+from skgpng.training import Data, Settings, Structure
+
+N, M, JITTER = 20, 5, 1e-8
+KERNEL = ConstantKernel(1.0) * RBF(0.8)
+WIDE = (1e-5, 1e5)
+
+# Every structure costs a compilation of seconds, so the tests share the few of this file.
+MODELS = {
+    "gpr": ("gpr", False, Gaussian()),
+    "sgpr": ("sgpr", False, Gaussian()),
+    "vgp": ("vgp", False, Gaussian()),
+    "svgp": ("svgp", False, Gaussian()),
+    "svgp minibatch": ("svgp", True, Gaussian()),
+    "vgp labels": ("vgp", False, Bernoulli()),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+full_batch = pytest.mark.parametrize("name", [n for n in MODELS if n != "svgp minibatch"])
+
+
+def make_data(N=N, D=2, labels=False, seed=20):
+    rng = np.random.RandomState(seed)
+    X = rng.uniform(-2.0, 2.0, (N, D))
+    y = np.sin(2.0 * X[:, 0]) + 0.2 * rng.randn(N)
+    Y = (y > 0).astype(float)[:, None] if labels else y[:, None]
+    return Data(X, Y, np.ones(N), np.zeros(N), X.std(0))
+
+
+def make_structure(name, kernel=KERNEL, free=True, inducing=True, dtype="float64", n_latent=1):
+    model, minibatch, likelihood = MODELS[name]
+    return Structure(
+        model=model,
+        kernel=kernels.parse(kernel).structure,
+        likelihood=likelihood,
+        train_likelihood=(free,) * len(likelihood.parameter_names),
+        train_inducing=inducing and model in ("sgpr", "svgp"),
+        minibatch=minibatch,
+        n_latent=n_latent,
+        dtype=dtype,
+    )
+
+
+def make_settings(**changes):
+    numbers = {
+        "gamma": 1.0,
+        "gamma_ramp": 1.0,
+        "warm_up": 0,
+        "learning_rate": 0.05,
+        "max_iter": 25,
+        "n_iter_no_change": 1000,
+        "tol": 1e-6,
+        "batch_size": 10,
+        "jitter": JITTER,
+        "seed": np.array([1, 2]),
+    }
+    return Settings(**(numbers | changes))
+
+
+def start_of_q(model, N, M):
+    if model == "vgp":
+        return np.zeros((N, 1)), np.full((N, 1), training.SITE_FLOOR)
+    return (np.zeros((M, 1)), -0.5 * np.eye(M)[None]) if model == "svgp" else ()
+
+
+def run(
+    name,
+    data=None,
+    *,
+    M=M,
+    kernel=KERNEL,
+    noise=0.2,
+    bounds=WIDE,
+    structure=None,
+    q=None,
+    **numbers,
+):
+    structure = structure or make_structure(name, kernel)
+    has_noise = isinstance(structure.likelihood, Gaussian)
+    data = data or make_data(labels=not has_noise)
+    parsed = kernels.parse(kernel)
+    Z = data.X[:M] + 0.01 if structure.model in ("sgpr", "svgp") else ()
+    theta = Hyperparameters(parsed.values, (np.array(noise),) if has_noise else (), Z)
+    limits = tuple(np.broadcast_to(bounds, (*v.shape, 2)) for v in theta.kernel + theta.likelihood)
+    q = start_of_q(structure.model, len(data.X), M) if q is None else q
+    return training.train(structure, theta, q, limits, data, make_settings(**numbers))
+
+
+def assert_same_run(a, b, rtol=1e-7):
+    np.testing.assert_allclose(a.elbo_curve, b.elbo_curve, rtol=rtol)
+    for x, y in zip(tf.nest.flatten(a.theta), tf.nest.flatten(b.theta), strict=True):
+        np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-9)
+
+
+# --- it trains -------------------------------------------------------------------------------
+
+
+@every_model
+def test_training_improves_the_elbo(name):
+    minibatch = MODELS[name][1]
+    result = run(name, max_iter=40, gamma=0.3 if minibatch else 1.0)
+    assert result.status == training.MAX_ITER
+    assert result.elbo_curve.shape == (40,)
+    assert np.all(np.isfinite(result.elbo_curve))
+    # minibatches are noisy: their average over an epoch has to rise
+    assert result.elbo_curve[-2:].mean() > result.elbo_curve[:2].mean() + 1.0
+    for leaf in tf.nest.flatten(result):
+        assert isinstance(leaf, np.ndarray | np.generic)
+
+
+@full_batch
+def test_the_result_is_the_state_of_the_last_elbo(name):
+    # Training on from the result must begin with the ELBO it ended with.
+    result = run(name)
+    data = make_data(labels=not result.theta.likelihood)
+    limits = (np.array(WIDE),) * len(result.theta.kernel + result.theta.likelihood)
+    again = training.train(
+        make_structure(name),
+        result.theta,
+        result.variational,
+        limits,
+        data,
+        make_settings(max_iter=1),
+    )
+    np.testing.assert_allclose(again.elbo_curve[0], result.elbo_curve[-1], rtol=1e-9)
+
+
+def test_gpr_finds_the_optimum_of_sklearn():
+    data = make_data()
+    result = run("gpr", max_iter=400)
+    kernel = KERNEL + WhiteKernel(0.2)
+    exact = GaussianProcessRegressor(kernel).fit(data.X, data.Y[:, 0])
+    optimum = exact.log_marginal_likelihood_value_
+    np.testing.assert_allclose(result.elbo_curve[-1], optimum, atol=1e-4)
+    found = [np.log(v) for v in (*result.theta.kernel, *result.theta.likelihood)]
+    np.testing.assert_allclose(found, exact.kernel_.theta, atol=0.02)  # where 400 steps lead
+
+
+def test_vgp_with_full_steps_becomes_gpr():
+    data, held = make_data(), {"learning_rate": 0.0, "max_iter": 3}
+    vgp, gpr = run("vgp", **held), run("gpr", **held)
+    evidence = reference.log_evidence(KERNEL(data.X), data.Y, 0.2)
+    # the first ELBO is that of the start of q; one step later q is exact
+    np.testing.assert_allclose(vgp.elbo_curve[1:], evidence, rtol=1e-9)
+    np.testing.assert_allclose(gpr.elbo_curve, evidence, rtol=1e-9)
+    vgp, gpr = run("vgp", max_iter=400), run("gpr", max_iter=400)
+    np.testing.assert_allclose(vgp.elbo_curve[-1], gpr.elbo_curve[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gpr", "sgpr", "vgp", "svgp"])
+def test_two_columns_are_two_models_with_common_hyperparameters(name):
+    data, L = make_data(), 2
+    data = data._replace(Y=np.concatenate([data.Y, np.cos(data.X[:, :1])], 1))
+    q = {
+        "vgp": (np.zeros((N, L)), np.full((N, L), training.SITE_FLOOR)),
+        "svgp": (np.zeros((M, L)), np.stack([-0.5 * np.eye(M)] * L)),
+    }
+    held = {"learning_rate": 0.0, "max_iter": 2}
+    both = run(name, data, structure=make_structure(name, n_latent=L), q=q.get(name, ()), **held)
+    each = [run(name, data._replace(Y=data.Y[:, [k]]), **held) for k in range(L)]
+    total = sum(result.elbo_curve for result in each)
+    np.testing.assert_allclose(both.elbo_curve, total, rtol=1e-9)
+    for k, leaf in enumerate(both.variational):
+        columns = np.concatenate([result.variational[k] for result in each], leaf.shape.index(L))
+        np.testing.assert_allclose(leaf, columns, rtol=1e-9, atol=1e-12)
+
+
+def test_svgp_with_full_steps_becomes_sgpr():
+    held = {"learning_rate": 0.0, "max_iter": 3}
+    svgp, sgpr = run("svgp", **held), run("sgpr", **held)
+    np.testing.assert_allclose(svgp.elbo_curve[1:], sgpr.elbo_curve[1:], rtol=1e-8)
+
+
+# --- the collapsed path is the loop of explicit steps ----------------------------------------
+
+
+def interleaved(covariances, theta, q, data, n_steps, learning_rate=0.05):
+    """Natural-gradient step of gamma = 1 on q, then an Adam step on the logarithms, by hand."""
+    n_positive = len(theta.kernel + theta.likelihood)
+
+    def constrain(u):
+        return [np.exp(v) for v in u[:n_positive]] + [v * data.X_scale for v in u[n_positive:]]
+
+    def chain(gradients, values):
+        return [g * v for g, v in zip(gradients[:n_positive], values)] + [
+            g * data.X_scale for g in gradients[n_positive:]
+        ]
+
+    flat = tf.nest.flatten(theta)
+    u = [np.log(v) for v in flat[:n_positive]] + [Z / data.X_scale for Z in flat[n_positive:]]
+    state, curve = optimizers.adam_init(u), []
+    for _ in range(n_steps):
+        values = constrain([np.asarray(v) for v in u])
+        theta = tf.nest.pack_sequence_as(theta, values)
+        _, _, g_q = models.elbo_and_gradients(covariances, theta, q, Gaussian(), data.Y)
+        q = optimizers.natural_gradient(q, g_q, 1.0)
+        value, g, _ = models.elbo_and_gradients(covariances, theta, q, Gaussian(), data.Y)
+        curve.append(float(value))
+        u, state = optimizers.adam_update(
+            u, chain(tf.nest.flatten(g), values), state, learning_rate
+        )
+    return theta, np.array(curve)
+
+
+@pytest.mark.parametrize("name", ["gpr", "sgpr"])
+def test_collapsed_path_equals_explicit_steps(name):
+    kernel = ConstantKernel(1.0) * RBF([0.8, 1.2]) + DotProduct(0.5)
+    data, n_steps = make_data(), 15
+    result = run(name, data, kernel=kernel, max_iter=n_steps)
+    structure, _, values, _, _ = kernels.parse(kernel)
+    n, of = (N, models.vgp_covariances) if name == "gpr" else (M, models.svgp_covariances)
+    Z = () if name == "gpr" else data.X[:M] + 0.01
+    theta, curve = interleaved(
+        lambda theta: of(structure, theta, data.X, JITTER),
+        Hyperparameters(values, (np.array(0.2),), Z),
+        gaussians.standard_normal(n),
+        data,
+        n_steps,
+    )
+    # exact regression has no jitter, VGP has: 1e-8 / noise and what training makes of it
+    np.testing.assert_allclose(result.elbo_curve, curve, rtol=1e-6)
+    for a, b in zip(tf.nest.flatten(result.theta), tf.nest.flatten(theta), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+# --- what is held ----------------------------------------------------------------------------
+
+
+def test_fixed_parameters_stay():
+    kernel = ConstantKernel(1.3, "fixed") * RBF([0.8, 1.2])
+    structure = make_structure("sgpr", kernel, free=False, inducing=False)
+    result = run("sgpr", structure=structure, kernel=kernel)
+    np.testing.assert_allclose(result.theta.kernel[0], 1.3, rtol=1e-14)
+    np.testing.assert_allclose(result.theta.likelihood[0], 0.2, rtol=1e-14)
+    np.testing.assert_allclose(result.theta.inducing_points, make_data().X[:M] + 0.01, rtol=1e-14)
+    assert np.all(np.abs(result.theta.kernel[1] - [0.8, 1.2]) > 0.01)
+
+
+def test_bounds_of_each_length_scale():
+    kernel = ConstantKernel(1.3, "fixed") * RBF([0.8, 1.2])
+    structure = make_structure("sgpr", kernel, free=False, inducing=False)
+    free = run("sgpr", structure=structure, kernel=kernel, max_iter=60).theta.kernel[1]
+    data = make_data()
+    theta = Hyperparameters(kernels.parse(kernel).values, (np.array(0.2),), data.X[:M] + 0.01)
+    # room on one side of the start for the first column, on the other for the second
+    tight = np.sort([[0.8, 0.5 * (0.8 + free[0])], [1.2, 1.2 / free[1] * 1.2]], 1)
+    limits = (np.array([1.3, 1.3]), tight, np.array([0.2, 0.2]))
+    settings = make_settings(max_iter=60)
+    result = training.train(structure, theta, (), limits, data, settings)
+    found = result.theta.kernel[1]
+    assert np.all((tight[:, 0] <= found * (1 + 1e-12)) & (found <= tight[:, 1] * (1 + 1e-12)))
+    np.testing.assert_allclose(found[1], 1.2, rtol=1e-12)  # pushed against its start
+    assert abs(found[0] - 0.8) > 0.01
+
+
+def test_a_value_fixed_at_zero():
+    kernel = ConstantKernel(0.0, "fixed") + RBF(0.8)
+    data = make_data()._replace(row_noise=np.full(N, 0.1))
+    structure = make_structure("gpr", kernel, free=False)
+    theta = Hyperparameters(kernels.parse(kernel).values, (np.array(0.0),))
+    limits = (np.zeros(2), np.array(WIDE), np.zeros(2))
+    result = training.train(structure, theta, (), limits, data, make_settings())
+    assert result.status == training.MAX_ITER
+    assert result.theta.kernel[0] == 0.0
+    assert result.theta.likelihood[0] == 0.0
+    expected = reference.log_evidence(RBF(0.8)(data.X), data.Y, 0.1)
+    np.testing.assert_allclose(result.elbo_curve[0], expected, rtol=1e-9)
+
+
+@full_batch
+def test_bounds_are_respected(name):
+    result = run(name, bounds=(0.79, 1.01), noise=0.8, learning_rate=0.5)
+    for value in (*result.theta.kernel, *result.theta.likelihood):
+        assert 0.79 * (1 - 1e-12) <= value <= 1.01 * (1 + 1e-12)
+    assert any(np.isclose(v, (0.79, 1.01)).any() for v in result.theta.kernel)
+
+
+def test_warm_up_holds_the_hyperparameters():
+    # the result is the state of the last ELBO, so the first move shows at the eighth step
+    held, moved = (run("vgp", warm_up=6, max_iter=n, gamma=0.5) for n in (7, 8))
+    np.testing.assert_allclose(held.theta.kernel, (1.0, 0.8), rtol=1e-14)
+    assert abs(moved.theta.kernel[1] - 0.8) > 1e-4
+    assert np.all(np.diff(held.elbo_curve) > 0.0)
+
+
+def test_gamma_grows_from_a_hundredth():
+    settings = make_settings(gamma=np.float64(0.5), gamma_ramp=np.float64(5.0))
+    found = [float(training._gamma(settings, step)) for step in range(8)]
+    expected = np.append(np.geomspace(0.005, 0.5, 6)[1:], [0.5] * 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+# --- how it ends -----------------------------------------------------------------------------
+
+
+def test_converges_after_three_plateaus():
+    result = run("gpr", tol=1e6, n_iter_no_change=4, max_iter=100)
+    assert result.status == training.CONVERGED
+    assert len(result.elbo_curve) == 1 + 3 * 4
+
+
+@every_model
+def test_settles_at_the_optimum(name):
+    minibatch = MODELS[name][1]
+    result = run(
+        name, max_iter=2000, tol=1e-5, n_iter_no_change=15, gamma=0.1 if minibatch else 1.0
+    )
+    assert result.status == training.CONVERGED
+    if not minibatch:
+        assert result.elbo_curve[-1] > result.elbo_curve.max() - 1e-2
+
+
+@full_batch
+def test_non_finite_keeps_the_last_finite_state(name):
+    # One step of Adam moves each logarithm by the learning rate: to exp(1e4), which is infinite.
+    result = run(name, learning_rate=1e4, bounds=(0.0, np.inf), warm_up=2)
+    assert result.status == training.NON_FINITE
+    # finite while the hyperparameters are held, and at the step that moves them
+    assert np.isfinite(result.elbo_curve).tolist() == [True] * 3 + [False]
+    for leaf in tf.nest.flatten((result.theta, result.variational)):
+        assert np.all(np.isfinite(leaf))
+    good = run(name, learning_rate=1e4, bounds=(0.0, np.inf), warm_up=2, max_iter=3)
+    assert_same_run(good, result._replace(elbo_curve=result.elbo_curve[:3]), rtol=1e-14)
+
+
+@full_batch
+def test_non_finite_from_the_start(name):
+    structure = make_structure(name)
+    data = make_data(labels=not structure.likelihood.parameter_names)
+    data.X[3, 0] = np.nan
+    result = run(name, data)
+    assert result.status == training.NON_FINITE
+    assert len(result.elbo_curve) == 1
+    np.testing.assert_allclose(result.theta.kernel, (1.0, 0.8), rtol=1e-14)
+
+
+# --- compiled once ---------------------------------------------------------------------------
+
+
+@every_model
+def test_one_trace_for_all_sizes_and_numbers(name):
+    structure = make_structure(name)
+    labels = not structure.likelihood.parameter_names
+    run(name)
+    run(name, make_data(13, 1, labels), M=3, gamma=0.5, learning_rate=0.01, max_iter=3)
+    run(name, make_data(31, 4, labels), M=7, jitter=1e-4, tol=0.1, gamma_ramp=3.0, batch_size=4)
+    assert make_structure(name) == structure  # built anew, found again
+    assert training.compiled_loop(structure).experimental_get_tracing_count() == 1
+
+
+def test_float32():
+    single = run("gpr", structure=make_structure("gpr", dtype="float32"))
+    assert single.elbo_curve.dtype == single.theta.kernel[0].dtype == np.float32
+    double = run("gpr")
+    # seven digits, of which the inverse of a matrix with condition number 100 takes two or three
+    np.testing.assert_allclose(single.elbo_curve, double.elbo_curve, rtol=1e-3)
+
+
+# --- weights and known noise -----------------------------------------------------------------
+
+
+@full_batch
+def test_weight_two_is_the_row_twice(name):
+    data = make_data(labels=not MODELS[name][2].parameter_names)
+    twice = np.concatenate([np.arange(N), np.arange(6)])
+    weights = np.where(np.arange(N) < 6, 2.0, 1.0)
+    known = np.linspace(0.0, 0.1, N)
+    copied = Data(data.X[twice], data.Y[twice], np.ones(N + 6), known[twice], data.X_scale)
+    weighted = data._replace(weights=weights, row_noise=known)
+    q = None
+    if MODELS[name][0] == "vgp":  # the sites of two copies add up
+        q = np.zeros((N, 1)), training.SITE_FLOOR * weights[:, None]
+    assert_same_run(run(name, weighted, q=q), run(name, copied))
+
+
+@pytest.mark.parametrize("name", ["gpr", "sgpr", "vgp", "svgp"])
+def test_row_noise_adds_to_the_noise(name):
+    data = make_data()._replace(row_noise=np.random.RandomState(21).uniform(0.0, 0.5, N))
+    result = run(name, data, learning_rate=0.0, max_iter=2)
+    noise = 0.2 + data.row_noise
+    if MODELS[name][0] in ("gpr", "vgp"):
+        expected = reference.log_evidence(KERNEL(data.X), data.Y, noise)
+    else:
+        Z = data.X[:M] + 0.01
+        Kuu = KERNEL(Z) + JITTER * np.eye(M)
+        expected = reference.sgpr_bound(Kuu, KERNEL(Z, data.X), KERNEL.diag(data.X), data.Y, noise)
+    np.testing.assert_allclose(result.elbo_curve[1], expected, rtol=1e-8)
+
+
+def test_labels_have_no_row_noise():
+    data = make_data(labels=True)
+    noisy = data._replace(row_noise=np.ones(N))
+    assert_same_run(run("vgp labels", data), run("vgp labels", noisy), rtol=1e-14)
+
+
+# --- minibatches -----------------------------------------------------------------------------
+
+
+def epochs(N, batch_size, n_epochs):
+    """Rows of each batch, [n_epochs][n_batches, batch_size]; rows are told by their first entry."""
+    data = make_data(N)
+    data.X[:, 0] = np.arange(N)
+    data = data._replace(weights=np.linspace(0.5, 1.5, N))
+    data = Data(*(tf.constant(a) for a in data))
+    settings = make_settings(batch_size=tf.constant(batch_size), seed=tf.constant([1, 2]))
+    batches = training._batches(make_structure("svgp minibatch"), data, settings)
+    order, n_batches, found = tf.range(N), N // batch_size, []
+    for step in range(n_epochs * n_batches):
+        batch, order = training._next_batch(batches, data, tf.constant(step), order)
+        rows = batch.X[:, 0].numpy().astype(int)
+        # what belongs to a row comes along, and weights grow to stand for the rows left out
+        np.testing.assert_array_equal(batch.Y, data.Y.numpy()[rows])
+        np.testing.assert_array_equal(batch.row_noise, data.row_noise.numpy()[rows])
+        np.testing.assert_allclose(
+            batch.weights, data.weights.numpy()[rows] * N / batch_size, rtol=1e-14
+        )
+        found.append(rows)
+    return np.reshape(found, (n_epochs, n_batches, batch_size))
+
+
+def test_an_epoch_visits_each_row_once():
+    found = epochs(12, 4, 3)
+    for epoch in found:
+        np.testing.assert_array_equal(np.sort(epoch.ravel()), np.arange(12))
+    assert not np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[1], found[2])
+
+
+def test_an_epoch_leaves_out_the_rest():
+    found = epochs(14, 4, 12)
+    for epoch in found:
+        assert len(np.unique(epoch)) == 12
+    assert len(np.unique(found)) == 14  # others each time
+
+
+def test_seed_of_the_minibatches():
+    one, same, other = (
+        run("svgp minibatch", gamma=0.3, seed=np.array(seed)) for seed in ([1, 2], [1, 2], [3, 4])
+    )
+    np.testing.assert_array_equal(one.elbo_curve, same.elbo_curve)
+    assert not np.array_equal(one.elbo_curve, other.elbo_curve)
+
+
+def test_a_batch_of_all_rows_is_the_full_batch():
+    batch = run("svgp minibatch", batch_size=N, gamma=0.3)
+    assert_same_run(batch, run("svgp", gamma=0.3))
