@@ -195,7 +195,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         problem: Problem,
         structure: structures.Structure,
         result: structures.Result,
-        data: Any,
+        data: structures.Data,
     ) -> None:
         if result.status == structures.NON_FINITE and len(result.elbo_curve) <= 1:
             raise ValueError(

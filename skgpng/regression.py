@@ -47,6 +47,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
         the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
         column, set from the data.
+    likelihood : {"gaussian"}, default="gaussian"
+        Distribution of y around the latent function.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise.
