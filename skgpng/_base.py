@@ -48,6 +48,8 @@ class Problem(NamedTuple):
     parsed : ParsedKernel
     conjugate : bool
         Whether one natural-gradient step of gamma = 1 is exact.
+    gamma : float
+        What "auto" means for the step size on all rows.
     """
 
     X: np.ndarray
@@ -62,6 +64,7 @@ class Problem(NamedTuple):
     kernel: Kernel
     parsed: kernels.ParsedKernel
     conjugate: bool
+    gamma: float = 1.0
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -172,7 +175,7 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
     ) -> training.Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
-            gamma = 0.1 if structure.minibatch else 1.0
+            gamma = 0.1 if structure.minibatch else problem.gamma
         if rate == "auto":
             rate = 0.01 if structure.minibatch else 0.1
         conjugate = problem.conjugate
@@ -257,8 +260,8 @@ def _start_q(structure: structures.Structure, problem: Problem, n_inducing: int)
     """q at the prior, in the form the model of the structure keeps it."""
     L = problem.n_latent
     if structure.model == "vgp":
-        shape = (len(problem.X), L)
-        return np.zeros(shape), np.full(shape, training.SITE_FLOOR)
+        precision = training.SITE_FLOOR * problem.weights[:, None] * np.ones(L)
+        return np.zeros_like(precision), precision
     if structure.model == "svgp":
         return np.zeros((n_inducing, L)), np.tile(-0.5 * np.eye(n_inducing), (L, 1, 1))
     return ()

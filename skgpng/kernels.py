@@ -381,13 +381,14 @@ _register_stationary(sk.RationalQuadratic, _rational_quadratic, "length_scale", 
 
 @custom_gradient
 def _squared_sine(r2: Any) -> Any:
-    r""":math:`\sin^2(\pi r)`; its derivative in :math:`r^2`, :math:`\pi\sin(2\pi r)/2r`."""
+    r""":math:`\sin^2(\pi r)`; its derivative in :math:`r^2` is :math:`\pi\sin(2\pi r)/2r`.
+
+    At r = 0 the derivative is set to zero: it only ever multiplies a distance of zero.
+    """
     r = tf.sqrt(r2)
 
     def gradient(upstream: Any) -> Any:
-        limit = tf.fill(tf.shape(r), tf.constant(np.pi**2, r.dtype))
-        slope = tf.math.divide_no_nan(0.5 * np.pi * tf.sin(2.0 * np.pi * r), r)
-        return upstream * tf.where(r > 0.0, slope, limit)
+        return upstream * tf.math.divide_no_nan(0.5 * np.pi * tf.sin(2.0 * np.pi * r), r)
 
     return tf.sin(np.pi * r) ** 2, gradient
 

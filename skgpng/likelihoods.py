@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ._tensorflow import custom_gradient, tf
-from .quadrature import gauss_hermite, gaussian_expectation
+from .quadrature import gauss_hermite, gaussian_expectation, sobol_normal
 
-__all__ = ["Bernoulli", "ExpectedLogDensity", "Gaussian", "Likelihood"]
+__all__ = ["Bernoulli", "ExpectedLogDensity", "Gaussian", "Likelihood", "Softmax"]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -41,6 +41,10 @@ class Likelihood(abc.ABC):
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
     n_points: ClassVar[int] = 20
+
+    def n_columns(self, n_latent: int) -> int:
+        """Columns of Y for so many latent functions: one each."""
+        return n_latent
 
     @abc.abstractmethod
     def log_prob(self, values: tuple, F: Any, Y: Any) -> Any:
@@ -87,12 +91,21 @@ class Likelihood(abc.ABC):
 
     def predict_log_density(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         """Log predictive density log E[p(Y | f)], f ~ N(f_mean, f_var), elementwise."""
+        f_mean = tf.convert_to_tensor(f_mean)
         nodes, weights = gauss_hermite(self.n_points)
         shape = (self.n_points,) + (1,) * f_mean.shape.rank
         z = tf.constant(nodes.reshape(shape), f_mean.dtype)
         log_w = tf.constant(np.log(weights).reshape(shape), f_mean.dtype)
         log_prob = self.log_prob(values, f_mean + tf.sqrt(f_var) * z, Y)  # [H, N, P]
         return tf.reduce_logsumexp(log_w + log_prob, 0)
+
+
+def _sum_to_shape(gradient: Any, like: Any) -> Any:
+    """Sum over the axes along which ``like`` was broadcast."""
+    missing = gradient.shape.rank - like.shape.rank
+    gradient = tf.reduce_sum(gradient, list(range(missing))) if missing else gradient
+    stretched = [k for k, size in enumerate(like.shape) if size == 1 != gradient.shape[k]]
+    return tf.reduce_sum(gradient, stretched, keepdims=True) if stretched else gradient
 
 
 @custom_gradient
@@ -107,11 +120,7 @@ def _expected_gaussian_log_density(variance: Any, f_mean: Any, f_var: Any, Y: An
         weighted = upstream * precision
         g_mean = weighted * residual
         g_variance = 0.5 * (weighted * (precision * squares - 1.0))
-        if variance.shape.rank == 0:
-            g_variance = tf.reduce_sum(g_variance)
-        elif variance.shape[-1] != Y.shape[-1]:
-            g_variance = tf.reduce_sum(g_variance, -1, keepdims=True)
-        return g_variance, g_mean, -0.5 * weighted, -g_mean
+        return _sum_to_shape(g_variance, variance), g_mean, -0.5 * weighted, -g_mean
 
     return value, gradient
 
@@ -212,3 +221,73 @@ class Bernoulli(Likelihood):
     def predict_log_density(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         """Log of the probability of the label."""
         return self.log_prob(values, f_mean / tf.sqrt(1.0 + f_var), Y)
+
+
+@dataclass(frozen=True)
+class Softmax(Likelihood):
+    r"""C classes, :math:`p(y=c|f) = e^{f_c} / \sum_k e^{f_k}` with one latent function each.
+
+    Y [N, 1] holds class numbers 0 to C-1, as floats. Expectations are over C independent
+    Gaussians, at fixed points (:func:`skgpng.quadrature.sobol_normal`): deterministic, and
+    probabilities sum to one. No parameters: ``values`` is ``()``.
+
+    Parameters
+    ----------
+    n_classes : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.likelihoods import Softmax
+    >>> p, _ = Softmax(4).predict_mean_and_var((), np.zeros((1, 4)), np.ones((1, 4)))
+    >>> print(p.numpy().sum().round(12))
+    1.0
+    """
+
+    n_classes: int
+
+    def n_columns(self, n_latent: int) -> int:
+        """One column of class numbers."""
+        return 1
+
+    def _own(self, F: Any, Y: Any) -> Any:
+        """Entry of each row's own class, [..., N, 1]."""
+        return tf.reduce_sum(
+            F * tf.one_hot(tf.cast(Y[..., 0], tf.int32), self.n_classes, dtype=F.dtype),
+            -1,
+            keepdims=True,
+        )
+
+    def _at_points(self, f_mean: Any, f_var: Any) -> Any:
+        """Values of the latent functions at the fixed points, [H, N, C]."""
+        points = tf.constant(sobol_normal(self.n_classes)[:, None, :], f_mean.dtype)
+        return f_mean + tf.sqrt(f_var) * points
+
+    def log_prob(self, values: tuple, F: Any, Y: Any) -> Any:
+        r""":math:`f_y - \log \sum_k e^{f_k}`, [..., N, 1]."""
+        return self._own(F, Y) - tf.reduce_logsumexp(F, -1, keepdims=True)
+
+    def conditional_mean(self, values: tuple, F: Any) -> Any:
+        """Probability of each class."""
+        return tf.nn.softmax(F)
+
+    def conditional_variance(self, values: tuple, F: Any) -> Any:
+        """Variance p (1 - p) of each class's indicator."""
+        p = tf.nn.softmax(F)
+        return p - p**2
+
+    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        r""":math:`m_y - E[\log\sum_k e^{f_k}]`, [N, 1]."""
+        f_mean = tf.convert_to_tensor(f_mean)
+        normaliser = tf.reduce_logsumexp(self._at_points(f_mean, f_var), -1, keepdims=True)
+        return self._own(f_mean, Y) - tf.reduce_mean(normaliser, 0)
+
+    def predict_mean_and_var(self, values: tuple, f_mean: Any, f_var: Any) -> tuple[Any, Any]:
+        """Probability of each class [N, C], and p (1 - p)."""
+        f_mean = tf.convert_to_tensor(f_mean)
+        p = tf.reduce_mean(tf.nn.softmax(self._at_points(f_mean, f_var)), 0)
+        return p, p - p**2
+
+    def predict_log_density(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        """Log of the probability of the label, [N, 1]."""
+        return tf.math.log(self._own(self.predict_mean_and_var(values, f_mean, f_var)[0], Y))

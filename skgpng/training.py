@@ -254,7 +254,7 @@ def _vgp_step(
     return (
         value,
         Hyperparameters(g_kernel, g_likelihood),
-        (site_mean, tf.maximum(site_precision, SITE_FLOOR)),
+        (site_mean, tf.maximum(site_precision, SITE_FLOOR * data.weights[:, None])),
     )
 
 
@@ -404,7 +404,8 @@ def _signature(structure: Structure) -> tuple:
     L = structure.n_latent  # known sizes of 1 spare transposes
     q = {"svgp": (real([None, L]), real([L, None, None])), "vgp": (real([None, L]),) * 2}
     bounds = tuple(real([None] * r + [2]) for r in ranks)
-    data = Data(matrix, real([None, L]), vector, vector, vector)  # one column of Y for each f
+    Y = real([None, structure.likelihood.n_columns(L)])
+    data = Data(matrix, Y, vector, vector, vector)
     settings = Settings(
         gamma=number,
         gamma_ramp=number,

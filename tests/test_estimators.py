@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegressor
 from sklearn.gaussian_process.kernels import (
@@ -299,6 +300,19 @@ def test_classifier_probabilities(labels):
     np.testing.assert_array_equal(model.decision_function(X) > 0, p[:, 1] > 0.5)
     mean, variance = model.latent_mean_and_variance(X)
     assert mean.shape == variance.shape == (60,) and np.all(variance > 0)
+
+
+@pytest.mark.parametrize("n_inducing", [None, 30])
+def test_many_classes(n_inducing):
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])
+    model = GaussianProcessClassifier(n_inducing=n_inducing, random_state=0).fit(X, names[y])
+    p = model.predict_proba(X)
+    np.testing.assert_allclose(p.sum(1), 1.0)
+    assert p.shape == (150, 3) and model.score(X, names[y]) > 0.95
+    np.testing.assert_array_equal(model.decision_function(X).argmax(1), p.argmax(1))
+    assert model.latent_mean_and_variance(X)[1].shape == (150, 3)
+    np.testing.assert_array_equal(p, model.predict_proba(X))
 
 
 # --- model selection -----------------------------------------------------------------------------

@@ -233,6 +233,27 @@ def test_collapsed_path_equals_explicit_steps(name):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
+def test_vgp_gradient_at_the_best_sites_is_that_of_the_evidence():
+    # Adam does not see the size of a gradient, so training alone would not show a wrong factor.
+    data = make_data()._replace(weights=np.linspace(0.5, 2.0, N), row_noise=np.linspace(0, 0.1, N))
+    theta = Hyperparameters(kernels.parse(KERNEL).values, (np.array(0.2),))
+    theta, data = tf.nest.map_structure(tf.constant, (theta, data))
+    precision = (data.weights / (0.2 + data.row_noise))[:, None]
+    settings = make_settings()
+    best = precision * data.Y, precision
+    value, gradient, q = training._STEPS["vgp"](
+        make_structure("vgp"), theta, best, data, settings, 1.0
+    )
+    exact, expected, _ = training._STEPS["gpr"](
+        make_structure("gpr"), theta, (), data, settings, 1.0
+    )
+    np.testing.assert_allclose(value, exact, rtol=1e-10)
+    for a, b in zip(tf.nest.flatten(gradient), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8)
+    for a, b in zip(q, best, strict=True):  # and a full step stays there
+        np.testing.assert_allclose(a, b, rtol=1e-8)
+
+
 # --- what is held ----------------------------------------------------------------------------
 
 
