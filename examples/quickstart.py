@@ -134,7 +134,7 @@ for name, kernel in kernels.items():
 # Classification
 # --------------
 # The classifier goes into the same table. ``predict_proba`` averages over the uncertainty of the
-# latent function, in closed form.
+# latent function, without sampling.
 
 X, y = load_breast_cancer(return_X_y=True)
 cancer = train_test_split(X, y, train_size=200, random_state=0, stratify=y)

@@ -64,7 +64,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     n_iter_no_change : int, default=10
         Passes over the data without an improvement that make a plateau.
     jitter : float, default=1e-6
-        Added to the diagonal of kernel matrices.
+        Added to the diagonal of the kernel matrix of the inducing points.
     random_state : int, RandomState instance or None, default=None
         Seeds the placing of inducing points and the minibatches.
 
@@ -76,13 +76,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
         Lower bound of the log evidence.
-    elbo_curve_ : ndarray of shape (n_iter_,)
+    elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
     converged_ : bool
         Whether the ELBO settled before ``max_iter``.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Where X has column names.
 
     Examples

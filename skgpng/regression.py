@@ -91,13 +91,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
         Evidence of the scaled y, or its lower bound where there are inducing points.
-    elbo_curve_ : ndarray of shape (n_iter_,)
+    elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
     converged_ : bool
         Whether the ELBO settled before ``max_iter``.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Where X has column names.
 
     Examples
