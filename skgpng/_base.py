@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import inducing, kernels, posterior, structures, training
 from .likelihoods import Likelihood
@@ -242,6 +242,11 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             )
 
     # --- predicting ----------------------------------------------------------------------
+
+    def _validate_new(self, X: Any) -> np.ndarray:
+        """Rows to predict at, as float64; raises before ``fit`` and for other columns."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=np.float64)
 
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from . import kernels
 from ._base import (
@@ -381,10 +381,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-    def _validate_new(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float64)
 
     def _noise(self, include_noise: bool) -> float:
         """Noise variance of the scaled y."""
