@@ -112,8 +112,8 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         """Train on a validated problem and set the fitted attributes shared by both."""
         rng = check_random_state(self.random_state)
         Z = self._start_inducing(problem, rng)
-        structure = self._structure(problem, Z)
         batch = self._batch_rows(problem, Z)
+        structure = self._structure(problem, Z, batch < len(problem.X))
         data = structures.Data(
             problem.X,
             problem.Y,
@@ -155,8 +155,9 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             batch = N if N * len(Z) <= _AUTO_FULL_BATCH else max(1024, 4 * len(Z))
         return N if batch is None else min(batch, N)
 
-    def _structure(self, problem: Problem, Z: np.ndarray | None) -> structures.Structure:
-        minibatch = self._batch_rows(problem, Z) < len(problem.X)
+    def _structure(
+        self, problem: Problem, Z: np.ndarray | None, minibatch: bool
+    ) -> structures.Structure:
         exact = problem.conjugate and not minibatch and self.gamma in ("auto", 1)
         model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
         return structures.Structure(
@@ -178,11 +179,10 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             gamma = 0.1 if structure.minibatch else problem.gamma
         if rate == "auto":
             rate = 0.01 if structure.minibatch else 0.1
-        conjugate = problem.conjugate
         steps_per_epoch = -(-len(problem.X) // batch)
         return training.Settings(
             gamma=gamma,
-            gamma_ramp=1.0 if conjugate else 5.0,
+            gamma_ramp=1.0 if problem.conjugate else 5.0,
             warm_up=0 if structure.model in ("gpr", "sgpr") else 5,
             learning_rate=rate,
             max_iter=self.max_iter,

@@ -232,8 +232,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """Learned noise variance (start, bounds, whether it moves) and the fixed one beside it."""
         fixed = 0.0 if self.alpha is None else self.alpha / unit
         if parsed.noise_name is not None:
-            name = parsed.noise_name.removesuffix("noise_level")
-            white = kernel.get_params()[name.removesuffix("__")]
+            white = kernel.get_params()[parsed.noise_name.removesuffix("__noise_level")]
             free = not white.hyperparameter_noise_level.fixed
             bounds = tuple(white.noise_level_bounds) if free else (white.noise_level,) * 2
             return white.noise_level, bounds, free, fixed

@@ -16,8 +16,15 @@ from . import gaussians, models, optimizers
 from ._tensorflow import tf
 from .kernels import covariance
 from .likelihoods import Likelihood
-from .models import Hyperparameters
-from .structures import CONVERGED, MAX_ITER, NON_FINITE, Data, Result, Structure
+from .structures import (
+    CONVERGED,
+    MAX_ITER,
+    NON_FINITE,
+    Data,
+    Hyperparameters,
+    Result,
+    Structure,
+)
 
 __all__ = [
     "SITE_FLOOR",
@@ -216,14 +223,13 @@ def _svgp_step(
 ) -> Any:
     natural = gaussians.Natural(*q)
     mean_sqrt = gaussians.natural_to_mean_sqrt(natural)
-    scale = data.weights[:, None]
     value, g_theta, g_q = models.elbo_and_gradients(
         lambda t: models.svgp_covariances(structure.kernel, t, data.X, s.jitter),
         theta,
         mean_sqrt,
         _KnownRowNoise(structure.likelihood, data.row_noise),
         data.Y,
-        scale,
+        data.weights[:, None],
     )
     return value, g_theta, optimizers.natural_gradient_update(natural, mean_sqrt.q_mu, g_q, gamma)
 
@@ -232,7 +238,7 @@ def _vgp_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Settings, gamma: Any
 ) -> Any:
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
-    with tf.GradientTape(persistent=False, watch_accessed_variables=False) as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta.kernel)
         K = covariance(structure.kernel, theta.kernel, data.X)  # B needs no jitter
     moments = [models.site_moments(K, q[0][:, k], q[1][:, k]) for k in range(structure.n_latent)]
