@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import warnings
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import inducing, kernels, posterior, structures, training
+from ._monitor import (
+    Callbacks,
+    CallbackSupportMixin,
+    EarlyStopping,
+    Monitor,
+    progress_line,
+    with_callbacks,
+)
 from .likelihoods import Likelihood
-from .structures import Hyperparameters
+from .structures import Data, Hyperparameters, Result, Structure
 
 __all__ = ["BaseGaussianProcess", "Problem"]
 
@@ -26,6 +37,8 @@ _AUTO_EXACT = 1000
 _AUTO_INDUCING = 256
 # Numbers in the largest array of a full-batch step; more than that trains on minibatches.
 _AUTO_FULL_BATCH = 2e7
+# Steps between two calls of callbacks and progress line, and at least between held-out scores.
+_CALL_EVERY, _SCORE_EVERY = 10, 5
 
 
 class Problem(NamedTuple):
@@ -48,8 +61,12 @@ class Problem(NamedTuple):
     parsed : ParsedKernel
     conjugate : bool
         Whether one natural-gradient step of gamma = 1 is exact.
+    attributes : dict
+        Fitted attributes that are known before training.
     gamma : float
         What "auto" means for the step size on all rows.
+    start : {"fresh", "warm", "on"}
+        Anew, from where the last fit ended (``warm_start``), or beyond it (``partial_fit``).
     """
 
     X: np.ndarray
@@ -64,7 +81,19 @@ class Problem(NamedTuple):
     kernel: Kernel
     parsed: kernels.ParsedKernel
     conjugate: bool
+    attributes: dict
     gamma: float = 1.0
+    start: str = "fresh"
+
+    def rows(self, chosen: Any) -> Problem:
+        """The problem with some of its rows."""
+        X, Y, weights, noise = (a[chosen] for a in self[:4])
+        return self._replace(X=X, Y=Y, weights=weights, row_noise=noise)
+
+    def data(self, memory: Any = ()) -> Data:
+        """Rows as training takes them."""
+        spread = inducing.column_spread(self.X, self.weights)
+        return Data(self.X, self.Y, self.weights, self.row_noise, spread, memory)
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -88,7 +117,7 @@ def check_length_scales(parsed: kernels.ParsedKernel, n_features: int) -> None:
             )
 
 
-class BaseGaussianProcess(BaseEstimator, abc.ABC):
+class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     """Training and latent predictions of both estimators."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -96,50 +125,115 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
         "n_inducing": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "inducing_init": [StrOptions({"kmeans", "random"})],
         "train_inducing": ["boolean"],
+        "optimizer": [None, StrOptions({"adam"})],
         "gamma": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "batch_size": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "jitter": [Interval(Real, 0, None, closed="neither")],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
     # --- fitting -------------------------------------------------------------------------
 
-    def _train(self, problem: Problem) -> None:
-        """Train on a validated problem and set the fitted attributes shared by both."""
+    @abc.abstractmethod
+    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, **given: Any) -> Problem:
+        """Validate the arguments of ``fit`` or ``partial_fit``."""
+
+    @abc.abstractmethod
+    def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
+        """Fitted attributes that only this estimator has."""
+
+    def _fit(self, X: Any, y: Any, **given: Any) -> Any:
+        start = "warm" if self.warm_start and hasattr(self, "_posterior") else "fresh"
+        _warn(self._learn(X, y, start=start, **given))
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, **given: Any) -> Any:
+        if self.early_stopping:
+            raise ValueError("early_stopping=True works with fit only; set it to False.")
+        _warn(self._learn(X, y, start="on" if hasattr(self, "_posterior") else "first", **given))
+        return self
+
+    @with_callbacks
+    def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, **given: Any) -> str | None:
+        """Validate, train and set every fitted attribute, or none; gives a warning's text."""
+        self._validate_params()
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        callbacks = Callbacks(self, X, y, metadata, -(-self.max_iter // _CALL_EVERY))
+        with _all_or_nothing(self):
+            problem = self._problem(X, y, start, sample_weight, **given)
+            message = self._train(problem, callbacks)
+        callbacks.end()
+        return message
+
+    def _train(self, problem: Problem, callbacks: Callbacks) -> str | None:
         rng = check_random_state(self.random_state)
+        problem, held_out = self._hold_out(problem, rng)
         Z = self._start_inducing(problem, rng)
-        batch = self._batch_rows(problem, Z)
-        structure = self._structure(problem, Z, batch < len(problem.X))
-        data = structures.Data(
-            problem.X,
-            problem.Y,
-            problem.weights,
-            problem.row_noise,
-            inducing.column_spread(problem.X, problem.weights),
+        plan = self._plan(problem, held_out, Z, rng)
+        best = None
+        for theta in self._starts(problem, Z, rng):
+            run = self._run(plan, theta, callbacks)
+            best = run if best is None or run.score > best.score else best
+            if run.result.status == structures.INTERRUPTED:
+                break
+        assert best is not None
+        if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
+            raise ValueError(
+                "The objective is not finite at the initial hyperparameters: the kernel matrix "
+                f"cannot be factorised. Raise jitter (now {self.jitter:g}) to 1e-4, or start from "
+                f"another kernel (now {problem.kernel})."
+            )
+        for name, value in self._attributes(plan, best.result).items():
+            setattr(self, name, value)
+        self.validation_scores_ = best.validation_scores
+        return self._message(best.result)
+
+    def _hold_out(self, problem: Problem, rng: Any) -> tuple[Problem, Problem | None]:
+        """Rows to train on and rows to stop by."""
+        if not self.early_stopping:
+            return problem, None
+        train, held_out = train_test_split(
+            np.arange(len(problem.X)),
+            test_size=self.validation_fraction,
+            stratify=problem.Y[:, 0] if is_classifier(self) else None,
+            random_state=rng,
         )
-        settings = self._settings(problem, structure, batch, rng)
-        theta = Hyperparameters(
-            problem.parsed.values, problem.likelihood_values, () if Z is None else Z
-        )
-        bounds = (*problem.parsed.bounds, *(np.array(b) for b in problem.likelihood_bounds))
-        start = _start_q(structure, problem, 0 if Z is None else len(Z))
-        result = training.train(structure, theta, start, bounds, data, settings)
-        self._set_fitted(problem, structure, result, data)
-        self._report(result)
+        return problem.rows(np.sort(train)), problem.rows(np.sort(held_out))
 
     def _start_inducing(self, problem: Problem, rng: np.random.RandomState) -> np.ndarray | None:
         n = self.n_inducing
         if n == "auto":
-            n = None if len(problem.X) <= _AUTO_EXACT else _AUTO_INDUCING
+            few = len(problem.X) <= _AUTO_EXACT and problem.start in ("fresh", "warm")
+            n = None if few else _AUTO_INDUCING
         if n is None:
             return None
+        old = getattr(self, "inducing_points_", None)
+        if problem.start == "warm" and old is not None and old.shape == (n, problem.X.shape[1]):
+            return old
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
         X, weights = inducing.distinct_rows(problem.X, problem.weights)
-        return inducing.select(self.inducing_init, X, n, rng, weights)
+        if problem.start != "on":
+            return inducing.select(self.inducing_init, X, n, rng, weights)
+        return self._more_inducing(X, weights, n, rng)
+
+    def _more_inducing(self, X: np.ndarray, weights: np.ndarray, n: int, rng: Any) -> np.ndarray:
+        """The inducing points there are, and new ones as long as they are fewer than n."""
+        old = self._posterior.points
+        if len(old) > n:  # the rows of an exact model
+            return inducing.select(self.inducing_init, old, n, rng, np.ones(len(old)))
+        if len(old) == n:
+            return old
+        new = inducing.select(self.inducing_init, X, n - len(old), rng, weights)
+        return inducing.distinct_rows(np.vstack([old, new]), np.ones(len(old) + len(new)))[0]
 
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of one step."""
@@ -155,91 +249,231 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
             batch = N if N * len(Z) <= _AUTO_FULL_BATCH else max(1024, 4 * len(Z))
         return N if batch is None else min(batch, N)
 
-    def _structure(
-        self, problem: Problem, Z: np.ndarray | None, minibatch: bool
-    ) -> structures.Structure:
-        exact = problem.conjugate and not minibatch and self.gamma in ("auto", 1)
+    def _plan(
+        self, problem: Problem, held_out: Problem | None, Z: np.ndarray | None, rng: Any
+    ) -> _Plan:
+        batch = self._batch_rows(problem, Z)
+        memory = self._remembered() if problem.start == "on" else None
+        exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
+        if memory is not None:  # the collapsed bound knows one precision for all targets
+            exact = exact and len(memory.roots) == 1
         model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
-        return structures.Structure(
+        structure = Structure(
             model=model[exact],
             kernel=problem.parsed.structure,
             likelihood=problem.likelihood,
             train_likelihood=problem.train_likelihood,
             train_inducing=bool(self.train_inducing) and Z is not None,
-            minibatch=minibatch,
+            minibatch=batch < len(problem.X),
             n_latent=problem.n_latent,
             dtype="float64",
+            memory=memory is not None,
         )
+        if memory is not None and not exact and len(memory.roots) < problem.n_latent:
+            memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
+        settings = self._settings(problem, structure, batch, rng)
+        return _Plan(problem, held_out, structure, problem.data(memory or ()), settings)
+
+    def _remembered(self) -> structures.Memory:
+        own = kernels.of_each_latent(self._kernel_structure, self._kernel_values)
+        points = self._posterior.points
+        prior = np.stack([kernels.diagonal(k, v, points) for k, v in own])
+        return posterior.memory_of(self._posterior, prior)
 
     def _settings(
-        self, problem: Problem, structure: structures.Structure, batch: int, rng: Any
+        self, problem: Problem, structure: Structure, batch: int, rng: Any
     ) -> training.Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
             gamma = 0.1 if structure.minibatch else problem.gamma
         if rate == "auto":
             rate = 0.01 if structure.minibatch else 0.1
+        exact = structure.model in ("gpr", "sgpr")
+        moves = self.optimizer is not None and (
+            structure.train_inducing or any(structure.kernel.all_free + structure.train_likelihood)
+        )
         steps_per_epoch = -(-len(problem.X) // batch)
+        patience = self.n_iter_no_change * steps_per_epoch
         return training.Settings(
             gamma=gamma,
             gamma_ramp=1.0 if problem.conjugate else 5.0,
-            warm_up=0 if structure.model in ("gpr", "sgpr") else 5,
-            learning_rate=rate,
+            warm_up=0 if exact else 5,
+            learning_rate=rate if moves else 0.0,
             max_iter=self.max_iter,
-            n_iter_no_change=self.n_iter_no_change * steps_per_epoch,
+            # where nothing moves, a second look at the same value ends training
+            n_iter_no_change=patience if moves or not exact else 1,
+            n_plateaus=3 if moves else 1,
             tol=self.tol,
             batch_size=batch,
             jitter=self.jitter,
             seed=rng.randint(0, 2**30, 2),
         )
 
-    def _set_fitted(
-        self,
-        problem: Problem,
-        structure: structures.Structure,
-        result: structures.Result,
-        data: structures.Data,
-    ) -> None:
-        if result.status == structures.NON_FINITE and len(result.elbo_curve) <= 1:
+    def _starts(self, problem: Problem, Z: Any, rng: Any) -> Iterator[Hyperparameters]:
+        """Where training begins: the values given, then ``n_restarts_optimizer`` draws."""
+        Z = () if Z is None else Z
+        values, likelihood = problem.parsed.values, problem.likelihood_values
+        yield Hyperparameters(values, likelihood, Z)
+        if self.optimizer is None or problem.start in ("warm", "on"):
+            return
+        limits = [*problem.parsed.bounds, *(np.array(b) for b in problem.likelihood_bounds)]
+        if self.n_restarts_optimizer and not np.all([np.isfinite(b).all() for b in limits]):
             raise ValueError(
-                "The objective is not finite at the initial hyperparameters: the kernel matrix "
-                f"cannot be factorised. Raise jitter (now {self.jitter:g}) to 1e-4, or start from "
-                f"another kernel (now {problem.kernel})."
+                f"n_restarts_optimizer={self.n_restarts_optimizer} draws start values between the "
+                "bounds of the hyperparameters, so all bounds must be finite."
             )
-        self._structure_ = structure
-        self._kernel_values = result.theta.kernel
-        self._likelihood_values = result.theta.likelihood
-        self._posterior = posterior.posterior(structure, result, data, self.jitter)
+        for _ in range(self.n_restarts_optimizer):
+            drawn = tuple(_log_uniform(b, rng) for b in limits)
+            yield Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z)
+
+    def _start_q(self, plan: _Plan, Z: Any) -> tuple:
+        """q where the last fit left it, else at the prior."""
+        L, model = plan.problem.n_latent, plan.structure.model
+        if model == "vgp":
+            precision = training.SITE_FLOOR * plan.problem.weights[:, None] * np.ones(L)
+            return np.zeros_like(precision), precision
+        if model != "svgp":
+            return ()
+        p: Any = getattr(self, "_posterior", None)
+        again = plan.problem.start in ("warm", "on") and len(p.plus)
+        if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
+            q = posterior.natural_of(p)
+            return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
+        return np.zeros((len(Z), L)), np.tile(-0.5 * np.eye(len(Z)), (L, 1, 1))
+
+    def _run(self, plan: _Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
+        """Train from one start."""
+        stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
+        epoch = -(-len(plan.data.X) // plan.settings.batch_size)
+        bounds = (
+            *plan.problem.parsed.bounds,
+            *(np.array(b) for b in plan.problem.likelihood_bounds),
+        )
+        start = self._start_q(plan, theta.inducing_points)
+        with progress_line(bool(self.verbose), self.max_iter, type(self).__name__) as line:
+            result = training.train(
+                plan.structure,
+                theta,
+                start,
+                bounds,
+                plan.data,
+                plan.settings,
+                [*line, *self._callback_monitor(plan, callbacks), *stopping],
+                max(_SCORE_EVERY, epoch) if stopping else _CALL_EVERY,
+            )
+        if not stopping:
+            finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
+            return _Run(finite[-1] if len(finite) else -np.inf, result, None)
+        scores = np.array(stopping[0].scores)
+        return _Run(scores.max(), stopping[0].result(result), scores)
+
+    def _early_stopping(self, plan: _Plan) -> EarlyStopping:
+        return EarlyStopping(
+            lambda result: _held_out_score(plan, result, self.jitter),
+            self.n_iter_no_change,
+            self.tol,
+        )
+
+    def _callback_monitor(self, plan: _Plan, callbacks: Callbacks) -> list[Monitor]:
+        if not callbacks.wanted:
+            return []
+        return [lambda result: callbacks.step(lambda: self._attributes(plan, result))]
+
+    def _attributes(self, plan: _Plan, result: Result) -> dict:
+        """Everything a fitted estimator knows, from the result of its training."""
+        problem, structure = plan.problem, plan.structure
         names, values = problem.parsed.names, result.theta.kernel
         if problem.parsed.noise_name is not None:
             names = (*names, problem.parsed.noise_name)
             values = (*values, result.theta.likelihood[0])
-        self.kernel_ = kernels.rebuild(problem.kernel, names, values)
-        Z = result.theta.inducing_points
-        self.inducing_points_ = None if isinstance(Z, tuple) else Z
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
-        self.elbo_curve_ = finite
-        self.elbo_ = float(finite[-1])
-        self.n_iter_ = len(finite)
-        self.converged_ = bool(result.status == structures.CONVERGED)
+        p = posterior.posterior(structure, result, plan.data, self.jitter)
+        return {
+            "_kernel_structure": structure.kernel,
+            "_likelihood": structure.likelihood,
+            "_kernel_values": result.theta.kernel,
+            "_likelihood_values": result.theta.likelihood,
+            "_posterior": p,
+            "_spread": plan.data.X_scale,
+            "kernel_": kernels.rebuild(problem.kernel, names, values),
+            # the same array as in the posterior, so that a pickle holds it once
+            "inducing_points_": None if structure.model in ("gpr", "vgp") else p.points,
+            "elbo_curve_": finite,
+            "elbo_": float(finite[-1]),
+            "n_iter_": len(finite),
+            "converged_": bool(result.status == structures.CONVERGED),
+            **problem.attributes,
+            **self._own_attributes(problem, structure, result),
+        }
 
-    def _report(self, result: structures.Result) -> None:
-        """One warning at most, with the setting that helps."""
-        if result.status == structures.MAX_ITER:
-            warnings.warn(
+    def _message(self, result: Result) -> str | None:
+        """What to warn of, with the setting that helps."""
+        messages = {
+            structures.MAX_ITER: (
                 f"Training stopped at max_iter={self.max_iter} before the ELBO settled. Raise "
-                "max_iter, or raise tol to stop earlier.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif result.status == structures.NON_FINITE:
-            warnings.warn(
+                "max_iter, or raise tol to stop earlier."
+            ),
+            structures.NON_FINITE: (
                 f"Training stopped at step {self.n_iter_}, where the objective was no longer "
                 "finite; the last good state is kept. Lower learning_rate or gamma, or raise "
-                f"jitter (now {self.jitter:g}).",
-                ConvergenceWarning,
-                stacklevel=4,
+                f"jitter (now {self.jitter:g})."
+            ),
+            structures.INTERRUPTED: (
+                f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
+                "kept. warm_start=True goes on from here."
+            ),
+        }
+        return messages.get(int(result.status))
+
+    def _start_kernel(self, X: np.ndarray, weights: np.ndarray, start: str) -> Kernel:
+        """The kernel given, or the fitted one where training goes on with the same structure."""
+        if start == "on":
+            return self.kernel_
+        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
+        if start == "warm" and _same_form(kernel, self.kernel_):
+            return self.kernel_
+        return kernel
+
+    # --- what was learned ----------------------------------------------------------------
+
+    @property
+    def feature_relevances_(self) -> np.ndarray:
+        r"""How much each column of X moves the latent function, [n_features]; sums to one.
+
+        From the length scales of ``kernel_``: column d has the relevance
+        :math:`\sqrt{\sum_k (s_d / \ell_{kd})^2}`, its standard deviation :math:`s_d` over the
+        training rows in units of its length scale, all stationary kernels k of a sum or product
+        (and of all classes) taken together; then divided by the total. A kernel with one length
+        scale for all columns tells them apart by their spread only: use one per column
+        (``RBF(np.ones(n_features))``, or the default kernel).
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``, and where ``kernel_`` has no length scale.
+        """
+        if not hasattr(self, "kernel_"):
+            raise AttributeError("feature_relevances_ is there after fit only.")
+        scales = kernels.length_scales(self.kernel_)
+        if not scales:
+            raise AttributeError(
+                f"feature_relevances_ needs length scales: {self.kernel_} has none."
             )
+        relevance = np.sqrt(sum((self._spread / scale) ** 2 for scale in scales))
+        return relevance / relevance.sum()
+
+    def __getstate__(self) -> dict:
+        """State for pickling: triangular matrices without their zeros."""
+        state = super().__getstate__()
+        if "_posterior" in state:
+            state = {**state, "_posterior": posterior.pack(state["_posterior"])}
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        """Undo :meth:`__getstate__`."""
+        if "_posterior" in state:
+            state = {**state, "_posterior": posterior.unpack(state["_posterior"])}
+        super().__setstate__(state)
 
     # --- predicting ----------------------------------------------------------------------
 
@@ -251,25 +485,85 @@ class BaseGaussianProcess(BaseEstimator, abc.ABC):
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""
         return posterior.mean_and_variance(
-            self._structure_.kernel, self._kernel_values, self._posterior, X
+            self._kernel_structure, self._kernel_values, self._posterior, X
         )
 
     def _latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, L] and covariance [L, N, N] of the latent functions at validated rows."""
         return posterior.mean_and_covariance(
-            self._structure_.kernel, self._kernel_values, self._posterior, X
+            self._kernel_structure, self._kernel_values, self._posterior, X
         )
 
 
-def _start_q(structure: structures.Structure, problem: Problem, n_inducing: int) -> tuple:
-    """q at the prior, in the form the model of the structure keeps it."""
-    L = problem.n_latent
-    if structure.model == "vgp":
-        precision = training.SITE_FLOOR * problem.weights[:, None] * np.ones(L)
-        return np.zeros_like(precision), precision
-    if structure.model == "svgp":
-        return np.zeros((n_inducing, L)), np.tile(-0.5 * np.eye(n_inducing), (L, 1, 1))
-    return ()
+class _Plan(NamedTuple):
+    """What the starts of one fit share."""
+
+    problem: Problem
+    held_out: Problem | None
+    structure: Structure
+    data: Data
+    settings: training.Settings
+
+
+class _Run(NamedTuple):
+    """Training from one start: final ELBO or best held-out score, and the result."""
+
+    score: float
+    result: Result
+    validation_scores: np.ndarray | None
+
+
+def _warn(message: str | None) -> None:
+    if message is not None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Leave the estimator as it was where an exception passes through."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _log_uniform(bounds: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """Values drawn between the bounds [..., 2], uniform in their logarithm."""
+    low, high = np.moveaxis(bounds, -1, 0)
+    fixed = low == high  # also where a value is fixed at zero
+    low, high = np.where(fixed, 1.0, low), np.where(fixed, 1.0, high)
+    return np.where(fixed, bounds[..., 0], np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _same_form(a: Kernel, b: Kernel) -> bool:
+    """Whether two kernels differ in numbers only."""
+    a, b = kernels.parse(a), kernels.parse(b)
+    shapes = [[np.shape(v) for v in parsed.values] for parsed in (a, b)]
+    return (a.structure, a.names, shapes[0]) == (b.structure, b.names, shapes[1])
+
+
+def _held_out_score(plan: _Plan, result: Result, jitter: float) -> float:
+    """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
+    held_out, structure, theta = plan.held_out, plan.structure, result.theta
+    assert held_out is not None
+    p = posterior.posterior(structure, result, plan.data, jitter)
+    f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, held_out.X)
+    values = tuple(v + held_out.row_noise[:, None] for v in theta.likelihood)
+    density = structure.likelihood.predict_log_density(values, f_mean, f_var, held_out.Y)
+    return float(np.average(np.sum(density, 1), weights=held_out.weights))
+
+
+def has_inducing_points(estimator: Any) -> bool:
+    """Whether ``partial_fit`` is there; the error where it is not."""
+    if estimator.n_inducing is None:
+        raise AttributeError(
+            "partial_fit needs inducing points: with n_inducing=None there is one variational "
+            "variable per row. Set n_inducing to a number or 'auto'."
+        )
+    return True
 
 
 def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:

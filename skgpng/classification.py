@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.gaussian_process.kernels import CompoundKernel
+from sklearn.utils import compute_class_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import kernels
 from ._base import (
@@ -15,9 +19,10 @@ from ._base import (
     Problem,
     check_length_scales,
     check_weights,
-    default_kernel,
+    has_inducing_points,
 )
 from .likelihoods import Bernoulli, Softmax
+from .structures import Result, Structure
 
 __all__ = ["GaussianProcessClassifier"]
 
@@ -31,7 +36,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
     Two classes share one latent function and the probit link
     :math:`p(y=1|f) = \epsilon + (1-2\epsilon)\Phi(f)`, :math:`\epsilon = 10^{-3}`; more classes
-    have a latent function each, with one kernel, and the softmax link. With few rows the
+    have a latent function each, and the softmax link. With few rows the
     variational distribution has the form of the exact optimum (Opper & Archambeau 2009); with
     ``n_inducing`` points the cost grows linearly with the number of rows (Hensman, Matthews &
     Ghahramani 2015). Natural-gradient steps on the variational distribution are interleaved with
@@ -40,7 +45,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``.
+        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``. A ``CompoundKernel``
+        of as many kernels as there are classes gives each class its own.
+    shared_kernel : bool, default=True
+        Whether the latent functions of three or more classes share one kernel; otherwise each
+        learns its own, and ``kernel_`` is a ``CompoundKernel``.
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
@@ -48,6 +57,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         How the inducing points are first placed.
     train_inducing : bool, default=True
         Whether training moves them.
+    optimizer : {"adam"} or None, default="adam"
+        How the hyperparameters move between natural-gradient steps. ``None`` keeps them.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size, reached over the first five steps. ``"auto"`` is 1 for two
         classes and 0.3 for more where every step uses all rows, else 0.1.
@@ -63,10 +74,27 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Gain of the ELBO per row that counts as an improvement.
     n_iter_no_change : int, default=10
         Passes over the data without an improvement that make a plateau.
+    early_stopping : bool, default=False
+        Whether ``fit`` holds rows out, ends when their log predictive density has not grown by
+        ``tol`` in ``n_iter_no_change`` looks (one each epoch, or every 5 steps), and keeps the
+        best state.
+    validation_fraction : float, default=0.1
+        Share of rows held out by ``early_stopping``, of each class.
+    n_restarts_optimizer : int, default=0
+        Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
+        with the best ``elbo_`` (held-out score with ``early_stopping``) is kept.
+    warm_start : bool, default=False
+        Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
+        hyperparameters, inducing points and their distribution.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, by which ``sample_weight`` is multiplied. ``"balanced"`` gives every
+        class the same total weight.
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points.
+    verbose : int, default=0
+        1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
-        Seeds the placing of inducing points and the minibatches.
+        Seeds the placing of inducing points, the minibatches, the rows held out and the restarts.
 
     Attributes
     ----------
@@ -80,7 +108,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ``elbo_`` at each step.
     n_iter_ : int
     converged_ : bool
-        Whether the ELBO settled before ``max_iter``.
+        Whether the ELBO (with ``early_stopping`` the held-out score) settled before ``max_iter``.
+    validation_scores_ : ndarray or None
+        With ``early_stopping``: mean log probability of the held-out labels at each look.
+    feature_relevances_ : ndarray of shape (n_features,)
+        From the length scales, see there.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Where X has column names.
@@ -96,33 +128,55 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     ['down' 'up']
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseGaussianProcess._parameter_constraints,
+        "shared_kernel": ["boolean"],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+    }
+
     def __init__(
         self,
         kernel: Any = None,
         *,
+        shared_kernel: bool = True,
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
+        optimizer: str | None = "adam",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
         max_iter: int = 1000,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_restarts_optimizer: int = 0,
+        warm_start: bool = False,
+        class_weight: dict | str | None = None,
         jitter: float = 1e-6,
+        verbose: int = 0,
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
+        self.shared_kernel = shared_kernel
         self.n_inducing = n_inducing
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
+        self.optimizer = optimizer
         self.gamma = gamma
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.warm_start = warm_start
+        self.class_weight = class_weight
         self.jitter = jitter
+        self.verbose = verbose
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianProcessClassifier:
@@ -148,45 +202,130 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         TypeError
             For a kernel class that is not supported.
         """
-        self._validate_params()
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        return self._fit(X, y, sample_weight=sample_weight)
+
+    @available_if(has_inducing_points)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> GaussianProcessClassifier:
+        """Learn from more rows, without forgetting those seen before and without keeping them.
+
+        As :meth:`GaussianProcessRegressor.partial_fit` (Bui, Nguyen & Turner 2017).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Some hundred rows and more are best: the first call sets scales and places points.
+        y : array-like of shape (n_samples,)
+            Labels among ``classes``; one class alone is welcome.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may ever come; needed in the first call, unless ``fit`` came before.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in ``fit``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As ``fit``; where ``classes`` is missing at first or differs later; for a label that
+            is not among them; with ``early_stopping`` and with ``class_weight="balanced"``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessClassifier
+        >>> X = np.linspace(-3, 3, 60)[:, None]
+        >>> y = np.where(X[:, 0] > 0, "up", "down")
+        >>> model = GaussianProcessClassifier(n_inducing=10, random_state=0)
+        >>> model = model.partial_fit(X[::2], y[::2], classes=["down", "up"])
+        >>> print(model.partial_fit(X[1::2], y[1::2]).predict([[-2.0], [2.0]]))
+        ['down' 'up']
+        """
+        return self._partial_fit(X, y, sample_weight=sample_weight, classes=classes)
+
+    def _problem(
+        self, X: Any, y: Any, start: str, sample_weight: Any, classes: Any = None, **_: Any
+    ) -> Problem:
+        X, y = validate_data(self, X, y, reset=start != "on", dtype=np.float64)
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         X, y, weights = X[keep], y[keep], weights[keep]
-        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
+        kernel = self._start_kernel(X, weights, start)
+        classes = (
+            np.unique(y) if start in ("fresh", "warm") else self._known_classes(classes, start)
+        )
+        labels = _positions(y, classes)
+        binary = len(classes) == 2
+        kernel, parsed = self._kernel_of_each(kernel, 1 if binary else len(classes))
+        check_length_scales(parsed, X.shape[1])
+        return Problem(
+            X=X,
+            Y=labels.reshape(-1, 1).astype(np.float64),
+            weights=weights * self._weight_of_each(labels, classes, weights)[labels],
+            row_noise=np.zeros(len(X)),
+            likelihood=Bernoulli() if binary else Softmax(len(classes)),
+            likelihood_values=(),
+            likelihood_bounds=(),
+            train_likelihood=(),
+            n_latent=1 if binary else len(classes),
+            kernel=kernel,
+            parsed=parsed,
+            conjugate=False,
+            attributes={"classes_": classes},
+            gamma=1.0 if binary else _SOFTMAX_GAMMA,
+            start=start,
+        )
+
+    def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
+        return {}
+
+    def _known_classes(self, classes: Any, start: str) -> np.ndarray:
+        """Classes of every call of ``partial_fit``."""
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' counts all rows, which partial_fit does not see at once. "
+                "Give a dict of weights."
+            )
+        if start == "on":
+            if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"classes={classes!r} are not those of the first call, {self.classes_!r}."
+                )
+            return self.classes_
+        if classes is None:
+            raise ValueError(
+                "The first call of partial_fit needs classes: all labels that may ever come."
+            )
+        return np.unique(classes)
+
+    def _kernel_of_each(self, kernel: Any, n_latent: int) -> tuple[Any, kernels.ParsedKernel]:
+        """The kernel, one copy for each latent function where they are not to share it."""
+        compound = isinstance(kernel, CompoundKernel)
+        if compound and len(kernel.kernels) != n_latent:
+            raise ValueError(
+                f"kernel is a CompoundKernel of {len(kernel.kernels)} kernels, but there are "
+                f"{n_latent} latent functions (one for two classes, else one for each class)."
+            )
+        if n_latent > 1 and not self.shared_kernel and not compound:
+            kernel = CompoundKernel([kernel] * n_latent)
         parsed = kernels.parse(kernel)
         if parsed.noise_name is not None:
             raise ValueError(
                 "kernel has a WhiteKernel, but labels have no Gaussian noise. Leave it out."
             )
-        check_length_scales(parsed, X.shape[1])
-        classes, labels = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"y has 1 class ({classes[0]!r}) with positive weight; at least two are needed to "
-                "learn a classifier."
-            )
-        binary = len(classes) == 2
-        self._train(
-            Problem(
-                X=X,
-                Y=labels.reshape(-1, 1).astype(np.float64),
-                weights=weights,
-                row_noise=np.zeros(len(X)),
-                likelihood=Bernoulli() if binary else Softmax(len(classes)),
-                likelihood_values=(),
-                likelihood_bounds=(),
-                train_likelihood=(),
-                n_latent=1 if binary else len(classes),
-                kernel=kernel,
-                parsed=parsed,
-                conjugate=False,
-                gamma=1.0 if binary else _SOFTMAX_GAMMA,
-            )
-        )
-        self.classes_ = classes
-        return self
+        return kernel, parsed
+
+    def _weight_of_each(
+        self, labels: np.ndarray, classes: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """Weight of each class; "balanced" by the total weight of its rows."""
+        if self.class_weight == "balanced":
+            return weights.sum() / (len(classes) * np.bincount(labels, weights))
+        return compute_class_weight(self.class_weight, classes=classes, y=classes)
 
     # --- predicting ----------------------------------------------------------------------
 
@@ -204,6 +343,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """
         f_mean, f_var = self._latent(self._validate_new(X))
         return (f_mean[:, 0], f_var[:, 0]) if len(self.classes_) == 2 else (f_mean, f_var)
+
+    def log_marginal_likelihood(self) -> float:
+        """Lower bound of the log marginal likelihood of the training labels: ``elbo_``."""
+        check_is_fitted(self)
+        return self.elbo_
 
     def decision_function(self, X: Any) -> np.ndarray:
         r"""Scores that order classes and rows as ``predict_proba`` does.
@@ -243,7 +387,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return p if p.shape[1] > 1 else np.hstack([1.0 - p, p])
 
     def _probabilities(self, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
-        return self._structure_.likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
+        return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """The more probable class of each row.
@@ -258,3 +402,16 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
+
+
+def _positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Position of each label among the sorted classes, [N]."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has 1 class ({classes[0]!r}) with positive weight; at least two are needed to "
+            "learn a classifier."
+        )
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(f"y has labels {unknown!r} that are not among the classes {classes!r}.")
+    return np.searchsorted(classes, y)

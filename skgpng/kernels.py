@@ -18,7 +18,17 @@ from sklearn.gaussian_process import kernels as sk
 from ._tensorflow import custom_gradient, tf
 from .linalg import squared_distance, squared_distance_within
 
-__all__ = ["Kernel", "ParsedKernel", "covariance", "diagonal", "parse", "register", "rebuild"]
+__all__ = [
+    "Kernel",
+    "ParsedKernel",
+    "covariance",
+    "diagonal",
+    "length_scales",
+    "of_each_latent",
+    "parse",
+    "register",
+    "rebuild",
+]
 
 
 class Kernel(NamedTuple):
@@ -161,6 +171,16 @@ def diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
     return _FORMULAS[kernel.cls].diagonal(kernel, values, X)
 
 
+def of_each_latent(kernel: Kernel, values: tuple) -> list[tuple[Kernel, tuple]]:
+    """Kernel and values of each latent function: one pair where all share it.
+
+    A ``CompoundKernel`` holds one kernel for each latent function.
+    """
+    return (
+        list(_operands(kernel, values)) if kernel.cls is sk.CompoundKernel else [(kernel, values)]
+    )
+
+
 # --- structure and values of a kernel tree ---------------------------------------------------
 
 
@@ -168,7 +188,7 @@ def parse(kernel: Any) -> ParsedKernel:
     """Split a scikit-learn kernel into structure, values and bounds.
 
     A ``WhiteKernel`` that is a term of the outermost sum is the Gaussian likelihood's noise and
-    is left out of the structure.
+    is left out of the structure. A ``CompoundKernel`` gives one kernel for each latent function.
 
     Raises
     ------
@@ -193,6 +213,8 @@ def parse(kernel: Any) -> ParsedKernel:
             "kernel must be a scikit-learn kernel such as 1.0 * RBF() or None, "
             f"got {kernel!r} of type {type(kernel).__name__}."
         )
+    if isinstance(kernel, sk.CompoundKernel):
+        return _parse_compound(kernel)
     terms = list(_terms(kernel, ""))
     noise = [path for path, term in terms if isinstance(term, sk.WhiteKernel)]
     if len(noise) > 1:
@@ -220,11 +242,54 @@ def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
     >>> rebuild(1.0 * RBF(0.5), ("k2__length_scale",), (2.0,))
     1**2 * RBF(length_scale=2)
     """
+    if isinstance(kernel, sk.CompoundKernel):
+        return sk.CompoundKernel(_rebuild_each(kernel, names, values))
     plain = {
         name: float(value) if np.ndim(value) == 0 else np.array(value, dtype=float)
         for name, value in zip(names, values, strict=True)
     }
     return clone(kernel).set_params(**plain)
+
+
+def length_scales(kernel: Any) -> list[np.ndarray]:
+    """Length scales of every stationary kernel in a scikit-learn kernel, each () or (D,).
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, DotProduct
+    >>> from skgpng.kernels import length_scales
+    >>> length_scales(2.0 * RBF(0.5) + DotProduct())
+    [array(0.5)]
+    """
+    parts = kernel.kernels if isinstance(kernel, sk.CompoundKernel) else [kernel]
+    return [
+        np.asarray(value)
+        for part in parts
+        for name, value in part.get_params().items()
+        if name.rpartition("__")[2] == "length_scale"
+    ]
+
+
+def _parse_compound(kernel: Any) -> ParsedKernel:
+    """One kernel after the other; ``3__k1__length_scale`` is a name of the fourth."""
+    parts = [parse(part) for part in kernel.kernels]
+    structures, names, values, bounds, noise = zip(*parts, strict=True)
+    own = [f"{k}__{name}" for k, part in enumerate(names) for name in part]
+    noise_name = next((f"{k}__{name}" for k, name in enumerate(noise) if name), None)
+    structure = Kernel(sk.CompoundKernel, (), (), (), structures)
+    return ParsedKernel(structure, tuple(own), sum(values, ()), sum(bounds, ()), noise_name)
+
+
+def _rebuild_each(kernel: Any, names: tuple[str, ...], values: tuple) -> list:
+    split = [name.partition("__") for name in names]
+    return [
+        rebuild(
+            part,
+            tuple(rest for own, _, rest in split if own == str(k)),
+            tuple(v for (own, _, _), v in zip(split, values, strict=True) if own == str(k)),
+        )
+        for k, part in enumerate(kernel.kernels)
+    ]
 
 
 def _terms(kernel: Any, path: str) -> Any:

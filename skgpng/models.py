@@ -23,7 +23,7 @@ from .linalg import (
     swap_axes,
     triangular_inverse,
 )
-from .structures import Hyperparameters
+from .structures import Data, Hyperparameters, Structure
 
 __all__ = [
     "Covariances",
@@ -31,9 +31,13 @@ __all__ = [
     "SiteMoments",
     "conjugate_q",
     "elbo",
+    "conjugate_rows",
     "elbo_and_gradients",
+    "gaussian_noise",
     "gpr_log_marginal_likelihood",
     "marginals",
+    "priors",
+    "remember",
     "sgpr_elbo",
     "site_moments",
     "svgp_covariances",
@@ -73,12 +77,86 @@ def svgp_covariances(
     )
 
 
+def remember(
+    prior: Covariances, kernel: kernels.Kernel, values: tuple, Z: Any, points: Any, root: Any
+) -> Covariances:
+    r"""Append the remembered combinations :math:`R^\top f(Z_{old})` as if they were rows.
+
+    Parameters
+    ----------
+    prior : Covariances
+    kernel : Kernel
+    values : tuple of tensors
+        Kernel hyperparameters.
+    Z : tensor of shape (M, D)
+        Inducing points of now.
+    points, root : tensors of shapes (Ma, D) and (Ma, Ma)
+        See :class:`skgpng.structures.Memory`.
+    """
+    Kaa = kernels.covariance(kernel, values, points)
+    Kua = kernels.covariance(kernel, values, Z, points)
+    return Covariances(
+        prior.Kuu,
+        tf.concat([prior.Kuf, tf.matmul(Kua, root)], 1),
+        tf.concat([prior.Kff_diag, tf.reduce_sum(root * tf.matmul(Kaa, root), 0)], 0),
+    )
+
+
 def vgp_covariances(
     kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
     """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'."""
     K = shift_diagonal(kernels.covariance(kernel, theta.kernel, X), jitter)
     return Covariances(K, K, tf.linalg.diag_part(K))
+
+
+# --- a structure and its data ---------------------------------------------------------------
+
+
+def gaussian_noise(theta: Hyperparameters, data: Data) -> tuple[Any, Any]:
+    r"""Noise variance of each row and what its weights add to the log evidence.
+
+    A row of weight w counts w times: :math:`N(y|f,s)^w \propto N(y|f,s/w)`.
+    """
+    variance = theta.likelihood[0] + data.row_noise
+    noise = variance / data.weights
+    correction = tf.math.log(noise) + _LOG_2PI - data.weights * (tf.math.log(variance) + _LOG_2PI)
+    P = tf.cast(tf.shape(data.Y)[1], data.Y.dtype)
+    return noise, 0.5 * P * tf.reduce_sum(correction)
+
+
+def priors(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
+    """Covariances at the rows and the remembered rows; a list where latent functions differ."""
+    own = kernels.of_each_latent(structure.kernel, theta.kernel)
+    each = [
+        svgp_covariances(kernel, theta._replace(kernel=values), data.X, jitter)
+        for kernel, values in own
+    ]
+    if structure.memory:
+        roots = tf.unstack(data.memory.roots)
+        Z, points, n = theta.inducing_points, data.memory.points, len(own)
+        each = [
+            remember(each[k % n], *own[k % n], Z, points, roots[k % len(roots)])
+            for k in range(max(n, len(roots)))
+        ]
+    return each[0] if len(each) == 1 else each
+
+
+def conjugate_rows(
+    structure: Structure, theta: Hyperparameters, data: Data, jitter: Any
+) -> tuple[Covariances, Any, Any, Any]:
+    """What the collapsed bound and its q need: prior covariances, Y, noise variance per row.
+
+    Remembered rows are among them. The fourth value is what weights add to the bound.
+    """
+    prior = priors(structure, theta, data, jitter)
+    noise, correction = gaussian_noise(theta, data)
+    Y = tf.convert_to_tensor(data.Y)
+    if structure.memory:
+        targets = tf.convert_to_tensor(data.memory.targets)
+        noise = tf.concat([noise, tf.ones_like(targets[:, 0])], 0)
+        Y = tf.concat([Y, targets], 0)
+    return prior, Y, noise, correction
 
 
 # --- exact regression ------------------------------------------------------------------------
@@ -259,14 +337,14 @@ def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
     return (f_mean, f_var), gradient
 
 
-def marginals(prior: Covariances, q_mu: Any, q_cov: Any) -> tuple[Any, Any]:
+def marginals(prior: Covariances | list[Covariances], q_mu: Any, q_cov: Any) -> tuple[Any, Any]:
     r"""Mean and variance of the latent functions at the rows.
 
     :math:`A^\top m` and :math:`k_{nn} - a_n^\top a_n + a_n^\top S a_n`.
 
     Parameters
     ----------
-    prior : Covariances
+    prior : Covariances, or a list of one for each latent function
     q_mu : tensor of shape (M, L)
     q_cov : tensor of shape (L, M, M)
         Covariance S of the whitened variables.
@@ -275,7 +353,11 @@ def marginals(prior: Covariances, q_mu: Any, q_cov: Any) -> tuple[Any, Any]:
     -------
     f_mean, f_var : tensors of shape (N, L)
     """
-    return _marginals(*prior, q_mu, q_cov)
+    if isinstance(prior, Covariances):
+        return _marginals(*prior, q_mu, q_cov)
+    each = [_marginals(*own, q_mu[:, k : k + 1], q_cov[k : k + 1]) for k, own in enumerate(prior)]
+    f_mean, f_var = zip(*each, strict=True)
+    return tf.concat(f_mean, 1), tf.concat(f_var, 1)
 
 
 def elbo(
@@ -313,7 +395,7 @@ def elbo(
 
 
 def elbo_and_gradients(
-    covariances: Callable[[Hyperparameters], Covariances],
+    covariances: Callable[[Hyperparameters], Covariances | list[Covariances]],
     theta: Hyperparameters,
     q: gaussians.MeanSqrt,
     likelihood: ExpectedLogDensity,
@@ -325,7 +407,8 @@ def elbo_and_gradients(
     Parameters
     ----------
     covariances : callable
-        Maps ``theta`` to the prior covariances at the rows.
+        Maps ``theta`` to the prior covariances at the rows, or to a list of them, one for each
+        latent function.
     theta : Hyperparameters
     q : MeanSqrt
     likelihood : ExpectedLogDensity

@@ -15,14 +15,26 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import solve_triangular
+from sklearn.gaussian_process.kernels import CompoundKernel
 
 from . import gaussians, models
 from ._tensorflow import tf
-from .kernels import Kernel, covariance, diagonal
+from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .linalg import shift_diagonal, triangular_inverse
-from .structures import Data, Hyperparameters, Result, Structure
+from .structures import Data, Hyperparameters, Memory, Result, Structure
 
-__all__ = ["Posterior", "mean_and_covariance", "mean_and_variance", "posterior"]
+__all__ = [
+    "Posterior",
+    "mean_and_covariance",
+    "mean_and_variance",
+    "memory_of",
+    "natural_of",
+    "nothing_known",
+    "pack",
+    "posterior",
+    "unpack",
+]
 
 # Numbers in the largest temporary array while predicting (64 MB in float64).
 _CHUNK = 2**23
@@ -39,7 +51,7 @@ class Posterior(NamedTuple):
         Mean of the latent functions per unit of covariance.
     minus : ndarray of shape (1 or L, M, M)
         What knowing the data takes from the prior variance.
-    plus : ndarray of shape (L, M, M) or (0, M, M)
+    plus : ndarray of shape (1 or L, M, M), or (0, M, M)
         What not knowing the inducing variables gives back.
     """
 
@@ -69,12 +81,12 @@ def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) 
     """With B = I + r K r = L L': R- = L^-1 r, w = r B^-1 (beta / r) (R&W eq. 3.26, 3.27)."""
     site_mean, precision = _sites(structure, result, data)
     root = tf.sqrt(precision)  # [1 or L, N]
-    K = covariance(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
+    K = _each_covariance(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
     B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
     minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
     inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]
     weights = tf.linalg.matvec(minus, inner, transpose_a=True)
-    return data.X, tf.transpose(weights), minus, tf.zeros([0, *K.shape], K.dtype)
+    return data.X, tf.transpose(weights), minus, tf.zeros([0, *K.shape[1:]], K.dtype)
 
 
 def _from_inducing(structure: Structure, result: Result, data: Data, jitter: float) -> Any:
@@ -85,29 +97,137 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
         q = collapsed_q(structure, theta, data, jitter)
     else:
         q = gaussians.Natural(*result.variational)
-    Kuu = shift_diagonal(covariance(structure.kernel, theta.kernel, Z), jitter)
-    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [M, M]
+    Kuu = shift_diagonal(_each_covariance(structure.kernel, theta.kernel, Z), jitter)
+    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [1 or L, M, M]
     P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
     q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)
-    return Z, tf.matmul(L_inv, q_mu, transpose_a=True), L_inv[None], tf.matmul(P_root_inv, L_inv)
+    weights = gaussians.apply(tf.linalg.matrix_transpose(L_inv), q_mu)
+    return Z, weights, L_inv, tf.matmul(P_root_inv, L_inv)
 
 
 def collapsed_q(
     structure: Structure, theta: Hyperparameters, data: Data, jitter: float
 ) -> gaussians.Natural:
-    """The best q of a Gaussian likelihood: one natural-gradient step of gamma = 1."""
-    prior = models.svgp_covariances(structure.kernel, theta, data.X, jitter)
-    noise = (theta.likelihood[0] + data.row_noise) / data.weights
-    return models.conjugate_q(prior, tf.convert_to_tensor(data.Y), noise)
+    """The best q of a Gaussian likelihood: one natural-gradient step of gamma = 1.
+
+    Its precision does not depend on y, so one matrix, [1, M, M], serves all columns.
+    """
+    prior, Y, noise, _ = models.conjugate_rows(structure, theta, data, jitter)
+    q = models.conjugate_q(prior, Y, noise)
+    return q._replace(nat2=q.nat2[:1])
+
+
+def nothing_known(n_features: int, n_latent: int) -> Posterior:
+    """The prior: a posterior without points."""
+    return Posterior(
+        np.zeros((0, n_features)), np.zeros((0, n_latent)), np.zeros((1, 0, 0)), np.zeros((0, 0, 0))
+    )
+
+
+# --- what a posterior remembers --------------------------------------------------------------
+
+
+def natural_of(p: Posterior) -> gaussians.Natural:
+    """Natural parameters of the whitened q behind a posterior with inducing points; NumPy."""
+    roots = [solve_triangular(m, np.eye(len(m)), lower=True) for m in p.minus]  # Luu
+    L = max(len(p.minus), len(p.plus), p.weights.shape[1])
+    precisions = [_precision(plus, roots[k % len(roots)]) for k, plus in enumerate(p.plus)]
+    means = [roots[k % len(roots)].T @ p.weights[:, k] for k in range(L)]
+    nat1 = [precisions[k % len(precisions)] @ m for k, m in enumerate(means)]
+    return gaussians.Natural(np.stack(nat1, 1), -0.5 * np.stack(precisions))
+
+
+def _precision(plus: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """P = L_P L_P' from L_P^-1 Luu^-1 and Luu."""
+    P_root = solve_triangular(np.tril(plus @ root), np.eye(len(root)), lower=True)
+    return P_root @ P_root.T
+
+
+def memory_of(p: Posterior, prior: np.ndarray) -> Memory:
+    r"""What a posterior knows beyond the prior, as observations.
+
+    In whitened variables :math:`q(v)/p(v)` has the precision
+    :math:`P - I = V \mathrm{diag}(e) V^\top` and the first natural parameter
+    :math:`\theta_1`: that of observing :math:`\sqrt{e_k}\, V_k^\top v` as
+    :math:`V_k^\top \theta_1 / \sqrt{e_k}` with unit noise. With :math:`v = L_{uu}^{-1} f(Z)`
+    the combination of function values is :math:`R_k = \sqrt{e_k} L_{uu}^{-\top} V_k`. Without
+    inducing points the observations are the rows, in units of their noise.
+
+    Parameters
+    ----------
+    p : Posterior
+    prior : ndarray of shape (1 or L, M)
+        Prior variance at ``p.points``.
+    """
+    q = natural_of(p) if len(p.plus) else None
+    n = max(len(p.minus), len(p.plus), len(prior))
+    parts = [
+        _row_observations(p.minus[k % len(p.minus)], prior[k % len(prior)], p.weights)
+        if q is None
+        else _observations(p.minus[k % len(p.minus)], q.nat2[k % len(q.nat2)], q.nat1)
+        for k in range(n)
+    ]
+    roots = np.stack([root for root, _ in parts])
+    targets = [parts[k % n][1][:, k] for k in range(p.weights.shape[1])]
+    return Memory(p.points, roots, np.stack(targets, 1))
+
+
+def _row_observations(minus: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> tuple:
+    """Rows and targets in units of their noise, from (K + noise)^-1 = R-' R- and w."""
+    root = solve_triangular(minus, np.eye(len(minus)), lower=True)
+    noise = np.sum(root**2, 1) - prior
+    size = 1.0 / np.sqrt(np.maximum(noise, 1e-9 * prior))
+    return np.diag(size), size[:, None] * (root @ (root.T @ weights))
+
+
+def _observations(L_inv: np.ndarray, nat2: np.ndarray, nat1: np.ndarray) -> tuple:
+    """Combinations R [M, M] and their targets [M, L]; zero where nothing was learned."""
+    e, V = np.linalg.eigh(-2.0 * nat2 - np.eye(len(nat2)))
+    learned = e > 1e-9 * max(e[-1], 1.0)
+    size = np.sqrt(np.where(learned, e, 0.0))
+    inverse = np.where(learned, 1.0 / np.where(learned, size, 1.0), 0.0)
+    return L_inv.T @ (V * size), inverse[:, None] * (V.T @ nat1)
+
+
+# --- storing ---------------------------------------------------------------------------------
+
+
+def pack(p: Posterior) -> Posterior:
+    """The same with triangular matrices as rows of their lower triangles: half the size."""
+    i, j = np.tril_indices(p.minus.shape[-1])
+    return p._replace(minus=p.minus[:, i, j], plus=p.plus[:, i, j])
+
+
+def unpack(p: Posterior) -> Posterior:
+    """Undo :func:`pack`."""
+    return p._replace(minus=_triangles(p.minus), plus=_triangles(p.plus))
+
+
+def _triangles(packed: np.ndarray) -> np.ndarray:
+    M = int(np.sqrt(2 * packed.shape[1]))
+    full = np.zeros((len(packed), M, M), packed.dtype)
+    i, j = np.tril_indices(M)
+    full[:, i, j] = packed
+    return full
 
 
 # --- predicting ------------------------------------------------------------------------------
 
 
+def _each_covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
+    """Prior covariances of each latent function, [1 or L, N1, N2]."""
+    return tf.stack([covariance(k, v, X1, X2) for k, v in of_each_latent(kernel, values)])
+
+
 def _cross(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any, Any]:
-    """Mean [N, L], and the two factors R- k [1 or L, M, N] and R+ k [0 or L, M, N]."""
-    K = covariance(kernel, values, p.points, X)  # [M, N]
-    return tf.matmul(K, p.weights, transpose_a=True), tf.matmul(p.minus, K), tf.matmul(p.plus, K)
+    """Mean [N, L], and the two factors R- k [1 or L, M, N] and R+ k [0, 1 or L, M, N]."""
+    if kernel.cls is not CompoundKernel:
+        K = covariance(kernel, values, p.points, X)  # [M, N]
+        f_mean = tf.matmul(K, p.weights, transpose_a=True)
+    else:
+        K = _each_covariance(kernel, values, p.points, X)  # [L, M, N]
+        f_mean = tf.einsum("lmn,ml->nl", K, p.weights)
+    return f_mean, tf.matmul(p.minus, K), tf.matmul(p.plus, K)
 
 
 def _mean_and_variance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any]:
@@ -115,13 +235,14 @@ def _mean_and_variance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> t
     change = tf.reduce_sum(minus**2, 1)  # [1 or L, N]
     if p.plus.shape[0] != 0:
         change -= tf.reduce_sum(plus**2, 1)
-    f_var = diagonal(kernel, values, X)[:, None] - tf.transpose(change)
+    prior = [diagonal(k, v, X) for k, v in of_each_latent(kernel, values)]
+    f_var = tf.transpose(tf.stack(prior) - change)
     return f_mean, tf.maximum(f_var, 0.0) + tf.zeros_like(f_mean)
 
 
 def _mean_and_covariance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any]:
     f_mean, minus, plus = _cross(kernel, values, p, X)
-    cov = covariance(kernel, values, X) - tf.matmul(minus, minus, transpose_a=True)
+    cov = _each_covariance(kernel, values, X) - tf.matmul(minus, minus, transpose_a=True)
     if p.plus.shape[0] != 0:
         cov += tf.matmul(plus, plus, transpose_a=True)
     return f_mean, tf.broadcast_to(cov, [tf.shape(f_mean)[1], *tf.unstack(tf.shape(cov)[1:])])

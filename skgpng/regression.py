@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from numbers import Real
+import copy
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 from sklearn.base import RegressorMixin
+from sklearn.gaussian_process.kernels import CompoundKernel, ConstantKernel, Matern
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import kernels
+from . import kernels, posterior, training
 from ._base import (
     BaseGaussianProcess,
     Problem,
     check_length_scales,
     check_row_noise,
     check_weights,
-    default_kernel,
+    has_inducing_points,
 )
 from .likelihoods import Gaussian
+from .structures import Hyperparameters, Result, Structure
 
 __all__ = ["GaussianProcessRegressor"]
 
@@ -59,6 +63,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         How the inducing points are first placed.
     train_inducing : bool, default=True
         Whether training moves them.
+    optimizer : {"adam"} or None, default="adam"
+        How the hyperparameters move between natural-gradient steps. ``None`` keeps them.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size. ``"auto"`` is 1 where that step is exact (all rows in every
         step), else 0.1.
@@ -74,13 +80,30 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Gain of the ELBO per row that counts as an improvement.
     n_iter_no_change : int, default=10
         Passes over the data without an improvement that make a plateau.
+    early_stopping : bool, default=False
+        Whether ``fit`` holds rows out, ends when their log predictive density has not grown by
+        ``tol`` in ``n_iter_no_change`` looks (one each epoch, or every 5 steps), and keeps the
+        best state.
+    validation_fraction : float, default=0.1
+        Share of rows held out by ``early_stopping``.
+    n_restarts_optimizer : int, default=0
+        Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
+        with the best ``elbo_`` (held-out score with ``early_stopping``) is kept.
+    warm_start : bool, default=False
+        Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
+        hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
         Whether y is scaled to zero mean and unit variance for training. Predictions are in the
         units of y either way; ``kernel_`` and ``elbo_`` are on the scaled y.
+    n_targets : int, default=None
+        Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
+        (without an axis of its own).
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points.
+    verbose : int, default=0
+        1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
-        Seeds the placing of inducing points and the minibatches.
+        Seeds the placing of inducing points, the minibatches, the rows held out and the restarts.
 
     Attributes
     ----------
@@ -95,7 +118,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ``elbo_`` at each step.
     n_iter_ : int
     converged_ : bool
-        Whether the ELBO settled before ``max_iter``.
+        Whether the ELBO (with ``early_stopping`` the held-out score) settled before ``max_iter``.
+    validation_scores_ : ndarray or None
+        With ``early_stopping``: mean log density of the held-out rows at each look, scaled y.
+    feature_relevances_ : ndarray of shape (n_features,)
+        From the length scales, see there.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Where X has column names.
@@ -115,6 +142,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         **BaseGaussianProcess._parameter_constraints,
         "alpha": [None, Interval(Real, 0, None, closed="neither")],
         "normalize_y": ["boolean"],
+        "n_targets": [None, Interval(Integral, 1, None, closed="left")],
         "likelihood": [StrOptions({"gaussian"})],
     }
 
@@ -127,14 +155,21 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
+        optimizer: str | None = "adam",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
         max_iter: int = 1000,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_restarts_optimizer: int = 0,
+        warm_start: bool = False,
         normalize_y: bool = True,
+        n_targets: int | None = None,
         jitter: float = 1e-6,
+        verbose: int = 0,
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
@@ -143,14 +178,21 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self.n_inducing = n_inducing
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
+        self.optimizer = optimizer
         self.gamma = gamma
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.warm_start = warm_start
         self.normalize_y = normalize_y
+        self.n_targets = n_targets
         self.jitter = jitter
+        self.verbose = verbose
         self.random_state = random_state
 
     def fit(
@@ -181,40 +223,135 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         TypeError
             For a kernel class that is not supported.
         """
-        self._validate_params()
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
+        return self._fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
+
+    @available_if(has_inducing_points)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None
+    ) -> GaussianProcessRegressor:
+        """Learn from more rows, without forgetting those seen before and without keeping them.
+
+        What was learned so far stays as the distribution of the function at the inducing points;
+        new rows, hyperparameters and inducing points are trained together against it, to the
+        stopping rule of ``fit`` (streaming sparse approximation: Bui, Nguyen & Turner 2017). Time
+        and memory of a call do not depend on how many rows came before. y is scaled as in the
+        first call. Goes on from ``fit`` too. Not there with ``n_inducing=None``; ``"auto"``
+        stands for 256 inducing points here.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Some hundred rows and more are best: the first call sets scales and places points.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+        noise_variance : array-like of shape (n_samples,), default=None
+            Both as in ``fit``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, and with ``early_stopping``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 60)[:, None]
+        >>> y = np.sin(X[:, 0])
+        >>> model = GaussianProcessRegressor(n_inducing=15, random_state=0)
+        >>> for rows in (slice(0, None, 3), slice(1, None, 3), slice(2, None, 3)):
+        ...     model = model.partial_fit(X[rows], y[rows])
+        >>> print(model.score(X, y) > 0.99)
+        True
+        """
+        return self._partial_fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
+
+    def _problem(
+        self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any = None, **_: Any
+    ) -> Problem:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=start != "on",
+            multi_output=True,
+            y_numeric=True,
+            dtype=np.float64,
+        )
         weights = check_weights(sample_weight, X)
         known = check_row_noise(noise_variance, X)
+        self._check_targets(y, start)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
-        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
+        kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
+        if isinstance(kernel, CompoundKernel):
+            raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
         check_length_scales(parsed, X.shape[1])
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
-        mean, std = _scaling(Y, weights) if self.normalize_y else (np.zeros(1), np.ones(1))
+        mean, std = self._scaling(Y, weights, start)
         noise, bounds, free, fixed = self._noise_start(kernel, parsed, Y / std, std[0] ** 2)
-        self._train(
-            Problem(
-                X=X,
-                Y=(Y - mean) / std,
-                weights=weights,
-                row_noise=known / std[0] ** 2 + fixed,
-                likelihood=Gaussian(),
-                likelihood_values=(noise,),
-                likelihood_bounds=(bounds,),
-                train_likelihood=(free,),
-                n_latent=Y.shape[1],
-                kernel=kernel,
-                parsed=parsed,
-                conjugate=True,
-            )
+        if start == "on" or kernel is getattr(self, "kernel_", None):
+            noise = np.clip(self._likelihood_values[0], *bounds)
+        return Problem(
+            X=X,
+            Y=(Y - mean) / std,
+            weights=weights,
+            row_noise=known / std[0] ** 2 + fixed,
+            likelihood=Gaussian(),
+            likelihood_values=(noise,),
+            likelihood_bounds=(bounds,),
+            train_likelihood=(free,),
+            n_latent=Y.shape[1],
+            kernel=kernel,
+            parsed=parsed,
+            conjugate=True,
+            attributes={
+                "_y_mean": mean,
+                "_y_std": std,
+                "_y_ndim": y.ndim,
+                "_fixed_noise": fixed,
+            },
+            start=start,
         )
-        self._y_mean, self._y_std, self._y_ndim = mean, std, y.ndim
-        self._fixed_noise = fixed
-        learned = (float(self._likelihood_values[0]) + fixed) * std**2
-        self.noise_variance_ = float(learned[0]) if y.ndim == 1 else learned * np.ones(Y.shape[1])
-        return self
+
+    def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
+        exact = structure.model == "gpr"
+        known = problem.attributes
+        learned = (result.theta.likelihood[0] + known["_fixed_noise"]) * known["_y_std"] ** 2
+        each = learned * np.ones(problem.Y.shape[1])
+        return {
+            "noise_variance_": float(each[0]) if known["_y_ndim"] == 1 else each,
+            "_exact_data": problem.data() if exact else None,
+        }
+
+    def _check_targets(self, y: np.ndarray, start: str) -> None:
+        n_targets = 1 if y.ndim == 1 else y.shape[1]
+        if self.n_targets is not None and n_targets != self.n_targets:
+            raise ValueError(
+                f"y has {n_targets} targets, but n_targets={self.n_targets}. Set it to None or to "
+                "the number of columns of y."
+            )
+        if start == "on" and (y.ndim, n_targets) != (self._y_ndim, len(self._y_mean)):
+            raise ValueError(
+                f"y has shape {y.shape}, but earlier calls had {len(self._y_mean)} targets as an "
+                f"array of {self._y_ndim} dimensions. Use fit to begin anew."
+            )
+
+    def _scaling(
+        self, Y: np.ndarray, weights: np.ndarray, start: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each target, [P]; those of the first call later on."""
+        if start == "on":
+            return self._y_mean, self._y_std
+        if not self.normalize_y:
+            return np.zeros(Y.shape[1]), np.ones(Y.shape[1])
+        return _scaling(Y, weights)
 
     def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
         if n_targets == 1 or not self.normalize_y:
@@ -254,6 +391,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     ) -> Any:
         """Predictive mean, with standard deviation or covariance on request.
 
+        Before ``fit`` it is the prior's: mean zero, the kernel as given, and with
+        ``include_noise`` the noise of a ``WhiteKernel`` and ``alpha``.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -277,20 +417,19 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ------
         ValueError
             If both ``return_std`` and ``return_cov`` are set, or X does not fit.
-        sklearn.exceptions.NotFittedError
-            Before ``fit``.
         """
         if return_std and return_cov:
             raise ValueError("return_std=True and return_cov=True exclude each other: ask for one.")
         X = self._validate_new(X)
+        model = self._or_prior(X)
         if return_cov:
-            f_mean, cov = self._latent_covariance(X)
-            return self._like_y(self._unscale(f_mean)), self._covariance_of_y(cov, include_noise)
-        f_mean, f_var = self._latent(X)
+            f_mean, cov = model._latent_covariance(X)
+            return model._in_units_of_y(f_mean), model._covariance_of_y(cov, include_noise)
+        f_mean, f_var = model._latent(X)
         if not return_std:
-            return self._like_y(self._unscale(f_mean))
-        std = np.sqrt(f_var + self._noise(include_noise)) * self._y_std
-        return self._like_y(self._unscale(f_mean)), self._like_y(std)
+            return model._in_units_of_y(f_mean)
+        std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
+        return model._in_units_of_y(f_mean), model._like_y(std)
 
     def predict_quantiles(self, X: Any, quantiles: Any = (0.025, 0.5, 0.975)) -> np.ndarray:
         """Quantiles of the predictive distribution of y, noise included.
@@ -363,8 +502,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             In the units of y.
         """
         rng = check_random_state(random_state)
-        f_mean, cov = self._latent_covariance(self._validate_new(X))
-        cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
+        X = self._validate_new(X)
+        model = self._or_prior(X)
+        f_mean, cov = model._latent_covariance(X)
+        cov = cov + model._noise(include_noise) * np.eye(cov.shape[-1])
         draws = np.stack(
             [
                 rng.multivariate_normal(m, c, n_samples).T
@@ -372,21 +513,110 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             ],
             1,
         )  # [N, P, n_samples]
-        scaled = draws * self._y_std[:, None] + self._y_mean[:, None]
-        return scaled[:, 0] if self._y_ndim == 1 else scaled
+        scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
+        return scaled[:, 0] if model._y_ndim == 1 else scaled
+
+    def log_marginal_likelihood(
+        self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
+    ) -> Any:
+        """Log marginal likelihood of the scaled training targets, or its lower bound.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; everything else
+            stays as learned. ``None`` stands for the learned values and gives ``elbo_``: the
+            evidence without inducing points, else its lower bound.
+        eval_gradient : bool, default=False
+            Whether to return the gradient in theta too.
+        clone_kernel : bool, default=True
+            Taken as scikit-learn's regressor does; ``kernel_`` stays as it is either way.
+
+        Returns
+        -------
+        value : float
+            In nats; summed over targets.
+        gradient : ndarray of shape (n_kernel_params,)
+            Only with ``eval_gradient``.
+
+        Raises
+        ------
+        ValueError
+            For a theta (or a gradient) with inducing points: the rows are not kept. Or if
+            ``eval_gradient`` is set without theta.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self)
+        if theta is None:
+            if eval_gradient:
+                raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
+            return self.elbo_
+        if self._exact_data is None:
+            raise ValueError(
+                "log_marginal_likelihood at another theta needs the training rows, which are kept "
+                "by exact regression only: set n_inducing=None and gamma='auto'."
+            )
+        return self._evidence(np.asarray(theta, dtype=float), eval_gradient)
+
+    def _evidence(self, theta: np.ndarray, eval_gradient: bool) -> Any:
+        kernel = self.kernel_.clone_with_theta(theta)
+        parsed = kernels.parse(kernel)
+        noise = self._likelihood_values[0]
+        if parsed.noise_name is not None:
+            noise = kernel.get_params()[parsed.noise_name]
+        value, gradients = training.evidence(
+            self._kernel_structure, Hyperparameters(parsed.values, (noise,)), self._exact_data
+        )
+        if not eval_gradient:
+            return value
+        names = [*parsed.names, parsed.noise_name]
+        of = dict(zip(names, (*gradients.kernel, *gradients.likelihood), strict=True))
+        free = [h.name for h in kernel.hyperparameters if not h.fixed]
+        # the derivative in the logarithm of a value x is x times that in x
+        return value, np.concatenate([np.ravel(of[n] * kernel.get_params()[n]) for n in free])
+
+    @property
+    def log_marginal_likelihood_value_(self) -> float:
+        """``elbo_`` by the name that scikit-learn's regressor has for it."""
+        return self.elbo_
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several targets are welcome."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.requires_fit = False  # the prior predicts
         return tags
+
+    def _validate_new(self, X: Any) -> np.ndarray:
+        return validate_data(self, X, reset=False, dtype=np.float64)
+
+    def _or_prior(self, X: np.ndarray) -> Any:
+        """The fitted estimator, or before ``fit`` one that knows nothing but the kernel."""
+        if hasattr(self, "_posterior"):
+            return self
+        self._validate_params()
+        kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
+        parsed = kernels.parse(kernel)
+        check_length_scales(parsed, X.shape[1])
+        # noise that is yet to be learned is not known
+        known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
+        n_targets = 1 if self.n_targets is None else self.n_targets
+        prior = copy.copy(self)
+        prior._kernel_values, prior._likelihood_values = parsed.values, (known,)
+        prior._kernel_structure = parsed.structure
+        prior._posterior = posterior.nothing_known(X.shape[1], n_targets)
+        prior._y_mean, prior._y_std = np.zeros(n_targets), np.ones(n_targets)
+        prior._y_ndim = 1 if n_targets == 1 else 2
+        prior._fixed_noise = self.alpha or 0.0
+        return prior
 
     def _noise(self, include_noise: bool) -> float:
         """Noise variance of the scaled y."""
         return float(self._likelihood_values[0]) + self._fixed_noise if include_noise else 0.0
 
-    def _unscale(self, f_mean: np.ndarray) -> np.ndarray:
-        return f_mean * self._y_std + self._y_mean
+    def _in_units_of_y(self, f_mean: np.ndarray) -> np.ndarray:
+        return self._like_y(f_mean * self._y_std + self._y_mean)
 
     def _like_y(self, values: np.ndarray) -> np.ndarray:
         """[N, P] in the shape of the y that was fitted."""

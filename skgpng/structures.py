@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 from .kernels import Kernel
 from .likelihoods import Likelihood
 
-__all__ = ["CONVERGED", "MAX_ITER", "NON_FINITE", "Data", "Hyperparameters", "Result", "Structure"]
+__all__ = [
+    "CONVERGED",
+    "INTERRUPTED",
+    "MAX_ITER",
+    "NON_FINITE",
+    "STOPPED",
+    "Data",
+    "Hyperparameters",
+    "Memory",
+    "Result",
+    "Structure",
+]
 
 #: Status of a training that ended by its stopping rule.
 CONVERGED = 0
@@ -15,6 +26,10 @@ CONVERGED = 0
 MAX_ITER = 1
 #: Status of a training whose objective was no longer finite.
 NON_FINITE = 2
+#: Status of a training that the user interrupted (Ctrl-C).
+INTERRUPTED = 3
+#: Status of a training that its monitor ended: early stopping or a callback.
+STOPPED = 4
 
 
 class Hyperparameters(NamedTuple):
@@ -51,6 +66,8 @@ class Structure(NamedTuple):
     n_latent : int
         Latent functions.
     dtype : str
+    memory : bool
+        Whether rows seen earlier are remembered, see :class:`Memory`.
     """
 
     model: str
@@ -61,6 +78,28 @@ class Structure(NamedTuple):
     minibatch: bool
     n_latent: int
     dtype: str
+    memory: bool = False
+
+
+class Memory(NamedTuple):
+    r"""What is left of rows seen earlier: observations of linear combinations of f.
+
+    The factor that old data put on the function values at their inducing points,
+    :math:`q(u)/p(u)`, is that of observing :math:`R_k^\top f(Z) = t_k` with noise variance 1
+    (Bui, Nguyen & Turner 2017, who write it as one observation with a full noise matrix).
+
+    Attributes
+    ----------
+    points : array of shape (Ma, D)
+        Inducing points Z of the earlier fit.
+    roots : array of shape (1 or L, Ma, Ma)
+        Columns R_k of each latent function; one set where all share it.
+    targets : array of shape (Ma, L)
+    """
+
+    points: Any
+    roots: Any
+    targets: Any
 
 
 class Data(NamedTuple):
@@ -76,6 +115,7 @@ class Data(NamedTuple):
         Known noise variance of each row, scaled y.
     X_scale : array of shape (D,)
         Unit in which Adam moves the inducing points.
+    memory : Memory or ()
     """
 
     X: Any
@@ -83,6 +123,7 @@ class Data(NamedTuple):
     weights: Any
     row_noise: Any
     X_scale: Any
+    memory: Any = ()
 
 
 class Result(NamedTuple):
@@ -97,7 +138,7 @@ class Result(NamedTuple):
         empty.
     elbo_curve : tensor of shape (n_iter,)
     status : int
-        ``CONVERGED``, ``MAX_ITER`` or ``NON_FINITE``.
+        ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED`` or ``STOPPED``.
     """
 
     theta: Hyperparameters

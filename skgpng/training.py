@@ -7,21 +7,26 @@ values, tolerances) are tensors, so that a grid search over them never compiles 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import gaussians, models, optimizers
 from ._tensorflow import tf
-from .kernels import covariance
-from .likelihoods import Likelihood
+from .kernels import Kernel, covariance, of_each_latent
+from .likelihoods import ExpectedLogDensity, Gaussian
 from .structures import (
     CONVERGED,
+    INTERRUPTED,
     MAX_ITER,
     NON_FINITE,
+    STOPPED,
     Data,
     Hyperparameters,
+    Memory,
     Result,
     Structure,
 )
@@ -29,16 +34,19 @@ from .structures import (
 __all__ = [
     "SITE_FLOOR",
     "Settings",
-    "compiled_loop",
+    "compiled_segment",
+    "evidence",
     "train",
 ]
 
-_LOG_2PI = float(np.log(2.0 * np.pi))
 #: Site precisions stay above this, so that (1 - diag B^-1) / precision keeps nine digits.
 SITE_FLOOR = 1e-6
-# Learning rate and stopping: a plateau cuts the rate to a third; the third plateau ends training.
+# A plateau cuts the learning rate to a third.
 _RATE_CUT = 1.0 / 3.0
-_PLATEAUS = 3.0
+# Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
+_FIRST_SEGMENT, _SECONDS = 16, 0.2
+# Two threads that meet a structure for the first time would compile it twice.
+_COMPILING = threading.Lock()
 
 
 class Settings(NamedTuple):
@@ -55,6 +63,8 @@ class Settings(NamedTuple):
     learning_rate : float
         Of Adam, in the logarithm of the hyperparameters.
     max_iter, n_iter_no_change : int
+    n_plateaus : float
+        The plateau with this number ends training.
     tol : float
         Gain of the ELBO per row that counts as an improvement.
     batch_size : int
@@ -68,6 +78,7 @@ class Settings(NamedTuple):
     learning_rate: Any
     max_iter: Any
     n_iter_no_change: Any
+    n_plateaus: Any
     tol: Any
     batch_size: Any
     jitter: Any
@@ -90,6 +101,20 @@ class _Watch(NamedTuple):
     since_best: Any
     rate: Any
     plateaus: Any
+
+
+class _Carry(NamedTuple):
+    """All that one segment of the loop hands to the next.
+
+    ``kept`` holds (u, q) of the last two steps: the last is no good where its ELBO was not finite.
+    """
+
+    step: Any
+    order: Any
+    kept: tuple
+    state: _State
+    watch: _Watch
+    status: Any
 
 
 class _Layout(NamedTuple):
@@ -164,40 +189,47 @@ def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
 # --- one step of each model: ELBO, its gradient in theta, and the next q ---------------------
 
 
-def _gaussian_noise(theta: Hyperparameters, data: Data) -> tuple[Any, Any]:
-    r"""Noise variance of each row and what its weights add to the log evidence.
-
-    A row of weight w counts w times: :math:`N(y|f,s)^w \propto N(y|f,s/w)`.
-    """
-    variance = theta.likelihood[0] + data.row_noise
-    noise = variance / data.weights
-    correction = tf.math.log(noise) + _LOG_2PI - data.weights * (tf.math.log(variance) + _LOG_2PI)
-    P = tf.cast(tf.shape(data.Y)[1], data.Y.dtype)
-    return noise, 0.5 * P * tf.reduce_sum(correction)
-
-
 class _KnownRowNoise(NamedTuple):
     """A likelihood to whose variance, where it has one, the known noise of each row is added."""
 
-    likelihood: Likelihood
+    likelihood: ExpectedLogDensity
     row_noise: Any
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
-        if self.likelihood.parameter_names[:1] == ("variance",):
+        if self.likelihood.parameter_names[:1] == ("variance",):  # type: ignore[attr-defined]
             values = (values[0] + self.row_noise[:, None], *values[1:])
         return self.likelihood.variational_expectations(values, f_mean, f_var, Y)
 
 
-def _gpr_step(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
-    K = covariance(structure.kernel, theta.kernel, data.X)  # the noise serves as jitter
-    noise, correction = _gaussian_noise(theta, data)
+class _Remembering(NamedTuple):
+    """A likelihood for rows that are followed by remembered ones, with noise of variance 1."""
+
+    likelihood: ExpectedLogDensity
+    targets: Any
+
+    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        N = tf.shape(Y)[0]
+        now = self.likelihood.variational_expectations(values, f_mean[:N], f_var[:N], Y)
+        before = Gaussian().variational_expectations(
+            (tf.ones([], f_mean.dtype),), f_mean[N:], f_var[N:], self.targets
+        )
+        each = [tf.reduce_sum(part, 1, keepdims=True) for part in (now, before)]
+        return tf.concat(each, 0)  # [N + Ma, 1]
+
+
+def _gpr_objective(kernel: Kernel, theta: Hyperparameters, data: Data) -> Any:
+    K = covariance(kernel, theta.kernel, data.X)  # the noise serves as jitter
+    noise, correction = models.gaussian_noise(theta, data)
     return models.gpr_log_marginal_likelihood(K, data.Y, noise) + correction
 
 
+def _gpr_step(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
+    return _gpr_objective(structure.kernel, theta, data)
+
+
 def _sgpr_step(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
-    prior = models.svgp_covariances(structure.kernel, theta, data.X, jitter)
-    noise, correction = _gaussian_noise(theta, data)
-    return models.sgpr_elbo(prior, data.Y, noise) + correction
+    prior, Y, noise, correction = models.conjugate_rows(structure, theta, data, jitter)
+    return models.sgpr_elbo(prior, Y, noise) + correction
 
 
 def _collapsed(objective: Callable) -> Callable:
@@ -223,13 +255,18 @@ def _svgp_step(
 ) -> Any:
     natural = gaussians.Natural(*q)
     mean_sqrt = gaussians.natural_to_mean_sqrt(natural)
+    likelihood: Any = _KnownRowNoise(structure.likelihood, data.row_noise)
+    scale = data.weights[:, None]
+    if structure.memory:
+        likelihood = _Remembering(likelihood, data.memory.targets)
+        scale = tf.concat([scale, tf.ones_like(data.memory.targets[:, :1])], 0)
     value, g_theta, g_q = models.elbo_and_gradients(
-        lambda t: models.svgp_covariances(structure.kernel, t, data.X, s.jitter),
+        lambda t: models.priors(structure, t, data, s.jitter),
         theta,
         mean_sqrt,
-        _KnownRowNoise(structure.likelihood, data.row_noise),
+        likelihood,
         data.Y,
-        data.weights[:, None],
+        scale,
     )
     return value, g_theta, optimizers.natural_gradient_update(natural, mean_sqrt.q_mu, g_q, gamma)
 
@@ -240,8 +277,10 @@ def _vgp_step(
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta.kernel)
-        K = covariance(structure.kernel, theta.kernel, data.X)  # B needs no jitter
-    moments = [models.site_moments(K, q[0][:, k], q[1][:, k]) for k in range(structure.n_latent)]
+        each = of_each_latent(structure.kernel, theta.kernel)
+        K = [covariance(kernel, values, data.X) for kernel, values in each]  # B needs no jitter
+    latents = range(structure.n_latent)
+    moments = [models.site_moments(K[k % len(K)], q[0][:, k], q[1][:, k]) for k in latents]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
     with tf.GradientTape(watch_accessed_variables=False) as rows:
@@ -252,7 +291,8 @@ def _vgp_step(
     g_likelihood, g_mean, g_var = rows.gradient(
         data_term, (theta.likelihood, f_mean, f_var), unconnected_gradients="zero"
     )
-    K_bar = tf.add_n([0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments])
+    K_bar = [0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments]
+    K_bar = [tf.add_n(K_bar)] if len(K) == 1 else K_bar
     g_kernel = tape.gradient(K, theta.kernel, K_bar, unconnected_gradients="zero")
     site_mean = (1.0 - gamma) * q[0] + gamma * (g_mean - 2.0 * g_var * f_mean)
     site_precision = (1.0 - gamma) * q[1] - 2.0 * gamma * g_var
@@ -270,6 +310,23 @@ _STEPS: dict[str, Callable] = {
     "vgp": _vgp_step,
     "svgp": _svgp_step,
 }
+
+
+def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float, Hyperparameters]:
+    """Exact log marginal likelihood and its gradient in the values of theta; NumPy.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    theta : Hyperparameters
+    data : Data
+    """
+    theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        value = _gpr_objective(kernel, theta, data)
+    gradient = tape.gradient(value, theta, unconnected_gradients="zero")
+    return float(value), tf.nest.map_structure(lambda g: g.numpy(), gradient)
 
 
 # --- the loop --------------------------------------------------------------------------------
@@ -316,7 +373,8 @@ def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> 
     X, Y, weights, noise = tf.split(tf.gather(batches.table, rows), batches.widths, 1, num=4)
     P = data.Y.shape[1]
     Y = tf.ensure_shape(Y, [None, P])
-    return Data(X, Y, tf.reshape(weights, [-1]), tf.reshape(noise, [-1]), data.X_scale), order
+    weights, noise = tf.reshape(weights, [-1]), tf.reshape(noise, [-1])
+    return data._replace(X=X, Y=Y, weights=weights, row_noise=noise), order
 
 
 def _gamma(s: Settings, step: Any) -> Any:
@@ -349,52 +407,57 @@ def _finite(*tensors: Any) -> Any:
     return tf.math.is_finite(tf.add_n([tf.reduce_sum(0.0 * t) for t in tensors]))
 
 
-def _loop(structure: Structure, u: Any, q: Any, bounds: Any, data: Data, s: Settings) -> Any:
-    """Graph of the whole training; the state that is kept is always one whose ELBO was finite."""
+def _segment(
+    structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, carry: Any, until: Any
+) -> Any:
+    """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype = data.X.dtype
     layout = _layout(structure, u, bounds, data.X_scale)
     n_rows = tf.reduce_sum(data.weights)
     batches = _batches(structure, data, s)
+    first = carry.step
 
-    def body(
-        step: Any, order: Any, kept: tuple, state: _State, watch: Any, curve: Any, _: Any
-    ) -> Any:
-        batch, order = _next_batch(batches, data, step, order)
-        theta, derivative = _constrain(layout, state.u)
+    def body(c: _Carry, curve: Any) -> Any:
+        batch, order = _next_batch(batches, data, c.step, c.order)
+        theta, derivative = _constrain(layout, c.state.u)
         value, g_theta, q_next = _STEPS[structure.model](
-            structure, theta, state.variational, batch, s, _gamma(s, step)
+            structure, theta, c.state.variational, batch, s, _gamma(s, c.step)
         )
         g_u = _concat(g_theta, dtype) * derivative
-        watch = _watch(watch, value, s, n_rows)
-        moves = layout.free * tf.cast(step >= s.warm_up, dtype)
+        watch = _watch(c.watch, value, s, n_rows)
+        moves = layout.free * tf.cast(c.step >= s.warm_up, dtype)
         u, adam = optimizers.adam_update(
-            state.u, g_u * moves, state.adam, s.learning_rate * watch.rate
+            c.state.u, g_u * moves, c.state.adam, s.learning_rate * watch.rate
         )
         new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
-        stop = tf.where(watch.plateaus >= _PLATEAUS, CONVERGED, MAX_ITER)
+        stop = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
         status = tf.where(_finite(value, g_u), stop, NON_FINITE)
-        kept = (kept[1], (state.u, state.variational))
-        return step + 1, order, kept, new, watch, curve.write(step, value), status
+        kept = (c.kept[1], (c.state.u, c.state.variational))
+        carry = _Carry(c.step + 1, order, kept, new, watch, status)
+        return carry, curve.write(c.step - first, value)
 
-    def go_on(
-        step: Any, order: Any, kept: Any, state: Any, watch: Any, curve: Any, status: Any
-    ) -> Any:
-        return tf.logical_and(step < s.max_iter, status == MAX_ITER)
+    def go_on(c: _Carry, curve: Any) -> Any:
+        return tf.logical_and(c.step < until, c.status == MAX_ITER)
 
-    flat, zero = _concat(u, dtype), tf.zeros([], dtype)
-    start = _State(flat, q, optimizers.adam_init(flat))
-    watch = _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero)
-    curve = tf.TensorArray(dtype, size=s.max_iter, element_shape=[])
-    order = tf.range(tf.shape(data.X)[0])
-    step, _, kept, _, _, curve, status = tf.while_loop(
-        go_on,
-        body,
-        (tf.constant(0), order, ((flat, q),) * 2, start, watch, curve, tf.constant(MAX_ITER)),
-        parallel_iterations=1,
+    curve = tf.TensorArray(dtype, size=until - first, element_shape=[])
+    carry, curve = tf.while_loop(go_on, body, (carry, curve), parallel_iterations=1)
+    good = tf.nest.map_structure(
+        lambda a, b: tf.where(carry.status == NON_FINITE, a, b), *carry.kept
     )
-    # kept: the states of the last two steps; the last is no good where its ELBO was not finite
-    good = tf.nest.map_structure(lambda a, b: tf.where(status == NON_FINITE, a, b), *kept)
-    return _constrain(layout, good[0])[0], good[1], curve.stack()[:step], status
+    theta = _constrain(layout, good[0])[0]
+    return carry, Result(theta, good[1], curve.stack()[: carry.step - first], carry.status)
+
+
+def _start(structure: Structure, u: Any, q: Any, n_rows: int) -> _Carry:
+    flat, zero = _concat(u, structure.dtype), tf.zeros([], structure.dtype)
+    return _Carry(
+        tf.constant(0),
+        tf.range(n_rows if structure.minibatch else 0),
+        ((flat, q),) * 2,
+        _State(flat, q, optimizers.adam_init(flat)),
+        _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero),
+        tf.constant(MAX_ITER),
+    )
 
 
 def _signature(structure: Structure) -> tuple:
@@ -411,7 +474,9 @@ def _signature(structure: Structure) -> tuple:
     q = {"svgp": (real([None, L]), real([L, None, None])), "vgp": (real([None, L]),) * 2}
     bounds = tuple(real([None] * r + [2]) for r in ranks)
     Y = real([None, structure.likelihood.n_columns(L)])
-    data = Data(matrix, Y, vector, vector, vector)
+    shared = 1 if structure.model == "sgpr" else L
+    memory = Memory(matrix, real([shared, None, None]), real([None, L]))
+    data = Data(matrix, Y, vector, vector, vector, memory if structure.memory else ())
     settings = Settings(
         gamma=number,
         gamma_ramp=number,
@@ -419,20 +484,39 @@ def _signature(structure: Structure) -> tuple:
         learning_rate=number,
         max_iter=integer,
         n_iter_no_change=integer,
+        n_plateaus=number,
         tol=number,
         batch_size=integer,
         jitter=number,
         seed=tf.TensorSpec([2], tf.int32),
     )
-    return u, q.get(structure.model, ()), bounds, data, settings
+    form = q.get(structure.model, ())
+    carry = _Carry(
+        integer,
+        tf.TensorSpec([None], tf.int32),
+        ((vector, form),) * 2,
+        _State(vector, form, optimizers.AdamState(number, vector, vector)),
+        _Watch(number, number, integer, number, number),
+        integer,
+    )
+    return u, bounds, data, settings, carry, integer
+
+
+def compiled_segment(structure: Structure) -> Any:
+    """The training loop of a structure, compiled at most once in a process."""
+    with _COMPILING:
+        return _compile(structure)
 
 
 @functools.lru_cache(maxsize=256)
-def compiled_loop(structure: Structure) -> Any:
-    """The training loop of a structure, compiled at most once in a process."""
-    return tf.function(
-        functools.partial(_loop, structure), input_signature=_signature(structure), autograph=False
+def _compile(structure: Structure) -> Any:
+    segment = tf.function(
+        functools.partial(_segment, structure),
+        input_signature=_signature(structure),
+        autograph=False,
     )
+    segment.get_concrete_function()
+    return segment
 
 
 def _tensors(values: Any, signature: Any) -> Any:
@@ -449,6 +533,8 @@ def train(
     bounds: tuple,
     data: Data,
     settings: Settings,
+    monitors: Sequence[Callable[[Result], bool]] = (),
+    every: int = 10,
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
@@ -463,17 +549,55 @@ def train(
         Lower and upper bound of each kernel value, then of each likelihood value.
     data : Data
     settings : Settings
+    monitors : sequence of callables, default=()
+        Each gets the result so far every few steps; ``True`` ends training.
+    every : int, default=10
+        Steps between two calls of the monitors.
 
     Returns
     -------
     Result
         NumPy arrays.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where it comes before the first steps are done; later it ends training.
     """
     with np.errstate(divide="ignore"):  # a value fixed at zero has the logarithm -inf
         logs = tuple(np.log(v) for v in theta.kernel), tuple(np.log(v) for v in theta.likelihood)
         log_bounds = tuple(np.log(b) for b in bounds)
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
-    arguments = (Hyperparameters(*logs, Z), tuple(variational), log_bounds, data, settings)
-    tensors = _tensors(arguments, _signature(structure))
-    outputs = compiled_loop(structure)(*tensors)
-    return Result(*tf.nest.map_structure(lambda t: t.numpy(), outputs))
+    signature = _signature(structure)
+    given = _tensors((Hyperparameters(*logs, Z), log_bounds, data, settings), signature[:4])
+    q = _tensors(tuple(variational), signature[4].state.variational)
+    carry = _start(structure, given[0], q, len(data.X))
+    return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
+
+
+def _in_segments(
+    run: Callable, given: tuple, carry: _Carry, s: Settings, monitors: Sequence, every: int
+) -> Result:
+    """Segments of steps until one ends the training; between them Python is in control.
+
+    How long they are changes no number, so that without a monitor they may follow the clock.
+    """
+    curves: list = []
+    result, step, length = None, 0, every if monitors else _FIRST_SEGMENT
+    try:
+        while result is None or (result.status == MAX_ITER and step < s.max_iter):
+            begin = time.perf_counter()
+            until = min(step + length, s.max_iter)
+            carry, outcome = run(*given, carry, tf.constant(until))
+            outcome = Result(*tf.nest.map_structure(lambda t: t.numpy(), outcome))
+            curves.append(outcome.elbo_curve)
+            result, step = outcome._replace(elbo_curve=np.concatenate(curves)), until
+            if any([monitor(result) for monitor in monitors]) and result.status == MAX_ITER:
+                return result._replace(status=np.int32(STOPPED))
+            if not monitors and time.perf_counter() - begin < _SECONDS:
+                length *= 2
+    except KeyboardInterrupt:
+        if result is None:
+            raise
+        return result._replace(status=np.int32(INTERRUPTED))
+    return result

@@ -28,6 +28,8 @@ LEVELS = {
     "inducing": 2,
     "models": 2,
     "optimizers": 2,
+    "metrics": 0,
+    "_monitor": 3,
     "posterior": 3,
     "training": 3,
     "_base": 4,

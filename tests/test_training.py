@@ -59,6 +59,7 @@ def make_settings(**changes):
         "learning_rate": 0.05,
         "max_iter": 25,
         "n_iter_no_change": 1000,
+        "n_plateaus": 3,
         "tol": 1e-6,
         "batch_size": 10,
         "jitter": JITTER,
@@ -376,7 +377,7 @@ def test_one_trace_for_all_sizes_and_numbers(name):
     run(name, make_data(13, 1, labels), M=3, gamma=0.5, learning_rate=0.01, max_iter=3)
     run(name, make_data(31, 4, labels), M=7, jitter=1e-4, tol=0.1, gamma_ramp=3.0, batch_size=4)
     assert make_structure(name) == structure  # built anew, found again
-    assert training.compiled_loop(structure).experimental_get_tracing_count() == 1
+    assert training.compiled_segment(structure).experimental_get_tracing_count() == 1
 
 
 def test_float32():

@@ -1,0 +1,135 @@
+"""What happens between the segments of a training: early stopping, progress line, callbacks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .structures import CONVERGED, STOPPED, Result
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9 has no callbacks
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands for scikit-learn's where it has none."""
+
+    def with_callbacks(method: Callable) -> Callable:
+        """Leave the method as it is."""
+        return method
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Callbacks",
+    "EarlyStopping",
+    "Monitor",
+    "progress_line",
+    "with_callbacks",
+]
+
+#: Gets the result so far every few steps; ``True`` ends training.
+Monitor = Callable[[Result], bool]
+
+
+class EarlyStopping:
+    """Keeps the result with the best held-out score; ends when none was better for a while.
+
+    Parameters
+    ----------
+    score : callable
+        Held-out score of a result; larger is better.
+    patience : int
+        Scores in a row that are no gain.
+    tol : float
+        Gain over the best score that counts.
+
+    Attributes
+    ----------
+    scores : list of float
+    best : Result
+    """
+
+    def __init__(self, score: Callable[[Result], float], patience: int, tol: float) -> None:
+        self.score, self.patience, self.tol = score, patience, tol
+        self.scores: list[float] = []
+        self.best: Result | None = None
+        self._since, self.done = 0, False
+
+    def __call__(self, result: Result) -> bool:
+        score = self.score(result)
+        best = max(self.scores, default=-float("inf"))
+        self._since = 0 if score > best + self.tol else self._since + 1
+        self.best = result if score > best or self.best is None else self.best
+        self.scores.append(score)
+        self.done = self._since >= self.patience
+        return self.done
+
+    def result(self, last: Result) -> Result:
+        """The best state, with the whole curve; this rule's end counts as converged."""
+        assert self.best is not None
+        status = CONVERGED if self.done and last.status == STOPPED else last.status
+        return self.best._replace(elbo_curve=last.elbo_curve, status=status)
+
+
+class Callbacks:
+    """scikit-learn's callbacks of one ``fit``; does nothing where there are none.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+    X, y : as handed to ``fit``
+    metadata : dict
+        What ``score`` takes beside them.
+    n_tasks : int
+        Largest number of calls.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, metadata: dict, n_tasks: int) -> None:
+        self._context = None
+        self._common = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        if hasattr(estimator, "_init_callback_context"):
+            self._context = estimator._init_callback_context(max_subtasks=n_tasks)
+            self._context.call_on_fit_task_begin(**self._common)
+        self.wanted = bool(getattr(estimator, "_skl_callbacks", ()))
+
+    def step(self, attributes: Callable[[], dict]) -> bool:
+        """A few steps are done; ``attributes`` gives what the estimator has learned so far."""
+        assert self._context is not None
+        task = self._context.subcontext(task_name="steps")
+        task.call_on_fit_task_begin(**self._common)
+        return task.call_on_fit_task_end(**self._common, reconstruction_attributes=attributes)
+
+    def end(self) -> None:
+        """``fit`` is done, the estimator is fitted."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(**self._common, reconstruction_attributes=dict)
+
+
+@contextlib.contextmanager
+def progress_line(wanted: bool, n_steps: int, name: str) -> Iterator[list[Monitor]]:
+    """A monitor that shows steps and ELBO, in tqdm's bar where it is installed; else none."""
+    if not wanted:
+        yield []
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        yield [lambda result: _print_line(result, n_steps, name)]
+        print()
+        return
+    with tqdm(total=n_steps, unit="step", desc=name) as bar:
+        yield [lambda result: _move(bar, result)]
+
+
+def _move(bar: Any, result: Result) -> bool:
+    bar.set_postfix(ELBO=f"{result.elbo_curve[-1]:.6g}", refresh=False)
+    bar.update(len(result.elbo_curve) - bar.n)
+    return False
+
+
+def _print_line(result: Result, n_steps: int, name: str) -> bool:
+    step, value = len(result.elbo_curve), result.elbo_curve[-1]
+    print(f"\r{name}: step {step} of at most {n_steps}, ELBO {value:.6g}   ", end="", flush=True)
+    return False
