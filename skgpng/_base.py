@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import inducing, kernels, posterior, structures, training
+from . import inducing, kernels, posterior, streaming, structures, training
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -170,15 +170,63 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         callbacks = Callbacks(self, X, y, metadata, -(-self.max_iter // _CALL_EVERY))
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, **given)
-            message = self._train(problem, callbacks)
+            rng = check_random_state(self.random_state)
+            if start in ("fresh", "warm"):
+                message = self._train(problem, callbacks, rng)
+                self._stream = self._stream_of((), len(problem.X), problem)
+            else:
+                message = self._follow(problem, callbacks, rng)
         callbacks.end()
         return message
 
-    def _train(self, problem: Problem, callbacks: Callbacks) -> str | None:
-        rng = check_random_state(self.random_state)
+    def _follow(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str | None:
+        """``partial_fit``; the way is that of :mod:`skgpng.streaming`."""
+        new = tuple(problem[:4])
+        if problem.start == "on" and not self._stream.rows:
+            return self._go_on(problem, callbacks, rng)
+        if problem.start == "on":
+            new = tuple(np.concatenate(p) for p in zip(self._stream.rows, new, strict=True))
+        n = len(new[0])
+        X, Y, weights, noise = new
+        problem = problem._replace(X=X, Y=Y, weights=weights, row_noise=noise)
+        full = n > streaming.capacity(self._n_points(problem))
+        moves = problem.start == "first" or full or self._stream.has_grown(n)
+        message = self._train(problem, callbacks, rng, moves=moves)
+        rows = () if full else new
+        if moves:
+            self._stream = self._stream_of(rows, n, problem)
+        else:
+            self._stream = self._stream._replace(rows=rows, n_seen=n)
+        return message
+
+    def _go_on(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str | None:
+        """Learn new rows beside what is remembered."""
+        stream, n = self._stream, self._stream.n_seen + len(problem.X)
+        moves = not stream.reaches(self._unexplained(problem.X))
+        message = self._train(problem, callbacks, rng, moves=moves, memory=self._remembered())
+        self._stream = self._stream_of((), n, problem) if moves else stream._replace(n_seen=n)
+        return message
+
+    def _stream_of(self, rows: tuple, n_seen: int, problem: Problem) -> streaming.Stream:
+        return streaming.Stream(rows, n_seen, len(problem.X), self._unexplained(problem.X))
+
+    def _unexplained(self, X: np.ndarray) -> float:
+        return streaming.unexplained_share(
+            self._kernel_structure, self._kernel_values, self._posterior, X
+        )
+
+    def _train(
+        self,
+        problem: Problem,
+        callbacks: Callbacks,
+        rng: Any,
+        moves: bool = True,
+        memory: structures.Memory | None = None,
+    ) -> str | None:
+        """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         problem, held_out = self._hold_out(problem, rng)
-        Z = self._start_inducing(problem, rng)
-        plan = self._plan(problem, held_out, Z, rng)
+        Z = self._start_inducing(problem, rng, moves)
+        plan = self._plan(problem, held_out, Z, rng, moves, memory)
         best = None
         for theta in self._starts(problem, Z, rng):
             run = self._run(plan, theta, callbacks)
@@ -209,31 +257,34 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         )
         return problem.rows(np.sort(train)), problem.rows(np.sort(held_out))
 
-    def _start_inducing(self, problem: Problem, rng: np.random.RandomState) -> np.ndarray | None:
-        n = self.n_inducing
-        if n == "auto":
-            few = len(problem.X) <= _AUTO_EXACT and problem.start in ("fresh", "warm")
-            n = None if few else _AUTO_INDUCING
+    def _n_points(self, problem: Problem) -> int | None:
+        """Inducing points that ``n_inducing`` asks for; None for one variable per row."""
+        if self.n_inducing != "auto":
+            return self.n_inducing
+        few = len(problem.X) <= _AUTO_EXACT and problem.start in ("fresh", "warm")
+        return None if few else _AUTO_INDUCING
+
+    def _start_inducing(
+        self, problem: Problem, rng: np.random.RandomState, moves: bool
+    ) -> np.ndarray | None:
+        n = self._n_points(problem)
         if n is None:
             return None
-        old = getattr(self, "inducing_points_", None)
-        if problem.start == "warm" and old is not None and old.shape == (n, problem.X.shape[1]):
+        old = getattr(self, "inducing_points_", None) if problem.start in ("warm", "on") else None
+        follows = problem.start == "on" and not self._stream.rows
+        if old is not None and (
+            not moves or (old.shape == (n, problem.X.shape[1]) and not follows)
+        ):
             return old
+        X, weights = problem.X, problem.weights
+        if follows:  # the points there are stand for the rows seen before
+            points = self._posterior.points
+            X = np.vstack([points, X])
+            share = np.full(len(points), self._stream.n_seen / len(points))
+            weights = np.concatenate([share, weights])
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
-        X, weights = inducing.distinct_rows(problem.X, problem.weights)
-        if problem.start != "on":
-            return inducing.select(self.inducing_init, X, n, rng, weights)
-        return self._more_inducing(X, weights, n, rng)
-
-    def _more_inducing(self, X: np.ndarray, weights: np.ndarray, n: int, rng: Any) -> np.ndarray:
-        """The inducing points there are, and new ones as long as they are fewer than n."""
-        old = self._posterior.points
-        if len(old) > n:  # the rows of an exact model
-            return inducing.select(self.inducing_init, old, n, rng, np.ones(len(old)))
-        if len(old) == n:
-            return old
-        new = inducing.select(self.inducing_init, X, n - len(old), rng, weights)
-        return inducing.distinct_rows(np.vstack([old, new]), np.ones(len(old) + len(new)))[0]
+        X, weights = inducing.distinct_rows(X, weights)
+        return inducing.select(self.inducing_init, X, n, rng, weights)
 
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of one step."""
@@ -250,10 +301,15 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return N if batch is None else min(batch, N)
 
     def _plan(
-        self, problem: Problem, held_out: Problem | None, Z: np.ndarray | None, rng: Any
+        self,
+        problem: Problem,
+        held_out: Problem | None,
+        Z: np.ndarray | None,
+        rng: Any,
+        moves: bool,
+        memory: structures.Memory | None,
     ) -> _Plan:
         batch = self._batch_rows(problem, Z)
-        memory = self._remembered() if problem.start == "on" else None
         exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
         if memory is not None:  # the collapsed bound knows one precision for all targets
             exact = exact and len(memory.roots) == 1
@@ -271,17 +327,17 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         )
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
-        settings = self._settings(problem, structure, batch, rng)
+        settings = self._settings(problem, structure, batch, rng, moves)
         return _Plan(problem, held_out, structure, problem.data(memory or ()), settings)
 
     def _remembered(self) -> structures.Memory:
-        own = kernels.of_each_latent(self._kernel_structure, self._kernel_values)
-        points = self._posterior.points
-        prior = np.stack([kernels.diagonal(k, v, points) for k, v in own])
+        prior = posterior.prior_variance(
+            self._kernel_structure, self._kernel_values, self._posterior.points
+        )
         return posterior.memory_of(self._posterior, prior)
 
     def _settings(
-        self, problem: Problem, structure: Structure, batch: int, rng: Any
+        self, problem: Problem, structure: Structure, batch: int, rng: Any, moves: bool
     ) -> training.Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
@@ -289,8 +345,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if rate == "auto":
             rate = 0.01 if structure.minibatch else 0.1
         exact = structure.model in ("gpr", "sgpr")
-        moves = self.optimizer is not None and (
-            structure.train_inducing or any(structure.kernel.all_free + structure.train_likelihood)
+        moves = (
+            moves
+            and self.optimizer is not None
+            and (
+                structure.train_inducing
+                or any(structure.kernel.all_free + structure.train_likelihood)
+            )
         )
         steps_per_epoch = -(-len(problem.X) // batch)
         patience = self.n_iter_no_change * steps_per_epoch

@@ -33,6 +33,7 @@ __all__ = [
     "nothing_known",
     "pack",
     "posterior",
+    "prior_variance",
     "unpack",
 ]
 
@@ -122,6 +123,11 @@ def nothing_known(n_features: int, n_latent: int) -> Posterior:
     return Posterior(
         np.zeros((0, n_features)), np.zeros((0, n_latent)), np.zeros((1, 0, 0)), np.zeros((0, 0, 0))
     )
+
+
+def prior_variance(kernel: Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
+    """Prior variance of each latent function at rows X, [1 or L, N]."""
+    return np.stack([diagonal(k, v, X).numpy() for k, v in of_each_latent(kernel, values)])
 
 
 # --- what a posterior remembers --------------------------------------------------------------

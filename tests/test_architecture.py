@@ -31,6 +31,7 @@ LEVELS = {
     "metrics": 0,
     "_monitor": 3,
     "posterior": 3,
+    "streaming": 3.5,
     "training": 3,
     "_base": 4,
     "classification": 4,
