@@ -208,7 +208,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return message
 
     def _stream_of(self, rows: tuple, n_seen: int, problem: Problem) -> streaming.Stream:
-        return streaming.Stream(rows, n_seen, len(problem.X), self._unexplained(problem.X))
+        # an exact model reaches its own rows only: the next ones need inducing points
+        open_ = 0.0 if self.inducing_points_ is None else self._unexplained(problem.X)
+        return streaming.Stream(rows, n_seen, len(problem.X), open_)
 
     def _unexplained(self, X: np.ndarray) -> float:
         return streaming.unexplained_share(

@@ -26,6 +26,7 @@ from .structures import Data, Hyperparameters, Memory, Result, Structure
 
 __all__ = [
     "Posterior",
+    "covariance_of_each",
     "mean_and_covariance",
     "mean_and_variance",
     "memory_of",
@@ -82,7 +83,7 @@ def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) 
     """With B = I + r K r = L L': R- = L^-1 r, w = r B^-1 (beta / r) (R&W eq. 3.26, 3.27)."""
     site_mean, precision = _sites(structure, result, data)
     root = tf.sqrt(precision)  # [1 or L, N]
-    K = _each_covariance(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
+    K = covariance_of_each(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
     B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
     minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
     inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]
@@ -98,7 +99,7 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
         q = collapsed_q(structure, theta, data, jitter)
     else:
         q = gaussians.Natural(*result.variational)
-    Kuu = shift_diagonal(_each_covariance(structure.kernel, theta.kernel, Z), jitter)
+    Kuu = shift_diagonal(covariance_of_each(structure.kernel, theta.kernel, Z), jitter)
     L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [1 or L, M, M]
     P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
     q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)
@@ -220,20 +221,20 @@ def _triangles(packed: np.ndarray) -> np.ndarray:
 # --- predicting ------------------------------------------------------------------------------
 
 
-def _each_covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
+def covariance_of_each(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
     """Prior covariances of each latent function, [1 or L, N1, N2]."""
     return tf.stack([covariance(k, v, X1, X2) for k, v in of_each_latent(kernel, values)])
 
 
 def _cross(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any, Any]:
-    """Mean [N, L], and the two factors R- k [1 or L, M, N] and R+ k [0, 1 or L, M, N]."""
+    """Mean [N, L], and the two factors R- k and R+ k, [1 or L, M, N]; R+ may be empty."""
     if kernel.cls is not CompoundKernel:
         K = covariance(kernel, values, p.points, X)  # [M, N]
         f_mean = tf.matmul(K, p.weights, transpose_a=True)
     else:
-        K = _each_covariance(kernel, values, p.points, X)  # [L, M, N]
+        K = covariance_of_each(kernel, values, p.points, X)  # [L, M, N]
         f_mean = tf.einsum("lmn,ml->nl", K, p.weights)
-    return f_mean, tf.matmul(p.minus, K), tf.matmul(p.plus, K)
+    return f_mean, tf.matmul(p.minus, K), p.plus if p.plus.shape[0] == 0 else tf.matmul(p.plus, K)
 
 
 def _mean_and_variance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any]:
@@ -248,7 +249,7 @@ def _mean_and_variance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> t
 
 def _mean_and_covariance(kernel: Kernel, values: tuple, p: Posterior, X: Any) -> tuple[Any, Any]:
     f_mean, minus, plus = _cross(kernel, values, p, X)
-    cov = _each_covariance(kernel, values, X) - tf.matmul(minus, minus, transpose_a=True)
+    cov = covariance_of_each(kernel, values, X) - tf.matmul(minus, minus, transpose_a=True)
     if p.plus.shape[0] != 0:
         cov += tf.matmul(plus, plus, transpose_a=True)
     return f_mean, tf.broadcast_to(cov, [tf.shape(f_mean)[1], *tf.unstack(tf.shape(cov)[1:])])

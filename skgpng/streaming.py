@@ -80,6 +80,6 @@ def unexplained_share(
     Averaged over latent functions too; near 1 where rows are far from every inducing point.
     """
     X = X[:: -(-len(X) // _SAMPLE)]
-    known = p._replace(plus=np.zeros((0, *p.minus.shape[1:])))  # as if f(Z) were known
-    left = posterior.mean_and_variance(kernel, values, known, X)[1]
-    return float(np.mean(left.T / posterior.prior_variance(kernel, values, X)))
+    K = posterior.covariance_of_each(kernel, values, p.points, X).numpy()  # [1 or L, M, N]
+    explained = np.sum((p.minus @ K) ** 2, 1)
+    return float(np.mean(1.0 - explained / posterior.prior_variance(kernel, values, X)))
