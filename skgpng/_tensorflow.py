@@ -12,17 +12,26 @@ import functools
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["custom_gradient", "tf"]
+__all__ = ["compiled_once", "custom_gradient", "tf"]
+
+# One thread imports, the others wait. Two at once would each save and restore descriptor 2, and
+# the second would save, and restore, the descriptor that already leads nowhere.
+_IMPORTING = threading.RLock()
+# One thread compiles: a call that waits for the compilation of another counts as one more
+# compilation, and TensorFlow warns of the fifth.
+_COMPILING = threading.RLock()
 
 
 class _LazyTensorFlow:
     """Stands for the ``tensorflow`` module until an attribute of it is needed."""
 
     def __getattr__(self, name: str) -> Any:
-        module = _load_tensorflow()
+        with _IMPORTING:
+            module = _load_tensorflow()
         value = getattr(module, name)
         # Remember the attribute: later look-ups do not come through here again.
         setattr(self, name, value)
@@ -32,9 +41,28 @@ class _LazyTensorFlow:
 @functools.lru_cache(maxsize=1)
 def _load_tensorflow() -> Any:
     """Import TensorFlow with its log lines kept out of the user's terminal."""
+    if "tensorflow" in sys.modules:  # whoever imported it has set it up as they want it
+        return importlib.import_module("tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent_stderr():
-        return importlib.import_module("tensorflow")
+        module = importlib.import_module("tensorflow")
+    _limit_threads(module.config.threading)
+    return module
+
+
+def _limit_threads(threading_config: Any) -> None:
+    """Let TensorFlow use as many threads as OMP_NUM_THREADS allows, where that is set.
+
+    joblib sets the variable in its worker processes, so that all of them together use each core
+    once; TensorFlow does not read it. Its own variables go first. They are not set here, because
+    processes started later would inherit them and take them for the user's wish.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2": nested levels
+    if not (first.isdecimal() and int(first) > 0):
+        return
+    for pool in ("intra", "inter"):
+        if f"TF_NUM_{pool.upper()}OP_THREADS" not in os.environ:
+            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(int(first))
 
 
 @contextlib.contextmanager
@@ -50,7 +78,8 @@ def _silent_stderr() -> Iterator[None]:
     except OSError:  # no descriptor 2 (a service without a terminal): nothing to keep clean
         yield
         return
-    sys.stderr.flush()
+    if sys.stderr is not None:  # it is None in a program without a console
+        sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -73,6 +102,27 @@ def custom_gradient(function: Callable) -> Callable:
         return decorated()(*args)
 
     return call
+
+
+def compiled_once(build: Callable) -> Any:
+    """Keep the ``tf.function`` that ``build`` makes of hashable arguments, compiled, for good.
+
+    ``build`` gives it an input signature, so that it is compiled once and here.
+    """
+
+    @functools.lru_cache(maxsize=256)
+    def compile_for(*key: Any) -> Any:
+        function = build(*key)
+        function.get_concrete_function()
+        return function
+
+    @functools.wraps(build)
+    def get(*key: Any) -> Any:
+        with _COMPILING:
+            return compile_for(*key)
+
+    vars(get)["n_compiled"] = lambda: compile_for.cache_info().misses
+    return get
 
 
 tf: Any = _LazyTensorFlow()

@@ -20,6 +20,7 @@ from ._base import (
     check_length_scales,
     check_weights,
     has_inducing_points,
+    merge_equal_rows,
 )
 from .likelihoods import Bernoulli, Softmax
 from .structures import Result, Structure
@@ -57,8 +58,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         How the inducing points are first placed.
     train_inducing : bool, default=True
         Whether training moves them.
-    optimizer : {"adam"} or None, default="adam"
-        How the hyperparameters move between natural-gradient steps. ``None`` keeps them.
+    optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
+        How the hyperparameters move. ``"adam"`` takes a step after each natural-gradient step;
+        ``"lbfgs"`` (all rows only) maximises the ELBO at the best variational distribution for
+        the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression
+        without inducing points, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size, reached over the first five steps. ``"auto"`` is 1 for two
         classes and 0.3 for more where every step uses all rows, else 0.1.
@@ -142,7 +146,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
-        optimizer: str | None = "adam",
+        optimizer: str | None = "auto",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
@@ -254,6 +258,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         X, y, weights = X[keep], y[keep], weights[keep]
+        if self._is_small(len(X)):
+            codes = np.unique(y, return_inverse=True)[1]
+            rows, weights = merge_equal_rows(weights, X, codes)
+            X, y = X[rows], y[rows]
         kernel = self._start_kernel(X, weights, start)
         classes = (
             np.unique(y) if start in ("fresh", "warm") else self._known_classes(classes, start)

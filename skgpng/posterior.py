@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 from sklearn.gaussian_process.kernels import CompoundKernel
 
 from . import gaussians, models
-from ._tensorflow import tf
+from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .linalg import shift_diagonal, triangular_inverse
 from .structures import Data, Hyperparameters, Memory, Result, Structure
@@ -255,7 +255,7 @@ def _mean_and_covariance(kernel: Kernel, values: tuple, p: Posterior, X: Any) ->
     return f_mean, tf.broadcast_to(cov, [tf.shape(f_mean)[1], *tf.unstack(tf.shape(cov)[1:])])
 
 
-@functools.lru_cache(maxsize=256)
+@compiled_once
 def _compiled(function: Any, kernel: Kernel, has_plus: bool, dtype: str) -> Any:
     real = functools.partial(tf.TensorSpec, dtype=dtype)
     p = Posterior(

@@ -23,6 +23,7 @@ from ._base import (
     check_row_noise,
     check_weights,
     has_inducing_points,
+    merge_equal_rows,
 )
 from .likelihoods import Gaussian
 from .structures import Hyperparameters, Result, Structure
@@ -63,8 +64,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         How the inducing points are first placed.
     train_inducing : bool, default=True
         Whether training moves them.
-    optimizer : {"adam"} or None, default="adam"
-        How the hyperparameters move between natural-gradient steps. ``None`` keeps them.
+    optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
+        How the hyperparameters move. ``"adam"`` takes a step after each natural-gradient step;
+        ``"lbfgs"`` (all rows only) maximises the ELBO at the best variational distribution for
+        the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression
+        without inducing points, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size. ``"auto"`` is 1 where that step is exact (all rows in every
         step), else 0.1.
@@ -155,7 +159,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
-        optimizer: str | None = "adam",
+        optimizer: str | None = "auto",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
@@ -287,6 +291,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self._check_targets(y, start)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
+        if self._is_small(len(X)):
+            rows, weights = merge_equal_rows(weights, X, y, known)
+            X, y, known = X[rows], y[rows], known[rows]
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
         if isinstance(kernel, CompoundKernel):

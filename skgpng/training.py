@@ -7,15 +7,15 @@ values, tolerances) are tensors, so that a grid search over them never compiles 
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.optimize
 
 from . import gaussians, models, optimizers
-from ._tensorflow import tf
+from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian
 from .structures import (
@@ -36,6 +36,7 @@ __all__ = [
     "Settings",
     "compiled_segment",
     "evidence",
+    "n_compiled",
     "train",
 ]
 
@@ -45,8 +46,11 @@ SITE_FLOOR = 1e-6
 _RATE_CUT = 1.0 / 3.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
 _FIRST_SEGMENT, _SECONDS = 16, 0.2
-# Two threads that meet a structure for the first time would compile it twice.
-_COMPILING = threading.Lock()
+# L-BFGS: natural-gradient steps at most for each value, and the change per row that is none.
+_INNER_STEPS, _INNER_TOL = 30, 1e-9
+# It ends where an iteration gains less than this share of tol per row, or at a gradient per row of
+# this size.
+_FTOL, _GTOL = 1e-3, 1e-6
 
 
 class Settings(NamedTuple):
@@ -502,21 +506,19 @@ def _signature(structure: Structure) -> tuple:
     return u, bounds, data, settings, carry, integer
 
 
+@compiled_once
 def compiled_segment(structure: Structure) -> Any:
     """The training loop of a structure, compiled at most once in a process."""
-    with _COMPILING:
-        return _compile(structure)
-
-
-@functools.lru_cache(maxsize=256)
-def _compile(structure: Structure) -> Any:
-    segment = tf.function(
+    return tf.function(
         functools.partial(_segment, structure),
         input_signature=_signature(structure),
         autograph=False,
     )
-    segment.get_concrete_function()
-    return segment
+
+
+def n_compiled() -> int:
+    """Training loops compiled so far in this process."""
+    return compiled_segment.n_compiled() + _compiled_profile.n_compiled()
 
 
 def _tensors(values: Any, signature: Any) -> Any:
@@ -535,6 +537,7 @@ def train(
     settings: Settings,
     monitors: Sequence[Callable[[Result], bool]] = (),
     every: int = 10,
+    optimizer: str = "adam",
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
@@ -553,6 +556,8 @@ def train(
         Each gets the result so far every few steps; ``True`` ends training.
     every : int, default=10
         Steps between two calls of the monitors.
+    optimizer : {"adam", "lbfgs"}, default="adam"
+        How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
 
     Returns
     -------
@@ -564,15 +569,25 @@ def train(
     KeyboardInterrupt
         Where it comes before the first steps are done; later it ends training.
     """
+    given = _given(structure, theta, bounds, data, settings)
+    q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
+    if optimizer == "lbfgs":
+        return _by_lbfgs(structure, given, q, settings, monitors, every)
+    carry = _start(structure, given[0], q, len(data.X))
+    return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
+
+
+def _given(
+    structure: Structure, theta: Hyperparameters, bounds: tuple, data: Data, settings: Settings
+) -> tuple:
+    """Start, bounds, data and settings as the tensors that the compiled functions take."""
     with np.errstate(divide="ignore"):  # a value fixed at zero has the logarithm -inf
         logs = tuple(np.log(v) for v in theta.kernel), tuple(np.log(v) for v in theta.likelihood)
         log_bounds = tuple(np.log(b) for b in bounds)
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
-    signature = _signature(structure)
-    given = _tensors((Hyperparameters(*logs, Z), log_bounds, data, settings), signature[:4])
-    q = _tensors(tuple(variational), signature[4].state.variational)
-    carry = _start(structure, given[0], q, len(data.X))
-    return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
+    return _tensors(
+        (Hyperparameters(*logs, Z), log_bounds, data, settings), _signature(structure)[:4]
+    )
 
 
 def _in_segments(
@@ -601,3 +616,120 @@ def _in_segments(
             raise
         return result._replace(status=np.int32(INTERRUPTED))
     return result
+
+
+# --- L-BFGS in place of Adam -----------------------------------------------------------------
+
+
+def _profile(
+    structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, flat: Any, q: Any
+) -> Any:
+    """ELBO at the best q for given hyperparameters, with its gradient in them.
+
+    Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
+    held is that of the profile (envelope theorem). Exact models need one step.
+    """
+    layout = _layout(structure, u, bounds, data.X_scale)
+    theta, derivative = _constrain(layout, flat)
+    n_steps = 1 if structure.model in ("gpr", "sgpr") else _INNER_STEPS
+    small = _INNER_TOL * tf.reduce_sum(data.weights)
+
+    def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
+        new, g_theta, q = _STEPS[structure.model](structure, theta, q, data, s, s.gamma)
+        return k + 1, tf.abs(new - value), new, _concat(g_theta, flat.dtype) * derivative, q
+
+    def go_on(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
+        return tf.logical_and(k < n_steps, tf.logical_not(gain < small))
+
+    zero = tf.zeros([], flat.dtype)
+    start = (tf.constant(0), zero + np.inf, zero - np.inf, tf.zeros_like(flat), q)
+    _, _, value, g, q = tf.while_loop(go_on, body, start, parallel_iterations=1)
+    return value, g * layout.free, q, theta
+
+
+@compiled_once
+def _compiled_profile(structure: Structure) -> Any:
+    u, bounds, data, settings, carry, _ = _signature(structure)
+    return tf.function(
+        functools.partial(_profile, structure),
+        input_signature=(u, bounds, data, settings, carry.state.u, carry.state.variational),
+        autograph=False,
+    )
+
+
+class _Objective:
+    """Minus the ELBO per row as a function of the free entries of u, for SciPy.
+
+    Attributes
+    ----------
+    result : Result or None
+        State with the best value so far; its curve has the best value after each iteration.
+    """
+
+    def __init__(self, structure: Structure, given: tuple, q: Any, monitors: Sequence, every: int):
+        u, bounds, data, _ = given
+        self._profile = functools.partial(_compiled_profile(structure), *given)
+        self._layout = _layout(structure, u, bounds, data.X_scale)
+        self._free = np.flatnonzero(self._layout.free.numpy())
+        self._flat, self._q = _concat(u, structure.dtype).numpy(), q
+        self._n_rows = float(tf.reduce_sum(data.weights))
+        self._monitors, self._every = monitors, every
+        self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
+        self.result: Any = None
+        self.stopped = False
+
+    def start(self) -> tuple[np.ndarray, list]:
+        """First point and bounds."""
+        low, high = (b.numpy()[self._free] for b in (self._layout.low, self._layout.high))
+        return self._flat[self._free], list(zip(low, high))
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        flat = self._flat.copy()
+        flat[self._free] = x
+        value, g, q, theta = self._profile(tf.constant(flat), self._q)
+        value, g = float(value), g.numpy()[self._free]
+        if not np.isfinite(value + g.sum()):
+            # a wall, for the line search to step back from
+            return (1e3 - self._best) / self._n_rows, np.zeros_like(x)
+        if value > self._best or self.result is None:
+            self._best, self._q = value, q
+            theta, q = tf.nest.map_structure(lambda t: t.numpy(), (theta, q))
+            self.result = Result(theta, q, np.array(self._curve), np.int32(MAX_ITER))
+        return -value / self._n_rows, -g / self._n_rows
+
+    def iterated(self, x: np.ndarray) -> None:
+        """SciPy's callback."""
+        self._curve.append(self._best)
+        self.result = self.result._replace(elbo_curve=np.array(self._curve))
+        if len(self._curve) % self._every == 0:
+            self.stopped = any([monitor(self.result) for monitor in self._monitors])
+        if self.stopped:
+            raise StopIteration
+
+
+def _by_lbfgs(
+    structure: Structure, given: tuple, q: Any, s: Settings, monitors: Sequence, every: int
+) -> Result:
+    objective = _Objective(structure, given, q, monitors, every)
+    x, bounds = objective.start()
+    value, _ = objective(x)
+    if objective.result is None:  # not finite at the start
+        return Result(given[0], q, np.array([np.nan]), np.int32(NON_FINITE))
+    options = {"maxiter": s.max_iter, "ftol": _FTOL * s.tol, "gtol": _GTOL}
+    try:
+        end = scipy.optimize.minimize(
+            objective,
+            x,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=objective.iterated,
+            options=options,
+        )
+    except KeyboardInterrupt:
+        return objective.result._replace(status=np.int32(INTERRUPTED))
+    status = MAX_ITER if end.nit >= s.max_iter else CONVERGED
+    curve = objective.result.elbo_curve if end.nit else np.array([-value * objective._n_rows])
+    return objective.result._replace(
+        elbo_curve=curve, status=np.int32(STOPPED if objective.stopped else status)
+    )

@@ -320,7 +320,7 @@ def test_many_classes(n_inducing):
 
 def test_grid_search_over_numbers_traces_once(rows):
     X, y = rows
-    training._compile.cache_clear()
+    before = training.n_compiled()
     pipe = make_pipeline(StandardScaler(), GaussianProcessRegressor(1.0 * RBF(1.0), n_inducing=5))
     grid = {
         "gaussianprocessregressor__kernel__k2__length_scale": [0.5, 1.0, 2.0],
@@ -330,8 +330,7 @@ def test_grid_search_over_numbers_traces_once(rows):
     }
     search = GridSearchCV(pipe, grid, cv=3).fit(X, y)
     assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
-    assert training._compile.cache_info().currsize == 1
-    assert training._compile.cache_info().misses == 1
+    assert training.n_compiled() <= before + 1
 
 
 def test_grid_search_in_two_processes(labels):

@@ -1,6 +1,6 @@
 """Learn a data set in chunks with ``partial_fit``, beside one ``fit`` on all rows.
 
-    python examples/benchmarks/streaming.py DATA --data-folder ../shared/data [--chunks 20] [--m 256]
+    python examples/benchmarks/streaming.py DATA --data-folder ../shared/data [--chunks N] [--m M]
 
 Prints the held-out negative log predictive density in units of the original target (regression),
 or nats per label, as the rows come in; the size of the pickled model, which does not grow with
@@ -67,7 +67,9 @@ def main() -> None:
         model.partial_fit(X[rows], y[rows], **classes)
         seconds, seen = seconds + time.perf_counter() - begin, seen + len(rows)
         size = len(pickle.dumps(model)) / 1000
-        print(f"{seen:8d} {seconds:8.1f} {nlpd(model, X_test, y_test, log_scale):9.4f} {size:11.0f}")
+        print(
+            f"{seen:8d} {seconds:8.1f} {nlpd(model, X_test, y_test, log_scale):9.4f} {size:11.0f}"
+        )
 
     begin = time.perf_counter()
     whole = clone(start).fit(X, y)
