@@ -230,7 +230,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         Z = self._start_inducing(problem, rng, moves)
         plan = self._plan(problem, held_out, Z, rng, moves, memory)
         best = None
-        for theta in self._starts(problem, Z, rng):
+        for theta in list(self._starts(problem, Z, rng)):
             run = self._run(plan, theta, callbacks)
             best = run if best is None or run.score > best.score else best
             if run.result.status == structures.INTERRUPTED:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 
 from ._tensorflow import custom_gradient, tf
 
@@ -13,6 +16,7 @@ __all__ = [
     "add_to_diagonal",
     "inverse_and_log_determinant",
     "lower_triangle_half_diagonal",
+    "one_blas_thread",
     "shift_diagonal",
     "squared_distance",
     "squared_distance_within",
@@ -21,8 +25,42 @@ __all__ = [
 ]
 
 # From this size on LAPACK's inverse is quicker than TensorFlow's own kernels, whose float64
-# code does not use AVX-512 (2 times at 500 rows, 3 to 4 times at 1000; the call costs 0.2 ms).
-_LAPACK_FROM = 400
+# code does not use AVX-512 (2 times at 400 rows, 3 times at 1000 and more; the call costs 0.2 ms).
+_LAPACK_FROM = 250
+
+
+class _OneBlasThread:
+    """Hold BLAS to one thread, in a ``with`` statement that several threads may be in.
+
+    On cores that others use too, OpenBLAS's threads wait for each other in a busy loop: an
+    inverse of 400 rows took 1.9 s with two threads and 5 ms with one. The number is one of the
+    whole process: the first to enter saves it, the last to leave restores it. Hold it for a whole
+    training: changing it before each call wakes the threads each time.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._limit: Any = None
+
+    @functools.cached_property
+    def _controller(self) -> ThreadpoolController:
+        return ThreadpoolController()  # looks through the loaded libraries: milliseconds
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit = self._controller.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *exception: Any) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limit.restore_original_limits()
+
+
+#: Enter it around a training.
+one_blas_thread = _OneBlasThread()
 
 
 @custom_gradient

@@ -18,6 +18,7 @@ from . import gaussians, models, optimizers
 from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian
+from .linalg import one_blas_thread
 from .structures import (
     CONVERGED,
     INTERRUPTED,
@@ -571,10 +572,11 @@ def train(
     """
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
-    if optimizer == "lbfgs":
-        return _by_lbfgs(structure, given, q, settings, monitors, every)
-    carry = _start(structure, given[0], q, len(data.X))
-    return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
+    with one_blas_thread:
+        if optimizer == "lbfgs":
+            return _by_lbfgs(structure, given, q, settings, monitors, every)
+        carry = _start(structure, given[0], q, len(data.X))
+        return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
 
 
 def _given(
