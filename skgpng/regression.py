@@ -277,23 +277,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     def _problem(
         self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any = None, **_: Any
     ) -> Problem:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=start != "on",
-            multi_output=True,
-            y_numeric=True,
-            dtype=np.float64,
-        )
-        weights = check_weights(sample_weight, X)
-        known = check_row_noise(noise_variance, X)
-        self._check_targets(y, start)
-        keep = weights > 0
-        X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
-        if self._is_small(len(X)):
-            rows, weights = merge_equal_rows(weights, X, y, known)
-            X, y, known = X[rows], y[rows], known[rows]
+        X, y, weights, known = self._rows(X, y, start, sample_weight, noise_variance)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
         if isinstance(kernel, CompoundKernel):
@@ -326,6 +310,29 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             },
             start=start,
         )
+
+    def _rows(
+        self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Validated X, y, positive weights and known noise variances."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=start != "on",
+            multi_output=True,
+            y_numeric=True,
+            dtype=np.float64,
+        )
+        weights = check_weights(sample_weight, X)
+        known = check_row_noise(noise_variance, X)
+        self._check_targets(y, start)
+        keep = weights > 0
+        X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
+        if self._is_small(len(X)):
+            rows, weights = merge_equal_rows(weights, X, y, known)
+            X, y, known = X[rows], y[rows], known[rows]
+        return X, y, weights, known
 
     def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
         exact = structure.model == "gpr"
