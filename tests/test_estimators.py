@@ -32,9 +32,9 @@ from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, training
 
 # max_iter=30: the checks fit some hundred times, and none asks for a converged fit
 CHECKED = [
-    estimator(n_inducing=n, max_iter=30)
+    estimator(n_inducing=n, batch_size=batch, max_iter=30)
     for estimator in (GaussianProcessRegressor, GaussianProcessClassifier)
-    for n in (None, 5, "auto")
+    for n, batch in ((None, "auto"), (5, "auto"), ("auto", "auto"), (5, 8))
 ]
 
 
