@@ -30,13 +30,16 @@ from ._monitor import (
 from .likelihoods import Likelihood
 from .structures import Data, Hyperparameters, Result, Structure
 
-__all__ = ["BaseGaussianProcess", "Problem"]
+__all__ = ["BaseGaussianProcess", "Plan", "Problem"]
 
 # "auto" keeps every row (VGP) up to this many, and takes this many inducing points beyond.
 _AUTO_EXACT = 1000
 _AUTO_INDUCING = 256
 # Numbers in the largest array of a full-batch step; more than that trains on minibatches.
 _AUTO_FULL_BATCH = 2e7
+# With one variable per row q starts with a variance of 100 at most: under a wider prior every
+# quadrature node is far from the decision boundary, and no gradient tells where to go.
+_START_PRECISION = 1e-2
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
 _CALL_EVERY, _SCORE_EVERY = 10, 5
 
@@ -90,10 +93,30 @@ class Problem(NamedTuple):
         X, Y, weights, noise = (a[chosen] for a in self[:4])
         return self._replace(X=X, Y=Y, weights=weights, row_noise=noise)
 
-    def data(self, memory: Any = ()) -> Data:
-        """Rows as training takes them."""
-        spread = inducing.column_spread(self.X, self.weights)
+    def data(self, spread: np.ndarray, memory: Any = ()) -> Data:
+        """Rows as training takes them; ``spread`` is that of all rows, remembered ones too."""
         return Data(self.X, self.Y, self.weights, self.row_noise, spread, memory)
+
+
+class Plan(NamedTuple):
+    """What the starts of one fit share.
+
+    Attributes
+    ----------
+    problem : Problem
+        Rows to train on.
+    held_out : Problem or None
+        Rows that ``early_stopping`` holds out.
+    structure : Structure
+    data : Data
+    settings : Settings
+    """
+
+    problem: Problem
+    held_out: Problem | None
+    structure: Structure
+    data: Data
+    settings: training.Settings
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -148,7 +171,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Validate the arguments of ``fit`` or ``partial_fit``."""
 
     @abc.abstractmethod
-    def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
+    def _own_attributes(self, plan: Plan, result: Result) -> dict:
         """Fitted attributes that only this estimator has."""
 
     def _fit(self, X: Any, y: Any, **given: Any) -> Any:
@@ -167,29 +190,36 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        callbacks = Callbacks(self, X, y, metadata, -(-self.max_iter // _CALL_EVERY))
+        callbacks = Callbacks(self, X, y, metadata, self._most_calls())
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, **given)
             rng = check_random_state(self.random_state)
             if start in ("fresh", "warm"):
                 message = self._train(problem, callbacks, rng)
-                self._stream = self._stream_of((), len(problem.X), problem)
+                self._stream = self._stream_of((), problem.weights.sum(), problem)
             else:
                 message = self._follow(problem, callbacks, rng)
         callbacks.end()
         return message
 
+    def _most_calls(self) -> int:
+        """Of callbacks, in all starts together."""
+        every = _SCORE_EVERY if self.early_stopping else _CALL_EVERY
+        return -(-self.max_iter // every) * (1 + self.n_restarts_optimizer)
+
     def _follow(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str | None:
         """``partial_fit``; the way is that of :mod:`skgpng.streaming`."""
-        new = tuple(problem[:4])
+        new: tuple = problem[:4]
         if problem.start == "on" and not self._stream.rows:
             return self._go_on(problem, callbacks, rng)
         if problem.start == "on":
             new = tuple(np.concatenate(p) for p in zip(self._stream.rows, new, strict=True))
-        n = len(new[0])
         X, Y, weights, noise = new
+        n = weights.sum()
         problem = problem._replace(X=X, Y=Y, weights=weights, row_noise=noise)
-        full = n > streaming.capacity(self._n_points(problem) or 0)
+        n_points = self._n_points(problem)
+        assert n_points is not None  # without inducing points there is no partial_fit
+        full = len(X) > streaming.capacity(n_points)
         moves = problem.start == "first" or full or self._stream.has_grown(n)
         message = self._train(problem, callbacks, rng, moves=moves)
         rows = () if full else new
@@ -201,21 +231,30 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _go_on(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str | None:
         """Learn new rows beside what is remembered."""
-        stream, n = self._stream, self._stream.n_seen + len(problem.X)
-        moves = not stream.reaches(self._unexplained(problem.X))
+        stream, n = self._stream, self._stream.n_seen + problem.weights.sum()
+        moves = not stream.reaches(self._unexplained(problem))
         message = self._train(problem, callbacks, rng, moves=moves, memory=self._remembered())
         self._stream = self._stream_of((), n, problem) if moves else stream._replace(n_seen=n)
         return message
 
-    def _stream_of(self, rows: tuple, n_seen: int, problem: Problem) -> streaming.Stream:
+    def _stream_of(self, rows: tuple, n_seen: float, problem: Problem) -> streaming.Stream:
         # an exact model reaches its own rows only: the next ones need inducing points
-        open_ = 0.0 if self.inducing_points_ is None else self._unexplained(problem.X)
-        return streaming.Stream(rows, n_seen, len(problem.X), open_)
+        open_ = 0.0 if self.inducing_points_ is None else self._unexplained(problem)
+        return streaming.Stream(rows, n_seen, problem.weights.sum(), open_)
 
-    def _unexplained(self, X: np.ndarray) -> float:
+    def _unexplained(self, problem: Problem) -> float:
+        kernel, values = self._kernel_structure, self._kernel_values
         return streaming.unexplained_share(
-            self._kernel_structure, self._kernel_values, self._posterior, X
+            kernel, values, self._posterior, problem.X, problem.weights
         )
+
+    def _all_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their weights; the points there are stand for rows that are not kept."""
+        if problem.start != "on" or self._stream.rows:
+            return problem.X, problem.weights
+        points = self._posterior.points
+        share = np.full(len(points), self._stream.n_seen / len(points))
+        return np.vstack([points, problem.X]), np.concatenate([share, problem.weights])
 
     def _train(
         self,
@@ -229,34 +268,55 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         problem, held_out = self._hold_out(problem, rng)
         Z = self._start_inducing(problem, rng, moves)
         plan = self._plan(problem, held_out, Z, rng, moves, memory)
-        best = None
-        for theta in list(self._starts(problem, Z, rng)):
-            run = self._run(plan, theta, callbacks)
-            best = run if best is None or run.score > best.score else best
-            if run.result.status == structures.INTERRUPTED:
-                break
-        assert best is not None
+        best = self._best_run(plan, self._starts(problem, Z, rng), callbacks)
         if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
-            raise ValueError(
+            raise np.linalg.LinAlgError(
                 "The objective is not finite at the initial hyperparameters: the kernel matrix "
-                f"cannot be factorised. Raise jitter (now {self.jitter:g}) to 1e-4, or start from "
-                f"another kernel (now {problem.kernel})."
+                f"cannot be factorised. Use {self._remedy(plan)}, or start from another kernel "
+                f"(now {problem.kernel})."
             )
         for name, value in self._attributes(plan, best.result).items():
             setattr(self, name, value)
-        self.validation_scores_ = best.validation_scores
-        return self._message(best.result)
+        self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
+        return self._message(plan, best.result)
+
+    def _best_run(self, plan: Plan, starts: list[Hyperparameters], callbacks: Callbacks) -> _Run:
+        """Train from each start; Ctrl-C and callbacks end it with the best so far."""
+        best = None
+        for theta in starts:
+            try:
+                run = self._run(plan, theta, callbacks)
+            except KeyboardInterrupt:  # before the first steps from this start
+                if best is None:
+                    raise
+                return best.interrupted()
+            best = run if best is None or run.score > best.score else best
+            if run.result.status == structures.INTERRUPTED:
+                return best.interrupted()
+            if run.result.status == structures.STOPPED:
+                break
+        assert best is not None
+        return best
 
     def _hold_out(self, problem: Problem, rng: Any) -> tuple[Problem, Problem | None]:
         """Rows to train on and rows to stop by."""
         if not self.early_stopping:
             return problem, None
-        train, held_out = train_test_split(
-            np.arange(len(problem.X)),
-            test_size=self.validation_fraction,
-            stratify=problem.Y[:, 0] if is_classifier(self) else None,
-            random_state=rng,
-        )
+        stratify = None
+        if is_classifier(self):
+            stratify = problem.attributes["classes_"][problem.Y[:, 0].astype(int)]
+        try:
+            train, held_out = train_test_split(
+                np.arange(len(problem.X)),
+                test_size=self.validation_fraction,
+                stratify=stratify,
+                random_state=rng,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold out validation_fraction={self.validation_fraction} "
+                f"of {len(problem.X)} rows: {error}"
+            ) from error
         return problem.rows(np.sort(train)), problem.rows(np.sort(held_out))
 
     def _n_points(self, problem: Problem) -> int | None:
@@ -278,14 +338,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             not moves or (old.shape == (n, problem.X.shape[1]) and not follows)
         ):
             return old
-        X, weights = problem.X, problem.weights
-        if follows:  # the points there are stand for the rows seen before
-            points = self._posterior.points
-            X = np.vstack([points, X])
-            share = np.full(len(points), self._stream.n_seen / len(points))
-            weights = np.concatenate([share, weights])
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
-        X, weights = inducing.distinct_rows(X, weights)
+        X, weights = inducing.distinct_rows(*self._all_rows(problem))
         return inducing.select(self.inducing_init, X, n, rng, weights)
 
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
@@ -317,7 +371,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         rng: Any,
         moves: bool,
         memory: structures.Memory | None,
-    ) -> _Plan:
+    ) -> Plan:
         batch = self._batch_rows(problem, Z)
         exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
         if memory is not None:  # the collapsed bound knows one precision for all targets
@@ -337,7 +391,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
-        return _Plan(problem, held_out, structure, problem.data(memory or ()), settings)
+        spread = inducing.column_spread(*self._all_rows(problem))
+        data = problem.data(spread, memory or ())
+        return Plan(problem, held_out, structure, data, settings)
 
     def _remembered(self) -> structures.Memory:
         prior = posterior.prior_variance(
@@ -379,28 +435,29 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             seed=rng.randint(0, 2**30, 2),
         )
 
-    def _starts(self, problem: Problem, Z: Any, rng: Any) -> Iterator[Hyperparameters]:
+    def _starts(self, problem: Problem, Z: Any, rng: Any) -> list[Hyperparameters]:
         """Where training begins: the values given, then ``n_restarts_optimizer`` draws."""
         Z = () if Z is None else Z
         values, likelihood = problem.parsed.values, problem.likelihood_values
-        yield Hyperparameters(values, likelihood, Z)
-        if self.optimizer is None or problem.start in ("warm", "on"):
-            return
+        goes_on = self.optimizer is None or problem.start in ("warm", "on")
+        n_draws = 0 if goes_on else self.n_restarts_optimizer
         limits = [*problem.parsed.bounds, *(np.array(b) for b in problem.likelihood_bounds)]
-        if self.n_restarts_optimizer and not np.all([np.isfinite(b).all() for b in limits]):
+        if n_draws and not all(_can_draw(b) for b in limits):
             raise ValueError(
-                f"n_restarts_optimizer={self.n_restarts_optimizer} draws start values between the "
-                "bounds of the hyperparameters, so all bounds must be finite."
+                f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
+                "hyperparameters, so all bounds must be positive and finite."
             )
-        for _ in range(self.n_restarts_optimizer):
+        starts = [Hyperparameters(values, likelihood, Z)]
+        for _ in range(n_draws):
             drawn = tuple(_log_uniform(b, rng) for b in limits)
-            yield Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z)
+            starts.append(Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z))
+        return starts
 
-    def _start_q(self, plan: _Plan, Z: Any) -> tuple:
-        """q where the last fit left it, else at the prior."""
+    def _start_q(self, plan: Plan, Z: Any) -> tuple:
+        """q where the last fit left it, else at the prior (or narrower)."""
         L, model = plan.problem.n_latent, plan.structure.model
         if model == "vgp":
-            precision = training.SITE_FLOOR * plan.problem.weights[:, None] * np.ones(L)
+            precision = _START_PRECISION * plan.problem.weights[:, None] * np.ones(L)
             return np.zeros_like(precision), precision
         if model != "svgp":
             return ()
@@ -411,7 +468,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
         return np.zeros((len(Z), L)), np.tile(-0.5 * np.eye(len(Z)), (L, 1, 1))
 
-    def _run(self, plan: _Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
+    def _run(self, plan: Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
@@ -433,12 +490,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 self._optimizer(plan),
             )
         if not stopping:
-            finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
-            return _Run(finite[-1] if len(finite) else -np.inf, result, None)
-        scores = np.array(stopping[0].scores)
-        return _Run(scores.max(), stopping[0].result(result), scores)
+            elbo = _last_finite(result.elbo_curve)
+            return _Run(elbo, result, None, elbo)
+        (rule,) = stopping
+        if not rule.scores:  # Ctrl-C came before the first look
+            rule(result)
+        assert rule.best is not None
+        scores, elbo = np.array(rule.scores), _last_finite(rule.best.elbo_curve)
+        # rows may be predicted from a start whose own ELBO is not finite
+        score = scores.max() if np.isfinite(elbo) else -np.inf
+        return _Run(score, rule.result(result), scores, elbo)
 
-    def _optimizer(self, plan: _Plan) -> str:
+    def _optimizer(self, plan: Plan) -> str:
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
         if not plan.settings.learning_rate:
             return "adam"
@@ -446,19 +509,19 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         auto = "lbfgs" if plan.structure.model == "gpr" else "adam"
         return auto if self.optimizer == "auto" else self.optimizer
 
-    def _early_stopping(self, plan: _Plan) -> EarlyStopping:
+    def _early_stopping(self, plan: Plan) -> EarlyStopping:
         return EarlyStopping(
             lambda result: _held_out_score(plan, result, self.jitter),
             self.n_iter_no_change,
             self.tol,
         )
 
-    def _callback_monitor(self, plan: _Plan, callbacks: Callbacks) -> list[Monitor]:
+    def _callback_monitor(self, plan: Plan, callbacks: Callbacks) -> list[Monitor]:
         if not callbacks.wanted:
             return []
         return [lambda result: callbacks.step(lambda: self._attributes(plan, result))]
 
-    def _attributes(self, plan: _Plan, result: Result) -> dict:
+    def _attributes(self, plan: Plan, result: Result) -> dict:
         """Everything a fitted estimator knows, from the result of its training."""
         problem, structure = plan.problem, plan.structure
         names, values = problem.parsed.names, result.theta.kernel
@@ -482,10 +545,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "n_iter_": len(finite),
             "converged_": bool(result.status == structures.CONVERGED),
             **problem.attributes,
-            **self._own_attributes(problem, structure, result),
+            **self._own_attributes(plan, result),
         }
 
-    def _message(self, result: Result) -> str | None:
+    def _remedy(self, plan: Plan) -> str:
+        """What makes a matrix easier to factorise; jitter is for inducing points only."""
+        if plan.structure.model in ("sgpr", "svgp"):
+            return f"a larger jitter (now {self.jitter:g}), such as 1e-4"
+        if plan.problem.conjugate:
+            return "more noise (alpha, or the noise_level of a WhiteKernel)"
+        return "smaller values of X"
+
+    def _message(self, plan: Plan, result: Result) -> str | None:
         """What to warn of, with the setting that helps."""
         messages = {
             structures.MAX_ITER: (
@@ -494,8 +565,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             ),
             structures.NON_FINITE: (
                 f"Training stopped at step {self.n_iter_}, where the objective was no longer "
-                "finite; the last good state is kept. Lower learning_rate or gamma, or raise "
-                f"jitter (now {self.jitter:g})."
+                "finite; the last good state is kept. Lower learning_rate or gamma, or use "
+                f"{self._remedy(plan)}."
             ),
             structures.INTERRUPTED: (
                 f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
@@ -509,13 +580,27 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return self.n_inducing is None or n_rows <= _AUTO_EXACT
 
     def _start_kernel(self, X: np.ndarray, weights: np.ndarray, start: str) -> Kernel:
-        """The kernel given, or the fitted one where training goes on with the same structure."""
+        """The kernel given, or the fitted one that ``partial_fit`` goes on with."""
         if start == "on":
             return self.kernel_
-        kernel = default_kernel(X, weights) if self.kernel is None else self.kernel
-        if start == "warm" and _same_form(kernel, self.kernel_):
-            return self.kernel_
-        return kernel
+        return default_kernel(X, weights) if self.kernel is None else self.kernel
+
+    def _start_values(
+        self, parsed: kernels.ParsedKernel, start: str, n_features: int
+    ) -> tuple[kernels.ParsedKernel, str]:
+        """For a warm start the learned values, within the bounds given; else "fresh"."""
+        check_length_scales(parsed, n_features)
+        if start != "warm":
+            return parsed, start
+        learned = kernels.parse(self.kernel_)
+        if n_features != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
+            return parsed, "fresh"
+        # the bounds of a fixed value are that value
+        values = [
+            np.clip(v, *np.moveaxis(b, -1, 0))
+            for v, b in zip(learned.values, parsed.bounds, strict=True)
+        ]
+        return parsed._replace(values=tuple(values)), start
 
     # --- what was learned ----------------------------------------------------------------
 
@@ -578,22 +663,24 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         )
 
 
-class _Plan(NamedTuple):
-    """What the starts of one fit share."""
-
-    problem: Problem
-    held_out: Problem | None
-    structure: Structure
-    data: Data
-    settings: training.Settings
-
-
 class _Run(NamedTuple):
-    """Training from one start: final ELBO or best held-out score, and the result."""
+    """Training from one start: final ELBO or best held-out score, and the result.
+
+    ``elbo`` is that of the state kept, which with early stopping need not be the last one.
+    """
 
     score: float
     result: Result
     validation_scores: np.ndarray | None
+    elbo: float
+
+    def interrupted(self) -> _Run:
+        return self._replace(result=self.result._replace(status=np.int32(structures.INTERRUPTED)))
+
+
+def _last_finite(curve: np.ndarray) -> float:
+    finite = curve[np.isfinite(curve)]
+    return float(finite[-1]) if len(finite) else -np.inf
 
 
 def _warn(message: str | None) -> None:
@@ -613,6 +700,12 @@ def _all_or_nothing(estimator: Any) -> Iterator[None]:
         raise
 
 
+def _can_draw(bounds: np.ndarray) -> bool:
+    """Whether :func:`_log_uniform` can: the logarithms of bounds [..., 2] are finite, or equal."""
+    low, high = np.moveaxis(bounds, -1, 0)
+    return bool(np.all(np.isfinite(bounds)) and np.all((low > 0) | (low == high)))
+
+
 def _log_uniform(bounds: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """Values drawn between the bounds [..., 2], uniform in their logarithm."""
     low, high = np.moveaxis(bounds, -1, 0)
@@ -621,14 +714,12 @@ def _log_uniform(bounds: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     return np.where(fixed, bounds[..., 0], np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _same_form(a: Kernel, b: Kernel) -> bool:
-    """Whether two kernels differ in numbers only."""
-    a, b = kernels.parse(a), kernels.parse(b)
-    shapes = [[np.shape(v) for v in parsed.values] for parsed in (a, b)]
-    return (a.structure, a.names, shapes[0]) == (b.structure, b.names, shapes[1])
+def _form(parsed: kernels.ParsedKernel) -> tuple:
+    """What two kernels have in common that differ in numbers only."""
+    return parsed.structure, parsed.names, [np.shape(v) for v in parsed.values]
 
 
-def _held_out_score(plan: _Plan, result: Result, jitter: float) -> float:
+def _held_out_score(plan: Plan, result: Result, jitter: float) -> float:
     """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
     held_out, structure, theta = plan.held_out, plan.structure, result.theta
     assert held_out is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -59,7 +60,8 @@ class EarlyStopping:
 
     def __call__(self, result: Result) -> bool:
         score = self.score(result)
-        best = max(self.scores, default=-float("inf"))
+        score = score if math.isfinite(score) else -math.inf  # a state that cannot be factorised
+        best = max(self.scores, default=-math.inf)
         self._since = 0 if score > best + self.tol else self._since + 1
         self.best = result if score > best or self.best is None else self.best
         self.scores.append(score)

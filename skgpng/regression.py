@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import kernels, posterior, training
 from ._base import (
     BaseGaussianProcess,
+    Plan,
     Problem,
     check_length_scales,
     check_row_noise,
@@ -26,7 +27,7 @@ from ._base import (
     merge_equal_rows,
 )
 from .likelihoods import Gaussian
-from .structures import Hyperparameters, Result, Structure
+from .structures import Hyperparameters, Result
 
 __all__ = ["GaussianProcessRegressor"]
 
@@ -56,7 +57,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Distribution of y around the latent function.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
-        ``WhiteKernel`` it is added to the learned noise.
+        ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
+        ``noise_variance`` of ``fit``, which then is all the noise there is.
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
@@ -144,7 +146,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseGaussianProcess._parameter_constraints,
-        "alpha": [None, Interval(Real, 0, None, closed="neither")],
+        "alpha": [None, Interval(Real, 0, None, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
         "likelihood": [StrOptions({"gaussian"})],
@@ -208,7 +210,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Several targets share the kernel and the noise on their scaled values.
+            Several targets share the kernel and the noise on their scaled values. One target is
+            predicted as an array of shape (n_samples,), even where y is (n_samples, 1).
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight 2 counts as two rows.
         noise_variance : array-like of shape (n_samples,), default=None
@@ -280,14 +283,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         X, y, weights, known = self._rows(X, y, start, sample_weight, noise_variance)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
-        if isinstance(kernel, CompoundKernel):
-            raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
-        check_length_scales(parsed, X.shape[1])
+        _check_shared(kernel)
+        parsed, start = self._start_values(parsed, start, X.shape[1])
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
-        mean, std = self._scaling(Y, weights, start)
-        noise, bounds, free, fixed = self._noise_start(kernel, parsed, Y / std, std[0] ** 2)
-        if start == "on" or kernel is getattr(self, "kernel_", None):
+        mean, std, spread = self._scaling(Y, weights, start)
+        noise, bounds, free, fixed = self._noise_start(kernel, parsed, spread, std[0] ** 2)
+        _check_noise(noise + fixed + known)
+        if start in ("warm", "on"):
             noise = np.clip(self._likelihood_values[0], *bounds)
         return Problem(
             X=X,
@@ -305,7 +308,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             attributes={
                 "_y_mean": mean,
                 "_y_std": std,
-                "_y_ndim": y.ndim,
+                "_y_spread": spread,
                 "_fixed_noise": fixed,
             },
             start=start,
@@ -334,14 +337,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             X, y, known = X[rows], y[rows], known[rows]
         return X, y, weights, known
 
-    def _own_attributes(self, problem: Problem, structure: Structure, result: Result) -> dict:
-        exact = structure.model == "gpr"
-        known = problem.attributes
+    def _own_attributes(self, plan: Plan, result: Result) -> dict:
+        exact = plan.structure.model == "gpr"
+        known = plan.problem.attributes
         learned = (result.theta.likelihood[0] + known["_fixed_noise"]) * known["_y_std"] ** 2
-        each = learned * np.ones(problem.Y.shape[1])
+        each = learned * np.ones(plan.problem.Y.shape[1])
         return {
-            "noise_variance_": float(each[0]) if known["_y_ndim"] == 1 else each,
-            "_exact_data": problem.data() if exact else None,
+            "noise_variance_": float(each[0]) if len(each) == 1 else each,
+            "_exact_data": plan.data if exact else None,
         }
 
     def _check_targets(self, y: np.ndarray, start: str) -> None:
@@ -351,21 +354,22 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
                 f"y has {n_targets} targets, but n_targets={self.n_targets}. Set it to None or to "
                 "the number of columns of y."
             )
-        if start == "on" and (y.ndim, n_targets) != (self._y_ndim, len(self._y_mean)):
+        if start == "on" and n_targets != len(self._y_mean):
             raise ValueError(
-                f"y has shape {y.shape}, but earlier calls had {len(self._y_mean)} targets as an "
-                f"array of {self._y_ndim} dimensions. Use fit to begin anew."
+                f"y has {n_targets} targets, but earlier calls had {len(self._y_mean)}. Use fit to "
+                "begin anew."
             )
 
     def _scaling(
         self, Y: np.ndarray, weights: np.ndarray, start: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each target, [P]; those of the first call later on."""
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Mean and unit of each target, [P], and their variance in it; later the first call's."""
         if start == "on":
-            return self._y_mean, self._y_std
-        if not self.normalize_y:
-            return np.zeros(Y.shape[1]), np.ones(Y.shape[1])
-        return _scaling(Y, weights)
+            return self._y_mean, self._y_std, self._y_spread
+        mean, std = _scaling(Y, weights)
+        if self.normalize_y:
+            return mean, std, 1.0
+        return np.zeros_like(mean), np.ones_like(std), float(np.mean(std**2))
 
     def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
         if n_targets == 1 or not self.normalize_y:
@@ -378,7 +382,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
                 )
 
     def _noise_start(
-        self, kernel: Any, parsed: kernels.ParsedKernel, Y: np.ndarray, unit: float
+        self, kernel: Any, parsed: kernels.ParsedKernel, spread: float, unit: float
     ) -> tuple[float, tuple[float, float], bool, float]:
         """Learned noise variance (start, bounds, whether it moves) and the fixed one beside it."""
         fixed = 0.0 if self.alpha is None else self.alpha / unit
@@ -389,7 +393,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             return white.noise_level, bounds, free, fixed
         if self.alpha is not None:
             return fixed, (fixed, fixed), False, 0.0
-        spread = 1.0 if self.normalize_y else float(Y.var(0).mean()) or 1.0
         low, high = _NOISE_BOUNDS
         return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
 
@@ -528,7 +531,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             1,
         )  # [N, P, n_samples]
         scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
-        return scaled[:, 0] if model._y_ndim == 1 else scaled
+        return scaled[:, 0] if len(model._y_mean) == 1 else scaled
 
     def log_marginal_likelihood(
         self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
@@ -561,7 +564,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
         if theta is None:
             if eval_gradient:
                 raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
@@ -580,7 +583,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
         value, gradients = training.evidence(
-            self._kernel_structure, Hyperparameters(parsed.values, (noise,)), self._exact_data
+            self._kernel_structure,
+            Hyperparameters(parsed.values, (np.float64(noise),)),
+            self._exact_data,
         )
         if not eval_gradient:
             return value
@@ -588,7 +593,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         of = dict(zip(names, (*gradients.kernel, *gradients.likelihood), strict=True))
         free = [h.name for h in kernel.hyperparameters if not h.fixed]
         # the derivative in the logarithm of a value x is x times that in x
-        return value, np.concatenate([np.ravel(of[n] * kernel.get_params()[n]) for n in free])
+        each = [np.ravel(of[n] * kernel.get_params()[n]) for n in free]
+        return value, np.concatenate([np.zeros(0), *each])  # also where everything is fixed
 
     @property
     def log_marginal_likelihood_value_(self) -> float:
@@ -603,7 +609,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return tags
 
     def _validate_new(self, X: Any) -> np.ndarray:
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        if hasattr(self, "_posterior"):
+            return super()._validate_new(X)
+        # no columns are known yet: validate_data would warn of their names
+        return check_array(X, dtype=np.float64, estimator=self, input_name="X")
 
     def _or_prior(self, X: np.ndarray) -> Any:
         """The fitted estimator, or before ``fit`` one that knows nothing but the kernel."""
@@ -612,6 +621,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self._validate_params()
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
         parsed = kernels.parse(kernel)
+        _check_shared(kernel)
         check_length_scales(parsed, X.shape[1])
         # noise that is yet to be learned is not known
         known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
@@ -621,7 +631,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         prior._kernel_structure = parsed.structure
         prior._posterior = posterior.nothing_known(X.shape[1], n_targets)
         prior._y_mean, prior._y_std = np.zeros(n_targets), np.ones(n_targets)
-        prior._y_ndim = 1 if n_targets == 1 else 2
         prior._fixed_noise = self.alpha or 0.0
         return prior
 
@@ -633,13 +642,27 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return self._like_y(f_mean * self._y_std + self._y_mean)
 
     def _like_y(self, values: np.ndarray) -> np.ndarray:
-        """[N, P] in the shape of the y that was fitted."""
-        return values[:, 0] if self._y_ndim == 1 else values
+        """[N, P], or [N] where there is one target, whatever the shape of the y fitted."""
+        return values[:, 0] if len(self._y_mean) == 1 else values
 
     def _covariance_of_y(self, cov: np.ndarray, include_noise: bool) -> np.ndarray:
         cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
         cov = np.moveaxis(cov, 0, -1) * self._y_std**2
-        return cov[..., 0] if self._y_ndim == 1 else cov
+        return cov[..., 0] if len(self._y_mean) == 1 else cov
+
+
+def _check_noise(noise: np.ndarray) -> None:
+    """Raise ValueError where a row has no noise at all: its precision would be infinite."""
+    if not np.all(noise > 0):
+        raise ValueError(
+            "alpha=0 leaves rows without noise. Give fit their noise_variance, add a WhiteKernel, "
+            "or set alpha to a small number such as 1e-10."
+        )
+
+
+def _check_shared(kernel: Any) -> None:
+    if isinstance(kernel, CompoundKernel):
+        raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
 
 
 def _scaling(Y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,19 +36,20 @@ class Stream(NamedTuple):
     ----------
     rows : tuple of ndarrays, or ()
         X, Y, weights and row noise of all rows, as long as they are kept.
-    n_seen : int
-    n_trained : int
+    n_seen : float
+        A row of weight 2 counts as two rows.
+    n_trained : float
         Rows at hand when the hyperparameters last moved.
     unexplained : float
         Of these rows, see :func:`unexplained_share`.
     """
 
     rows: tuple
-    n_seen: int
-    n_trained: int
+    n_seen: float
+    n_trained: float
     unexplained: float
 
-    def has_grown(self, n_rows: int) -> bool:
+    def has_grown(self, n_rows: float) -> bool:
         """Whether so many rows are many more than those last trained on."""
         return n_rows >= _GROWTH * self.n_trained
 
@@ -73,13 +74,15 @@ def capacity(n_inducing: int) -> int:
 
 
 def unexplained_share(
-    kernel: Kernel, values: tuple, p: posterior.Posterior, X: np.ndarray
+    kernel: Kernel, values: tuple, p: posterior.Posterior, X: np.ndarray, weights: np.ndarray
 ) -> float:
     """Mean share of the prior variance at rows X [N, D] that the inducing points leave open.
 
     Averaged over latent functions too; near 1 where rows are far from every inducing point.
     """
-    X = X[:: -(-len(X) // _SAMPLE)]
+    every = -(-len(X) // _SAMPLE)
+    X, weights = X[::every], weights[::every]
     K = posterior.covariance_of_each(kernel, values, p.points, X).numpy()  # [1 or L, M, N]
     explained = np.sum((p.minus @ K) ** 2, 1)
-    return float(np.mean(1.0 - explained / posterior.prior_variance(kernel, values, X)))
+    share = 1.0 - explained / posterior.prior_variance(kernel, values, X)
+    return float(np.average(share.mean(0), weights=weights))
