@@ -683,7 +683,7 @@ class _Objective:
     def start(self) -> tuple[np.ndarray, list]:
         """First point and bounds."""
         low, high = (b.numpy()[self._free] for b in (self._layout.low, self._layout.high))
-        return self._flat[self._free], list(zip(low, high))
+        return np.clip(self._flat[self._free], low, high), list(zip(low, high))
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         flat = self._flat.copy()

@@ -46,7 +46,8 @@ from skgpng.structures import Data, Hyperparameters, Structure
 # One kernel for most tests: every structure costs a compilation of a second.
 KERNEL = ConstantKernel(1.0) * RBF(1.0)
 FIXED = ConstantKernel(0.7, "fixed") * RBF([1.1, 1.3], "fixed")
-regressor = functools.partial(GaussianProcessRegressor, KERNEL, random_state=0)
+# Adam: exact regression left to itself takes L-BFGS, whose few steps leave little to steer.
+regressor = functools.partial(GaussianProcessRegressor, KERNEL, optimizer="adam", random_state=0)
 classifier = functools.partial(GaussianProcessClassifier, KERNEL, random_state=0)
 
 
@@ -64,6 +65,7 @@ def quiet_convergence(request):
 def rows():
     rng = np.random.RandomState(0)
     X = rng.uniform(-3, 3, (60, 2))
+    X = X[np.argsort(X[:, 0])]  # the order in which few rows are trained on
     return X, 5.0 + 2.0 * np.sin(X[:, 0]) + 0.3 * rng.randn(60)
 
 
@@ -77,7 +79,8 @@ def labels(rows):
 @pytest.fixture
 def three():
     X, y = load_iris(return_X_y=True)
-    X, y = X[::2, [0, 2]], y[::2]  # sepal and petal length
+    table = np.unique(np.column_stack([X[::2, [0, 2]], y[::2]]), axis=0)  # equal rows are merged
+    X, y = table[:, :2], table[:, 2].astype(int)  # sepal and petal length
     return X, np.array(["setosa", "versicolor", "virginica"])[y]
 
 
@@ -346,7 +349,9 @@ def test_restarts_need_finite_bounds_and_say_so_before_training(rows, monkeypatc
     monkeypatch.setattr(training, "train", lambda *_: pytest.fail("training began"))
     kernel = ConstantKernel(1.0) * RBF(1.0, (1e-2, np.inf))
     model = GaussianProcessRegressor(kernel, n_restarts_optimizer=2)
-    with pytest.raises(ValueError, match="n_restarts_optimizer=2.*bounds must be finite"):
+    with pytest.raises(
+        ValueError, match="n_restarts_optimizer=2.*bounds must be positive and finite"
+    ):
         model.fit(*rows)
 
 
@@ -361,15 +366,16 @@ def test_restarts_keep_what_is_fixed(rows):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("start", [0.1, 1e-30])
 def test_a_start_that_cannot_be_factorised_is_no_harm(rows, early_stopping, start):
-    # Every row is there twice, so that without noise the kernel matrix is singular.
-    X, y = (np.concatenate([part, part]) for part in rows)
+    # Every row is there twice but for the last digits (equal rows would be merged), so that
+    # without noise the kernel matrix is singular.
+    X, y = (np.concatenate([part, part * (1.0 + 1e-13)]) for part in rows)
     kernel = ConstantKernel(1.0, (0.5, 2.0)) * RBF(1.0, (0.5, 2.0))
     kernel += WhiteKernel(start, (1e-30, 1.0))
     settings = dict(n_inducing=None, early_stopping=early_stopping, max_iter=40, random_state=0)
     model = GaussianProcessRegressor(kernel, n_restarts_optimizer=5, **settings)
     assert model.fit(X, y).score(X, y) > 0.8
     if start == 1e-30:
-        with pytest.raises(ValueError, match="cannot be factorised.*Raise jitter"):
+        with pytest.raises(ValueError, match="cannot be factorised.*more noise"):
             model.set_params(n_restarts_optimizer=0).fit(X, y)
 
 
@@ -412,10 +418,11 @@ def test_training_with_close_inducing_points_does_not_diverge(seed):
     X = np.linspace(0, 12, 240)[:, None]
     y = np.where(np.sin(1.5 * X[:, 0] + seed) + 0.2 * rng.randn(240) > 0, "up", "down")
     exact = classifier(n_inducing=None).fit(X, y)
-    for settings in ({}, {"early_stopping": True}):
+    # early stopping trains on a tenth of the rows less
+    for settings, loss in (({}, 0.05), ({"early_stopping": True}, 0.1)):
         sparse = classifier(n_inducing=30, **settings).fit(X, y)
         assert sparse.converged_
-        assert log_density(sparse, X, y) > log_density(exact, X, y) - 0.05
+        assert log_density(sparse, X, y) > log_density(exact, X, y) - loss
     sparse = classifier(n_inducing=30).fit(X, y)
     assert sparse.elbo_ > exact.elbo_ - 3.0
 
@@ -735,7 +742,9 @@ threading.Thread(
     target=lambda: begun.wait() and signal.pthread_kill(main, signal.SIGINT), daemon=True
 ).start()
 X = np.random.RandomState(0).randn(40, 1)
-model = GaussianProcessRegressor(n_inducing=None, max_iter=10**9, tol=0.0, n_iter_no_change=10**9)
+model = GaussianProcessRegressor(
+    n_inducing=None, optimizer="adam", max_iter=10**9, tol=0.0, n_iter_no_change=10**9
+)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model.fit(X, np.sin(X[:, 0]))

@@ -349,7 +349,7 @@ class Unknown(RBF):
         (None, TypeError, "must be a scikit-learn kernel"),
         (PairwiseKernel(), TypeError, "kernel is a PairwiseKernel, which is not supported"),
         (Unknown(), TypeError, "kernel is a Unknown, which is not supported. Supported: Constant"),
-        (CompoundKernel([RBF(), RBF()]), TypeError, "kernel is a CompoundKernel"),
+        (RBF() * CompoundKernel([RBF(), RBF()]), TypeError, "k2.*is a CompoundKernel"),
         (
             2.0 * (RBF() + PairwiseKernel()),
             TypeError,
