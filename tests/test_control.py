@@ -51,16 +51,6 @@ regressor = functools.partial(GaussianProcessRegressor, KERNEL, optimizer="adam"
 classifier = functools.partial(GaussianProcessClassifier, KERNEL, random_state=0)
 
 
-@pytest.fixture(autouse=True)
-def quiet_convergence(request):
-    if "warning" in request.node.name:
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
 @pytest.fixture
 def rows():
     rng = np.random.RandomState(0)

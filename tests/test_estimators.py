@@ -38,16 +38,6 @@ CHECKED = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def quiet_convergence(request):
-    if "convergence" in request.node.name:
-        yield
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
 @pytest.fixture
 def rows():
     rng = np.random.RandomState(0)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import pickle
-import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
@@ -36,13 +34,6 @@ JITTER = 1e-8
 KERNEL = ConstantKernel(1.0) * RBF(1.0)
 regressor = functools.partial(GaussianProcessRegressor, KERNEL, random_state=0)
 classifier = functools.partial(GaussianProcessClassifier, KERNEL, random_state=0)
-
-
-@pytest.fixture(autouse=True)
-def quiet_convergence():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 @pytest.fixture

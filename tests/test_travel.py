@@ -42,13 +42,6 @@ for estimator, _ in MODELS.values():
     estimator.set_params(max_iter=10, random_state=0)
 
 
-@pytest.fixture(autouse=True)
-def quiet_convergence():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
 def problem():
     rng = np.random.RandomState(0)
     X = rng.uniform(-3, 3, (60, 2))
