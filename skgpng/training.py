@@ -678,7 +678,7 @@ class _Objective:
         self._monitors, self._every = monitors, every
         self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
         self.result: Any = None
-        self.stopped = False
+        self.stopped, self._looked_at = False, 0
 
     def start(self) -> tuple[np.ndarray, list]:
         """First point and bounds."""
@@ -704,9 +704,15 @@ class _Objective:
         self._curve.append(self._best)
         self.result = self.result._replace(elbo_curve=np.array(self._curve))
         if len(self._curve) % self._every == 0:
-            self.stopped = any([monitor(self.result) for monitor in self._monitors])
+            self.look()
         if self.stopped:
             raise StopIteration
+
+    def look(self) -> None:
+        """Call the monitors, once a step."""
+        if len(self._curve) > self._looked_at:
+            self._looked_at = len(self._curve)
+            self.stopped = any([monitor(self.result) for monitor in self._monitors])
 
 
 def _by_lbfgs(
@@ -728,10 +734,12 @@ def _by_lbfgs(
             callback=objective.iterated,
             options=options,
         )
+        converged = end.nit < s.max_iter and not objective.stopped
+        objective.look()  # at the last steps
     except KeyboardInterrupt:
+        if not len(objective.result.elbo_curve):
+            raise
         return objective.result._replace(status=np.int32(INTERRUPTED))
-    status = MAX_ITER if end.nit >= s.max_iter else CONVERGED
+    status = CONVERGED if converged else STOPPED if objective.stopped else MAX_ITER
     curve = objective.result.elbo_curve if end.nit else np.array([-value * objective._n_rows])
-    return objective.result._replace(
-        elbo_curve=curve, status=np.int32(STOPPED if objective.stopped else status)
-    )
+    return objective.result._replace(elbo_curve=curve, status=np.int32(status))

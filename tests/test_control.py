@@ -709,6 +709,57 @@ def test_interrupt_before_the_first_steps_goes_through(rows, monkeypatch):
         assert state(model) == before
 
 
+# --- L-BFGS ----------------------------------------------------------------------------------
+
+
+def lbfgs(**settings):
+    return regressor(n_inducing=None, **{"optimizer": "lbfgs", **settings})
+
+
+def test_lbfgs_shows_its_last_state(rows, callbacks, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    recorder = Recorder()
+    model = lbfgs(verbose=1, max_iter=7).set_callbacks(recorder).fit(*rows)
+    assert recorder.hooks.count("end steps") == 1
+    assert recorder.elbos == [model.elbo_] * 2
+    assert "step 7 of at most 7" in capsys.readouterr().out
+
+
+def test_lbfgs_scores_its_last_state(rows, split):
+    X, y = rows
+    model = lbfgs(early_stopping=True, max_iter=7).fit(X, y)
+    assert len(model.validation_scores_) == 2  # after five steps, and at the end
+    held_out = split["held_out"]
+    best = model.validation_scores_.max()
+    assert log_density(model, X[held_out], y[held_out]) == pytest.approx(best, rel=1e-9)
+
+
+def test_lbfgs_ends_where_a_callback_says(rows, callbacks):
+    for settings in ({}, {"max_iter": 10}, {"max_iter": 7}):
+        model = lbfgs(**settings).set_callbacks(Recorder(lambda *_: True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.fit(*rows)
+        assert model.n_iter_ == min(10, model.max_iter) and not model.converged_
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 12])
+def test_interrupt_of_lbfgs(rows, at, monkeypatch):
+    # the second value is part of the first iteration, the twelfth of a later one
+    evaluate = training._Objective.__call__
+    count = counted(evaluate, {at: KeyboardInterrupt})
+    monkeypatch.setattr(training._Objective, "__call__", lambda self, x: count(self, x))
+    model = lbfgs()
+    before = state(model)
+    if at < 12:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*rows)
+        assert state(model) == before
+    else:
+        model.fit(*rows)
+        assert 0 < model.n_iter_ < 12 and not model.converged_
+
+
 SIGNALLED = """
 import signal, threading, warnings
 import numpy as np
