@@ -88,6 +88,11 @@ class Problem(NamedTuple):
     gamma: float = 1.0
     start: str = "fresh"
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, ...]:
+        """Lower and upper bound of each kernel value, then of each likelihood value."""
+        return (*self.parsed.bounds, *(np.array(b) for b in self.likelihood_bounds))
+
     def rows(self, chosen: Any) -> Problem:
         """The problem with some of its rows."""
         X, Y, weights, noise = (a[chosen] for a in self[:4])
@@ -441,15 +446,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         values, likelihood = problem.parsed.values, problem.likelihood_values
         goes_on = self.optimizer is None or problem.start in ("warm", "on")
         n_draws = 0 if goes_on else self.n_restarts_optimizer
-        limits = [*problem.parsed.bounds, *(np.array(b) for b in problem.likelihood_bounds)]
-        if n_draws and not all(_can_draw(b) for b in limits):
+        if n_draws and not all(_can_draw(b) for b in problem.bounds):
             raise ValueError(
                 f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
                 "hyperparameters, so all bounds must be positive and finite."
             )
         starts = [Hyperparameters(values, likelihood, Z)]
         for _ in range(n_draws):
-            drawn = tuple(_log_uniform(b, rng) for b in limits)
+            drawn = tuple(_log_uniform(b, rng) for b in problem.bounds)
             starts.append(Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z))
         return starts
 
@@ -472,17 +476,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
-        bounds = (
-            *plan.problem.parsed.bounds,
-            *(np.array(b) for b in plan.problem.likelihood_bounds),
-        )
         start = self._start_q(plan, theta.inducing_points)
         with progress_line(bool(self.verbose), self.max_iter, type(self).__name__) as line:
             result = training.train(
                 plan.structure,
                 theta,
                 start,
-                bounds,
+                plan.problem.bounds,
                 plan.data,
                 plan.settings,
                 [*line, *self._callback_monitor(plan, callbacks), *stopping],
@@ -576,7 +576,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return messages.get(int(result.status))
 
     def _is_small(self, n_rows: int) -> bool:
-        """Whether an exact model may be trained, which is worth :func:`merge_equal_rows`."""
+        """Whether an exact model may be trained: then equal rows are merged.
+
+        Training gives the same numbers for rows in another order, and for a weight of 2 and the
+        row twice, to the last bit: L-BFGS and near-singular kernel matrices would blow up rounding.
+        """
         return self.n_inducing is None or n_rows <= _AUTO_EXACT
 
     def _start_kernel(self, X: np.ndarray, weights: np.ndarray, start: str) -> Kernel:
@@ -746,18 +750,6 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
     if not weights.sum() > 0:
         raise ValueError("sample_weight must have at least one positive entry, got only zeros.")
     return weights
-
-
-def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of one row of each kind, in sorted order, and the total weight of each kind.
-
-    Training on few rows then gives the same numbers for rows in another order, and for a weight
-    of 2 and the row twice: L-BFGS and near-singular kernel matrices would blow up rounding.
-    """
-    _, first, kind = np.unique(
-        np.column_stack(columns), axis=0, return_index=True, return_inverse=True
-    )
-    return first, np.bincount(kind.ravel(), weights)
 
 
 def check_row_noise(noise_variance: Any, X: np.ndarray) -> np.ndarray:

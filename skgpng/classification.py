@@ -20,8 +20,8 @@ from ._base import (
     Problem,
     check_weights,
     has_inducing_points,
-    merge_equal_rows,
 )
+from .inducing import merge_equal_rows
 from .likelihoods import Bernoulli, Softmax
 from .structures import Result
 

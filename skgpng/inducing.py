@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from sklearn.cluster import KMeans
 
-__all__ = ["column_spread", "distinct_rows", "kmeans", "random_subset", "select"]
+__all__ = [
+    "column_spread",
+    "distinct_rows",
+    "kmeans",
+    "merge_equal_rows",
+    "random_subset",
+    "select",
+]
 
 # k-means looks at this many rows at most: more rows move the centres little and cost in full.
 _MAX_ROWS = 20_000
@@ -27,6 +34,22 @@ def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.where(spread > 1e-10 * np.abs(X).max(0, initial=0.0), spread, 1.0)
 
 
+def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position of one row of each kind, in sorted order, and the total weight of each kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.inducing import merge_equal_rows
+    >>> print(*merge_equal_rows(np.ones(3), np.array([[2.0], [1.0], [2.0]]), np.zeros(3)))
+    [1 0] [1. 2.]
+    """
+    _, first, kind = np.unique(
+        np.column_stack(columns), axis=0, return_index=True, return_inverse=True
+    )
+    return first, np.bincount(kind.ravel(), weights)
+
+
 def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows of X in sorted order, and the sum of the weights of each.
 
@@ -38,8 +61,8 @@ def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     >>> print(rows.ravel(), weights)
     [1. 2.] [1. 2.]
     """
-    distinct, row = np.unique(X, axis=0, return_inverse=True)
-    return distinct, np.bincount(row.ravel(), weights, minlength=len(distinct))
+    first, total = merge_equal_rows(weights, X)
+    return X[first], total
 
 
 def random_subset(

@@ -30,8 +30,9 @@ __all__ = [
     "Hyperparameters",
     "SiteMoments",
     "conjugate_q",
-    "elbo",
     "conjugate_rows",
+    "data_term_and_gradients",
+    "elbo",
     "elbo_and_gradients",
     "gaussian_noise",
     "gpr_log_marginal_likelihood",
@@ -394,6 +395,18 @@ def elbo(
     return tf.reduce_sum(scale * expected) - gaussians.prior_kl(q)
 
 
+def data_term_and_gradients(
+    likelihood: ExpectedLogDensity, values: tuple, f_mean: Any, f_var: Any, Y: Any, scale: Any
+) -> tuple[Any, tuple[tuple, Any, Any]]:
+    """Scaled sum of E[log p(y|f)], and its gradients in ``values``, ``f_mean`` and ``f_var``."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch((values, f_mean, f_var))
+        expected = likelihood.variational_expectations(values, f_mean, f_var, Y)
+        data_term = tf.reduce_sum(scale * expected)
+    sources = (values, f_mean, f_var)
+    return data_term, tape.gradient(data_term, sources, unconnected_gradients="zero")
+
+
 def elbo_and_gradients(
     covariances: Callable[[Hyperparameters], Covariances | list[Covariances]],
     theta: Hyperparameters,
@@ -434,12 +447,8 @@ def elbo_and_gradients(
     with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
         tape.watch((theta, q.q_mu, q_cov))
         f = marginals(covariances(theta), q.q_mu, q_cov)
-    with tf.GradientTape(watch_accessed_variables=False) as rows:
-        rows.watch((theta.likelihood, *f))
-        expected = likelihood.variational_expectations(theta.likelihood, *f, Y)
-        data_term = tf.reduce_sum(scale * expected)
-    g_likelihood, g_mean, g_var = rows.gradient(
-        data_term, (theta.likelihood, *f), unconnected_gradients="zero"
+    data_term, (g_likelihood, g_mean, g_var) = data_term_and_gradients(
+        likelihood, theta.likelihood, *f, Y, scale
     )
     g_theta, g_mu, g_cov = tape.gradient(
         f, (theta, q.q_mu, q_cov), (g_mean, g_var), unconnected_gradients="zero"

@@ -24,9 +24,10 @@ from ._base import (
     check_row_noise,
     check_weights,
     has_inducing_points,
-    merge_equal_rows,
 )
+from .inducing import merge_equal_rows
 from .likelihoods import Gaussian
+from .metrics import gaussian_log_density
 from .structures import Hyperparameters, Result
 
 __all__ = ["GaussianProcessRegressor"]
@@ -496,8 +497,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         mean, std = self.predict(X, return_std=True)
         y = check_array(y, ensure_2d=False, dtype=np.float64).reshape(mean.shape)
-        log_density = -0.5 * (np.log(2 * np.pi * std**2) + ((y - mean) / std) ** 2)
-        return log_density if log_density.ndim == 1 else log_density.sum(1)
+        return gaussian_log_density(y, mean, std)
 
     def sample_y(
         self, X: Any, n_samples: int = 1, random_state: Any = 0, *, include_noise: bool = True

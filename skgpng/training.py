@@ -288,13 +288,9 @@ def _vgp_step(
     moments = [models.site_moments(K[k % len(K)], q[0][:, k], q[1][:, k]) for k in latents]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
-    with tf.GradientTape(watch_accessed_variables=False) as rows:
-        rows.watch((theta.likelihood, f_mean, f_var))
-        likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
-        expected = likelihood.variational_expectations(theta.likelihood, f_mean, f_var, data.Y)
-        data_term = tf.reduce_sum(data.weights[:, None] * expected)
-    g_likelihood, g_mean, g_var = rows.gradient(
-        data_term, (theta.likelihood, f_mean, f_var), unconnected_gradients="zero"
+    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
+    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
+        likelihood, theta.likelihood, f_mean, f_var, data.Y, data.weights[:, None]
     )
     K_bar = [0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments]
     K_bar = [tf.add_n(K_bar)] if len(K) == 1 else K_bar

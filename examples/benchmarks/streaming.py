@@ -21,6 +21,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng.metrics import log_density_scorer
 
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("data")
@@ -44,10 +45,7 @@ def load(folder: Path, name: str, split: int) -> tuple:
 
 def nlpd(model, X, y, log_scale: float) -> float:
     """Mean negative log predictive density of held-out rows."""
-    if hasattr(model, "log_predictive_density"):
-        return float(log_scale - model.log_predictive_density(X, y).mean())
-    column = np.searchsorted(model.classes_, y)
-    return float(-np.log(model.predict_proba(X)[np.arange(len(y)), column]).mean())
+    return log_scale - log_density_scorer(model, X, y)
 
 
 def main() -> None:
