@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from sklearn.cluster import KMeans
+
+from . import kernels
+from ._tensorflow import tf
+from .linalg import one_blas_thread
 
 __all__ = [
     "column_spread",
     "distinct_rows",
+    "greedy_variance",
     "kmeans",
     "merge_equal_rows",
     "random_subset",
     "select",
 ]
 
-# k-means looks at this many rows at most: more rows move the centres little and cost in full.
+# k-means and greedy variance look at this many rows at most: more rows move the centres little
+# and cost in full. Longer arrays are also read in blocks of this many rows.
 _MAX_ROWS = 20_000
+
+# Rows times inducing points of a pivoted Cholesky factorisation: 128 MB.
+_MAX_FACTOR = 2**24
+
+# Covariances of this many rows are computed in one call, ahead of their turn: one row at a time
+# takes three times as long at 52 columns, 128 rows as long as 32.
+_AHEAD = 32
+
+# Below this share of the prior variance rounding decides which row is the largest; the square
+# root of it still has half of its digits.
+_EXHAUSTED = 1e-8
 
 
 def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted standard deviation of each column, [D]; 1 where the column is constant.
+
+    Computed in float64 and in blocks of rows, in two passes: first the mean, then the squares of
+    the distances from it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+    weights : ndarray of shape (N,)
+
+    Returns
+    -------
+    ndarray of shape (D,), float64
 
     Examples
     --------
@@ -28,14 +60,46 @@ def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     >>> print(column_spread(np.array([[0.0, 5.0], [2.0, 5.0]]), np.ones(2)))
     [1. 1.]
     """
-    centred = X - np.average(X, axis=0, weights=weights)
-    spread = np.sqrt(np.average(centred**2, axis=0, weights=weights))
+    mean = _weighted_mean(X, weights)
+    spread = np.sqrt(_weighted_mean(X, weights, about=mean, power=2))
+    largest = np.maximum(X.max(0), -X.min(0))
     # a constant column can have a deviation of rounding size
-    return np.where(spread > 1e-10 * np.abs(X).max(0, initial=0.0), spread, 1.0)
+    return np.where(spread > 1e-10 * largest, spread, 1.0)
+
+
+def _weighted_mean(X: np.ndarray, weights: np.ndarray, about: Any = 0.0, power: int = 1) -> Any:
+    """Weighted mean over the rows of ``(X - about)**power``, [D]."""
+    total = sum(
+        np.sum((X[rows] - about) ** power * weights[rows, None], axis=0, dtype=np.float64)
+        for rows in _blocks(len(X))
+    )
+    return total / weights.sum()
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Slices that cover n rows: no temporary array is as long as the data."""
+    return (slice(start, start + _MAX_ROWS) for start in range(0, n, _MAX_ROWS))
+
+
+# --- equal rows ------------------------------------------------------------------------------
 
 
 def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position of one row of each kind, in sorted order, and the total weight of each kind.
+    """Position of one row of each kind, and the total weight of each kind.
+
+    The kinds come in an order that depends on what is in the rows and not on where they stand:
+    sorted up to 20,000 rows, by a hash of the row beyond.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (N,)
+    *columns : ndarray of shape (N,) or (N, D)
+        Rows are equal where they are equal in all of these.
+
+    Returns
+    -------
+    first : ndarray of shape (n_kinds,), int
+    total : ndarray of shape (n_kinds,)
 
     Examples
     --------
@@ -44,14 +108,55 @@ def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndar
     >>> print(*merge_equal_rows(np.ones(3), np.array([[2.0], [1.0], [2.0]]), np.zeros(3)))
     [1 0] [1. 2.]
     """
-    _, first, kind = np.unique(
-        np.column_stack(columns), axis=0, return_index=True, return_inverse=True
-    )
-    return first, np.bincount(kind.ravel(), weights)
+    first, kind = (_kinds if len(weights) <= _MAX_ROWS else _kinds_of_many)(columns)
+    return first, np.bincount(kind, weights)
+
+
+def _kinds(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Position of the first row of each kind, in sorted order, and the kind of each row."""
+    rows = np.column_stack(columns)
+    _, first, kind = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return first, kind.ravel()
+
+
+def _kinds_of_many(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Kinds in the order of a hash: comparing numbers is ten times as fast as comparing rows."""
+    hashes = _hash_rows(columns)
+    _, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
+    if all(_equal_rows(column, first, kind) for column in columns):
+        return first, kind
+    return _kinds(columns)  # two rows of one hash: less than one chance in a million
+
+
+def _equal_rows(column: np.ndarray, first: np.ndarray, kind: np.ndarray) -> bool:
+    """Whether each row is equal to the first of its kind."""
+    blocks = _blocks(len(column))
+    return all(np.array_equal(column[rows], column[first[kind[rows]]]) for rows in blocks)
+
+
+def _hash_rows(columns: tuple[np.ndarray, ...]) -> np.ndarray:
+    """64 bits of each row, [N]: the bits of its numbers times odd numbers, added up."""
+    rng = np.random.RandomState(0)
+    hashes = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        values = column.reshape(len(column), -1)
+        odd = rng.randint(2**63, size=values.shape[1], dtype=np.uint64) * np.uint64(2)
+        for rows in _blocks(len(column)):
+            hashes[rows] += _mixed_bits(values[rows]) @ (odd + np.uint64(1))
+    return hashes
+
+
+def _mixed_bits(values: np.ndarray) -> np.ndarray:
+    """Bits of float64 numbers, mixed: most numbers in data end in a run of zero bits."""
+    bits = np.add(values, 0.0, dtype=np.float64).view(np.uint64)  # -0.0 becomes 0.0, its equal
+    bits ^= bits >> np.uint64(32)
+    bits *= np.uint64(0x9E3779B97F4A7C15)
+    bits ^= bits >> np.uint64(29)
+    return bits
 
 
 def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct rows of X in sorted order, and the sum of the weights of each.
+    """Distinct rows of X, and the sum of the weights of each; see :func:`merge_equal_rows`.
 
     Examples
     --------
@@ -63,6 +168,17 @@ def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     first, total = merge_equal_rows(weights, X)
     return X[first], total
+
+
+# --- methods ---------------------------------------------------------------------------------
+
+
+def _draw(
+    X: np.ndarray, n: int, random_state: np.random.RandomState, weights: np.ndarray
+) -> np.ndarray:
+    """Positions of n different rows, drawn in proportion to their weights."""
+    share = weights / weights.sum()
+    return random_state.choice(len(X), n, replace=False, p=share)
 
 
 def random_subset(
@@ -77,10 +193,9 @@ def random_subset(
     >>> random_subset(np.eye(5), 3, np.random.RandomState(0), np.ones(5)).shape
     (3, 5)
     """
-    if len(X) <= n_inducing:
-        return X
-    share = weights / weights.sum()
-    return X[np.sort(random_state.choice(len(X), n_inducing, replace=False, p=share))]
+    if len(X) > n_inducing:
+        X = X[np.sort(_draw(X, n_inducing, random_state, weights))]
+    return X.astype(np.float64, copy=False)
 
 
 def kmeans(
@@ -100,17 +215,129 @@ def kmeans(
     [0.05 5.05]
     """
     if len(X) <= n_inducing:
-        return X
+        return X.astype(np.float64, copy=False)
     scale = column_spread(X, weights)
-    if len(X) > _MAX_ROWS:
-        share = weights / weights.sum()
-        chosen = random_state.choice(len(X), _MAX_ROWS, replace=False, p=share)
-        X, weights = X[chosen], np.ones(_MAX_ROWS)
+    n_rows = max(_MAX_ROWS, n_inducing)
+    if len(X) > n_rows:
+        X, weights = X[_draw(X, n_rows, random_state, weights)], np.ones(n_rows)
     # Ten rounds: where the points start matters, their last digits do not, training moves them.
     fitted = KMeans(n_inducing, n_init=1, max_iter=10, random_state=random_state).fit(
         X / scale, sample_weight=weights
     )
     return fitted.cluster_centers_ * scale
+
+
+def greedy_variance(
+    X: np.ndarray,
+    n_inducing: int,
+    random_state: np.random.RandomState,
+    weights: np.ndarray,
+    kernel: kernels.Kernel,
+    values: tuple,
+) -> np.ndarray:
+    r"""One after the other the row least known from those before it, [M, D].
+
+    The next inducing point is the row x with the largest conditional variance given the function
+    at the points Z chosen so far,
+
+    .. math:: k(x, x) - k(x, Z) \, k(Z, Z)^{-1} k(Z, x),
+
+    which is the greedy search for the M rows with the largest determinant of k(Z, Z): the
+    "greedy variance" selection of Burt, Rasmussen & van der Wilk (2020), Convergence of Sparse
+    Variational Inference in Gaussian Processes Regression, JMLR 21(131). Rows with equal
+    variances take their turn at random, as theirs do.
+
+    It reads the rows as they are: a row of weight 2 has the same conditional variance as one of
+    weight 1. Weights decide which rows are looked at where there are more than 20,000, or than
+    2**24 / M. Where the rows chosen explain all others but for rounding, the remaining points
+    are drawn at random in proportion to the weights.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+    n_inducing : int
+    random_state : RandomState
+    weights : ndarray of shape (N,)
+    kernel : Kernel
+        Structure, from :func:`skgpng.kernels.parse`. Where each latent function has a kernel of
+        its own, the variances of all are added up.
+    values : tuple of ndarray
+        Hyperparameters in the order of ``ParsedKernel.values``.
+
+    Returns
+    -------
+    ndarray of shape (M, D), float64
+        Different rows of X: fewer than M where X has fewer. All of X where N is not above M.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.inducing import greedy_variance
+    >>> from skgpng.kernels import parse
+    >>> kernel, _, values, _, _ = parse(RBF(2.0))
+    >>> X = np.array([[0.0], [0.1], [5.0], [9.0], [9.1]])
+    >>> Z = greedy_variance(X, 3, np.random.RandomState(0), np.ones(5), kernel, values)
+    >>> print(np.sort(Z.ravel().round()))
+    [0. 5. 9.]
+    """
+    if len(X) <= n_inducing:
+        return X.astype(np.float64, copy=False)
+    n_rows = max(min(_MAX_ROWS, _MAX_FACTOR // n_inducing), 2 * n_inducing)
+    if len(X) > n_rows:
+        X, weights = X[_draw(X, n_rows, random_state, weights)], np.ones(n_rows)
+    X, weights = distinct_rows(X.astype(np.float64, copy=False), weights)
+    turn = random_state.permutation(len(X))
+    X, weights = X[turn], weights[turn]
+    with one_blas_thread:
+        chosen = _most_uncertain(X, min(n_inducing, len(X)), kernel, values)
+    rest = np.delete(np.arange(len(X)), chosen)
+    Z = random_subset(X[rest], n_inducing - len(chosen), random_state, weights[rest])
+    return np.concatenate([X[chosen], Z])
+
+
+def _most_uncertain(X: np.ndarray, n: int, kernel: kernels.Kernel, values: tuple) -> list[int]:
+    """Pivots of a Cholesky factorisation K = LL' that takes the largest first; at most n.
+
+    Column m of L, k(x_i, z_m) less what the columns before explain of it, takes its squares off
+    the conditional variances. A variance that is not a number ends it too.
+    """
+    variance = _prior_variance(kernel, values, X)  # [N]
+    exhausted = _EXHAUSTED * variance.max()
+    L = np.empty((n, len(X)))  # transposed: a column of L is a row here
+    covariances: dict[int, np.ndarray] = {}
+    chosen: list[int] = []
+    for m in range(n):
+        pivot = int(variance.argmax())
+        if not variance[pivot] > exhausted:
+            break
+        if pivot not in covariances:  # the most uncertain now are likely to be so next
+            likely = np.argsort(-variance, kind="stable")[:_AHEAD]
+            covariances = dict(zip(likely.tolist(), _covariance(kernel, values, X[likely], X)))
+        L[m] = covariances[pivot] - L[:m, pivot] @ L[:m]
+        L[m] /= np.sqrt(variance[pivot])
+        variance -= L[m] ** 2
+        variance[pivot] = 0.0  # but for rounding
+        chosen.append(pivot)
+    return chosen
+
+
+def _of_each_latent(kernel: kernels.Kernel, values: tuple) -> list[tuple[kernels.Kernel, tuple]]:
+    tensors = tuple(tf.constant(value, tf.float64) for value in values)
+    return kernels.of_each_latent(kernel, tensors)
+
+
+def _prior_variance(kernel: kernels.Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
+    """Variance of each row, [N], added up over the latent functions."""
+    X = tf.constant(X)
+    return sum(kernels.diagonal(k, v, X).numpy() for k, v in _of_each_latent(kernel, values))
+
+
+def _covariance(kernel: kernels.Kernel, values: tuple, X1: Any, X2: Any) -> np.ndarray:
+    """Covariance of the rows, [N1, N2], added up over the latent functions."""
+    X1, X2 = tf.constant(X1), tf.constant(X2)
+    latents = _of_each_latent(kernel, values)
+    return sum(kernels.covariance(k, v, X1, X2).numpy() for k, v in latents)
 
 
 _METHODS = {"kmeans": kmeans, "random": random_subset}
@@ -122,6 +349,37 @@ def select(
     n_inducing: int,
     random_state: np.random.RandomState,
     weights: np.ndarray,
+    kernel: kernels.Kernel | None = None,
+    values: tuple | None = None,
 ) -> np.ndarray:
-    """Inducing points [M, D] by the named method, from distinct rows and their weights."""
-    return _METHODS[method](X, n_inducing, random_state, weights)
+    """Inducing points by the named method, from distinct rows and their weights.
+
+    Parameters
+    ----------
+    method : {"kmeans", "greedy_variance", "random"}
+    X : ndarray of shape (N, D)
+        float32 or float64.
+    n_inducing : int
+    random_state : RandomState
+    weights : ndarray of shape (N,)
+    kernel : Kernel, default=None
+        Structure, from :func:`skgpng.kernels.parse`; only ``"greedy_variance"`` needs it.
+    values : tuple of ndarray, default=None
+        Hyperparameters in the order of ``ParsedKernel.values``.
+
+    Returns
+    -------
+    ndarray of shape (M, D), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.inducing import select
+    >>> select("random", np.eye(5), 3, np.random.RandomState(0), np.ones(5)).shape
+    (3, 5)
+    """
+    if method != "greedy_variance":
+        return _METHODS[method](X, n_inducing, random_state, weights)
+    if kernel is None or values is None:
+        raise ValueError("'greedy_variance' needs the kernel: pass its structure and values.")
+    return greedy_variance(X, n_inducing, random_state, weights, kernel, values)
