@@ -1,82 +1,146 @@
-"""Time one training step (natural gradient for q, Adam for the rest) of one library.
+"""Time one training step (natural gradient for q, Adam for the rest) of several libraries.
 
-    python step_time.py LIBRARY [--rows 100] [--inducing 10] [--batch 50] [--columns 2]
+    python examples/benchmarks/step_time.py
+        [--python gpytorch=PYTHON gpflow=PYTHON gpjax=PYTHON] [--repeats 3] [--dtype float32]
 
-LIBRARY is skgpng, gpflow (each step compiled by tf.function) or gpytorch; run each in an
-environment that has it. Every library trains the same sparse variational model on the same
-random rows: ARD Matern-5/2, Gaussian likelihood, trained inducing points, float64, step sizes
-0.1 and 0.01. Prints one JSON line: milliseconds a step, the median of five blocks.
+Every library trains the same sparse variational model on the same random rows: ARD Matern-5/2,
+Gaussian likelihood, trained inducing points, step sizes 0.1 and 0.01; GPflow with each step
+compiled by ``tf.function``. Each runs in a process of its own, one after the other, ``--repeats``
+times. Prints milliseconds a step (median and range), the ratio to skgpng, and the seconds of the
+first call: from the arrays to the end of the first step, importing not counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import statistics
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import _common as common
 import numpy as np
 
-parser = argparse.ArgumentParser()
-parser.add_argument("library", choices=["skgpng", "gpflow", "gpytorch"])
-parser.add_argument("--rows", type=int, default=100)
-parser.add_argument("--inducing", type=int, default=10)
-parser.add_argument("--batch", type=int, default=50)
-parser.add_argument("--columns", type=int, default=2)
-parser.add_argument("--steps", type=int, default=500)
-a = parser.parse_args()
 
-rng = np.random.RandomState(0)
-X = rng.randn(a.rows, a.columns)
-y = np.sin(2 * X[:, 0]) + 0.3 * rng.randn(a.rows)
-Z = X[rng.permutation(a.rows)[: a.inducing]]
+class Size(NamedTuple):
+    """Of a problem, and how many steps are timed at once."""
+
+    rows: int
+    inducing: int
+    batch: int
+    columns: int
+    steps: int
 
 
-def skgpng_steps():
+SIZES = {
+    "small": Size(100, 10, 50, 2, 4000),
+    "medium": Size(10_000, 100, 256, 8, 400),
+    "large": Size(10_000, 500, 1000, 8, 40),
+}
+ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+ARGUMENTS.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+ARGUMENTS.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
+ARGUMENTS.add_argument("--blocks", type=int, default=3, help="in each process; the median counts")
+ARGUMENTS.add_argument("--steps", type=float, default=1.0, help="in units of the usual number")
+common.add_peers(ARGUMENTS)
+common.add_output(ARGUMENTS)
+
+
+def rows(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X, y and inducing points."""
+    rng = np.random.RandomState(0)
+    X = rng.randn(size.rows, size.columns)
+    y = np.sin(2 * X[:, 0]) + 0.3 * rng.randn(size.rows)
+    return X, y, X[rng.permutation(size.rows)[: size.inducing]]
+
+
+# Each function below gives (first, block): seconds of the first call, and a function from a number
+# of steps to their seconds.
+
+
+class _PlannedError(Exception):
+    """Leaves ``fit`` where training would begin."""
+
+
+def planned(estimator: Any, X: np.ndarray, y: np.ndarray) -> tuple[tuple, dict]:
+    """The arguments with which ``fit`` calls the training loop."""
+    from skgpng import training
+
+    def stop(*arguments: Any, **named: Any) -> None:
+        raise _PlannedError(arguments, named)
+
+    own, training.train = training.train, stop
+    try:
+        estimator.fit(X, y)
+    except _PlannedError as plan:
+        return plan.args
+    finally:
+        training.train = own
+    raise RuntimeError("fit did not train")
+
+
+def skgpng_steps(size: Size, dtype: str) -> tuple[float, Callable]:
     """The estimator's own loop: two lengths, so that what is done once cancels."""
+    import tensorflow  # noqa: F401, its import is not timed
     from sklearn.gaussian_process.kernels import Matern
 
-    from skgpng import gaussians, kernels, structures, training
-    from skgpng.likelihoods import Gaussian
+    from skgpng import GaussianProcessRegressor, structures, training
 
-    parsed = kernels.parse(1.0 * Matern(np.ones(a.columns), nu=2.5))
-    structure = structures.Structure(
-        "svgp", parsed.structure, Gaussian(), (True,), True, True, 1, "float64"
+    X, y, _ = rows(size)
+    estimator = GaussianProcessRegressor(
+        1.0 * Matern(np.ones(size.columns), nu=2.5),
+        n_inducing=size.inducing,
+        inducing_init="random",
+        batch_size=size.batch,
+        gamma=0.1,
+        learning_rate=0.01,
+        tol=0.0,
+        n_iter_no_change=10**6,
+        random_state=0,
     )
-    theta = structures.Hyperparameters(parsed.values, (0.1,), Z)
-    data = structures.Data(X, y[:, None], np.ones(a.rows), np.zeros(a.rows), np.ones(a.columns))
-    q = gaussians.Natural(np.zeros((a.inducing, 1)), -0.5 * np.eye(a.inducing)[None])
-    bounds = (*parsed.bounds, np.array([1e-6, 1e2]))
+    if "dtype" in estimator.get_params():
+        estimator.set_params(dtype=dtype)
 
-    def run(steps):
-        settings = training.Settings(
-            0.1, 1.0, 0, 0.01, steps, steps, 0.0, a.batch, 1e-6, np.array([1, 2])
-        )
+    def run(steps: int) -> float:
+        def own(value: Any) -> Any:
+            if isinstance(value, structures.Structure):
+                return value._replace(dtype=dtype)
+            return value._replace(max_iter=steps) if isinstance(value, training.Settings) else value
+
         begin = time.perf_counter()
-        training.train(structure, theta, q, bounds, data, settings)
-        return time.perf_counter() - begin
+        result = training.train(*map(own, arguments), **{k: own(v) for k, v in named.items()})
+        seconds = time.perf_counter() - begin
+        assert len(result.elbo_curve) == steps
+        return seconds
 
+    begin = time.perf_counter()
+    arguments, named = planned(estimator, X.astype(dtype), y.astype(dtype))
     run(1)
-    return lambda steps: run(2 * steps) - run(steps)
+    first = time.perf_counter() - begin
+    return first, lambda steps: run(2 * steps) - run(steps)
 
 
-def gpflow_steps():
+def gpflow_steps(size: Size, dtype: str) -> tuple[float, Callable]:
     """Both optimisers inside one compiled function; batches drawn inside it too."""
     import gpflow
     import tensorflow as tf
     from tf_keras.optimizers.legacy import Adam
 
+    gpflow.config.set_default_float(getattr(np, dtype))
+    X, y, Z = (part.astype(dtype) for part in rows(size))
+    begin = time.perf_counter()
     model = gpflow.models.SVGP(
-        gpflow.kernels.Matern52(lengthscales=np.ones(a.columns)),
+        gpflow.kernels.Matern52(lengthscales=np.ones(size.columns, dtype)),
         gpflow.likelihoods.Gaussian(0.1),
-        Z.copy(),
-        num_data=a.rows,
+        Z,
+        num_data=size.rows,
     )
     gpflow.set_trainable(model.q_mu, False)
     gpflow.set_trainable(model.q_sqrt, False)
-    rows = tf.data.Dataset.from_tensor_slices((X, y[:, None])).repeat().shuffle(a.rows)
-    loss = model.training_loss_closure(iter(rows.batch(a.batch).prefetch(2)), compile=False)
+    data = tf.data.Dataset.from_tensor_slices((X, y[:, None])).repeat().shuffle(size.rows)
+    loss = model.training_loss_closure(iter(data.batch(size.batch).prefetch(2)), compile=False)
     natural, adam = gpflow.optimizers.NaturalGradient(0.1), Adam(0.01)
 
     @tf.function
@@ -84,55 +148,151 @@ def gpflow_steps():
         natural.minimize(loss, var_list=[(model.q_mu, model.q_sqrt)])
         adam.minimize(loss, var_list=model.trainable_variables)
 
-    def block(steps):
-        begin = time.perf_counter()
-        for _ in range(steps):
-            step()
-        return time.perf_counter() - begin
-
-    block(10)
-    return block
+    return first_and_block(begin, step)
 
 
-def gpytorch_steps():
+def gpytorch_steps(size: Size, dtype: str) -> tuple[float, Callable]:
     """NGD on the variational parameters, torch's Adam on the others, one backward pass."""
-    import gpytorch
+    import gpytorch as gp
     import torch
 
-    torch.set_default_dtype(torch.float64)
-    gp = gpytorch
+    torch.set_default_dtype(getattr(torch, dtype))
+    X, y, Z = rows(size)
+    begin = time.perf_counter()
+    X, y, Z = (torch.tensor(part.astype(dtype)) for part in (X, y, Z))
 
     class SVGP(gp.models.ApproximateGP):
         def __init__(self):
-            q = gp.variational.NaturalVariationalDistribution(a.inducing)
-            super().__init__(gp.variational.VariationalStrategy(self, torch.tensor(Z), q))
+            q = gp.variational.NaturalVariationalDistribution(size.inducing)
+            super().__init__(gp.variational.VariationalStrategy(self, Z, q))
             self.mean_module = gp.means.ZeroMean()
             self.covar_module = gp.kernels.ScaleKernel(
-                gp.kernels.MaternKernel(nu=2.5, ard_num_dims=a.columns)
+                gp.kernels.MaternKernel(nu=2.5, ard_num_dims=size.columns)
             )
 
         def forward(self, x):
             return gp.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
 
     model, likelihood = SVGP(), gp.likelihoods.GaussianLikelihood()
-    natural = gp.optim.NGD(model.variational_parameters(), num_data=a.rows, lr=0.1)
+    natural = gp.optim.NGD(model.variational_parameters(), num_data=size.rows, lr=0.1)
     adam = torch.optim.Adam([*model.hyperparameters(), *likelihood.parameters()], lr=0.01)
-    elbo = gp.mlls.VariationalELBO(likelihood, model, num_data=a.rows)
-    Xt, yt = torch.tensor(X), torch.tensor(y)
+    elbo = gp.mlls.VariationalELBO(likelihood, model, num_data=size.rows)
 
-    def block(steps):
-        begin = time.perf_counter()
+    def step():
+        batch = torch.randint(size.rows, (size.batch,))
+        natural.zero_grad(), adam.zero_grad()
+        (-elbo(model(X[batch]), y[batch])).backward()
+        natural.step(), adam.step()
+
+    return first_and_block(begin, step)
+
+
+def first_and_block(begin: float, step: Callable) -> tuple[float, Callable]:
+    """For a library whose loop is Python's."""
+
+    def block(steps: int) -> float:
+        start = time.perf_counter()
         for _ in range(steps):
-            rows = torch.randint(a.rows, (a.batch,))
-            natural.zero_grad(), adam.zero_grad()
-            (-elbo(model(Xt[rows]), yt[rows])).backward()
-            natural.step(), adam.step()
+            step()
+        return time.perf_counter() - start
+
+    block(1)
+    first = time.perf_counter() - begin
+    block(5)
+    return first, block
+
+
+def gpjax_steps(size: Size, dtype: str) -> tuple[float, Callable]:
+    """``fit_natgrads``, which compiles in every call: two lengths, so that this cancels."""
+    import gpjax as gpx
+    import jax
+    import optax
+
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    import jax.numpy as jnp
+
+    X, y, Z = (jnp.asarray(part.astype(dtype)) for part in rows(size))
+
+    def run(steps: int) -> float:
+        begin = time.perf_counter()
+        prior = gpx.gps.Prior(
+            mean_function=gpx.mean_functions.Zero(),
+            kernel=gpx.kernels.Matern52(lengthscale=jnp.ones(size.columns)),
+        )
+        model = prior * gpx.likelihoods.Gaussian(obs_stddev=jnp.asarray(0.1**0.5))
+        q = gpx.variational_families.WhitenedVariationalGaussian(model=model, inducing_inputs=Z)
+        _, history = gpx.fit_natgrads(
+            model=q,
+            objective=lambda p, d: -gpx.objectives.elbo(p, d),
+            train_data=gpx.Dataset(X=X, y=y[:, None]),
+            optim=optax.adam(0.01),
+            natgrad_lr=0.1,
+            num_iters=steps,
+            batch_size=size.batch,
+            verbose=False,
+        )
+        jax.block_until_ready(history)
         return time.perf_counter() - begin
 
-    block(10)
-    return block
+    return run(1), lambda steps: run(2 * steps) - run(steps)
 
 
-block = {"skgpng": skgpng_steps, "gpflow": gpflow_steps, "gpytorch": gpytorch_steps}[a.library]()
-milliseconds = float(np.median([1e3 * block(a.steps) / a.steps for _ in range(5)]))
-print(json.dumps({**vars(a), "milliseconds_per_step": round(milliseconds, 4)}))
+WORKERS = {
+    "skgpng": skgpng_steps,
+    "gpytorch": gpytorch_steps,
+    "gpflow": gpflow_steps,
+    "gpjax": gpjax_steps,
+}
+
+
+def work(library: str, a: argparse.Namespace) -> None:
+    """Time one library at one size."""
+    size = SIZES[a.sizes[0]]
+    first, block = WORKERS[library](size, a.dtype)
+    steps = max(2, round(a.steps * size.steps))
+    milliseconds = statistics.median(1e3 * block(steps) / steps for _ in range(a.blocks))
+    common.put(milliseconds=milliseconds, first_seconds=first)
+
+
+def lines_of(name: str, runs: dict[str, list]) -> list[list[str]]:
+    """Lines of the table for one size."""
+    size = SIZES[name]
+    times = {k: [r[0]["milliseconds"] for r in rounds] for k, rounds in runs.items()}
+    ours = statistics.median(times["skgpng"]) if "skgpng" in times else np.nan
+    return [
+        [
+            f"{size.rows}, {size.inducing}, {size.batch}, {size.columns}",
+            library,
+            common.spread(times[library]),
+            common.number(statistics.median(times[library]) / ours),
+            common.spread([r[0]["first_seconds"] for r in rounds], 2),
+        ]
+        for library, rounds in runs.items()
+    ]
+
+
+def main() -> None:
+    """Print one line for each size and library."""
+    a = ARGUMENTS.parse_args()
+    if a.worker:
+        return work(a.worker, a)
+    libraries = common.interpreters(a.python, list(WORKERS))
+    lines, every = [], {}
+    for name in a.sizes:
+        print(name, *SIZES[name], flush=True)
+        every[name] = common.in_turns(
+            __file__,
+            libraries,
+            a.repeats,
+            *("--sizes", name),
+            say=lambda r: (
+                f"{r[0]['milliseconds']:.3g} ms, first call {r[0]['first_seconds']:.1f} s"
+            ),
+        )
+        lines += lines_of(name, every[name])
+    header = ["N, M, batch, D", "library", "ms a step", "ratio", "first call (s)"]
+    common.finish(a.json, libraries, common.table(header, lines), every)
+
+
+if __name__ == "__main__":
+    main()
