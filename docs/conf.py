@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "myst_parser",  # benchmarks.md: Markdown, so that scripts write tables that read as they stand
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]

@@ -93,11 +93,16 @@ def data_sets(folder: Path) -> types.ModuleType:
 
 
 def load(folder: Path, name: str, split: int, n_rows: int | None = None) -> tuple[bool, Rows]:
-    """Whether y holds labels 0 and 1, and the rows, by the statistics of those trained on."""
+    """Whether y holds labels 0 and 1, and the rows, by the statistics of those trained on.
+
+    ``n_rows`` keeps the first rows; of labels, by which sets may be sorted, rows drawn at random.
+    """
     sets = data_sets(folder)
     X, y, splits = sets.load(name)
     train, test = splits[split]
     labels = sets.info(name)["task"] == "binary"
+    if labels and n_rows is not None:
+        train = train[np.random.RandomState(0).permutation(len(train))]
     *rows, _, scale = sets.standardize(X, y, train[:n_rows], test, scale_y=not labels)
     return labels, Rows(*rows, scale)
 
@@ -175,6 +180,58 @@ def in_turns(
 def put(**row: Any) -> None:
     """Print a line for the process that called this worker."""
     print(json.dumps(row), flush=True)
+
+
+# --- what skgpng does inside -----------------------------------------------------------------
+
+
+class _PlannedError(Exception):
+    """Leaves ``fit`` where training would begin."""
+
+
+def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[Callable, Any]:
+    """``train(**settings)``, the loop as ``fit`` would run it with other settings, and its own."""
+    from skgpng import training
+
+    def stop(*arguments: Any, **named: Any) -> None:
+        raise _PlannedError(arguments, named)
+
+    if dtype is not None and "dtype" in estimator.get_params():
+        estimator.set_params(dtype=dtype)
+    own, training.train = training.train, stop
+    try:
+        estimator.fit(X, y)
+        raise RuntimeError("fit did not train")
+    except _PlannedError as plan:
+        arguments, named = plan.args
+    finally:
+        training.train = own
+
+    def train(**changes: Any) -> Any:
+        changed = {name: _changed(value, dtype, changes) for name, value in named.items()}
+        return own(*(_changed(value, dtype, changes) for value in arguments), **changed)
+
+    every = [*arguments, *named.values()]
+    return train, next(value for value in every if isinstance(value, training.Settings))
+
+
+def _changed(value: Any, dtype: str | None, changes: dict) -> Any:
+    """An argument of the training loop, with another dtype or other settings if it holds them."""
+    from skgpng import structures, training
+
+    if isinstance(value, training.Settings):
+        return value._replace(**changes)
+    if isinstance(value, structures.Structure) and dtype is not None:
+        return value._replace(dtype=dtype)
+    return value
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 # --- tables and the machine ------------------------------------------------------------------

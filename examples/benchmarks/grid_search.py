@@ -14,7 +14,9 @@ import importlib
 import os
 import time
 import warnings
+from typing import Any
 
+import _common as common
 import numpy as np
 import sklearn.gaussian_process
 from sklearn.exceptions import ConvergenceWarning
@@ -29,6 +31,7 @@ ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("--rows", type=int, default=500)
 ARGUMENTS.add_argument("--columns", type=int, default=8)
 ARGUMENTS.add_argument("--seed", type=int, default=0)
+common.add_output(ARGUMENTS)
 
 
 def rows(n: int, n_columns: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +43,16 @@ def rows(n: int, n_columns: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return X, (y - y.mean()) / y.std()
 
 
+def search(library: Any, kernel: Any, grid: dict, X: np.ndarray, y: np.ndarray) -> dict:
+    """A grid search with the regressor of one library."""
+    before = training.n_compiled()
+    begin = time.perf_counter()
+    found = GridSearchCV(library.GaussianProcessRegressor(kernel), grid, cv=5).fit(X, y)
+    seconds = time.perf_counter() - begin
+    compiled = training.n_compiled() - before
+    return {"seconds": seconds, "score": float(found.best_score_), "compiled": compiled}
+
+
 def main() -> None:
     """Print one line for each kernel and library."""
     a = ARGUMENTS.parse_args()
@@ -48,25 +61,22 @@ def main() -> None:
     importlib.import_module("tensorflow")
     print(f"importing TensorFlow: {time.perf_counter() - begin:.1f} s")
     X, y = rows(a.rows, a.columns, a.seed)
-    kernels = {"one length scale": 1.0, "one per column": np.ones(a.columns)}
-    print(f"{'kernel':18} {'library':14} {'seconds':>8} {'best R2':>8}  compiled")
-    for name, scale in kernels.items():
+    libraries = {"skgpng": skgpng, "scikit-learn": sklearn.gaussian_process}
+    lines, runs = [], []
+    for form, scale in {"one length scale": 1.0, "one per column": np.ones(a.columns)}.items():
         grid = {
             "kernel__k2__length_scale": [0.5 * scale, scale, 2.0 * scale],
             "alpha": [0.02, 0.04, 0.08],
         }
-        for library in (skgpng, sklearn.gaussian_process):
-            estimator = library.GaussianProcessRegressor(ConstantKernel() * Matern(scale, nu=2.5))
-            before = training.n_compiled()
-            begin = time.perf_counter()
-            search = GridSearchCV(estimator, grid, cv=5).fit(X, y)
-            seconds = time.perf_counter() - begin
-            compiled = training.n_compiled() - before if library is skgpng else "-"
-            print(
-                f"{name:18} {library.__name__.split('.')[0]:14} {seconds:8.1f} "
-                f"{search.best_score_:8.4f}  {compiled}",
-                flush=True,
-            )
+        for name, library in libraries.items():
+            run = search(library, ConstantKernel() * Matern(scale, nu=2.5), grid, X, y)
+            print(form, name, run, flush=True)
+            runs.append({"kernel": form, "library": name, **run})
+            compiled = str(run["compiled"]) if library is skgpng else "-"
+            seconds = common.number(run["seconds"])
+            lines.append([form, name, seconds, f"{run['score']:.4f}", compiled])
+    text = common.table(["kernel", "library", "seconds", "best R2", "compiled"], lines)
+    common.finish(a.json, common.interpreters([], list(libraries)), text, runs)
 
 
 if __name__ == "__main__":

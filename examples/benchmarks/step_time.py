@@ -17,7 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import _common as common
@@ -60,33 +60,12 @@ def rows(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 # of steps to their seconds.
 
 
-class _PlannedError(Exception):
-    """Leaves ``fit`` where training would begin."""
-
-
-def planned(estimator: Any, X: np.ndarray, y: np.ndarray) -> tuple[tuple, dict]:
-    """The arguments with which ``fit`` calls the training loop."""
-    from skgpng import training
-
-    def stop(*arguments: Any, **named: Any) -> None:
-        raise _PlannedError(arguments, named)
-
-    own, training.train = training.train, stop
-    try:
-        estimator.fit(X, y)
-    except _PlannedError as plan:
-        return plan.args
-    finally:
-        training.train = own
-    raise RuntimeError("fit did not train")
-
-
 def skgpng_steps(size: Size, dtype: str) -> tuple[float, Callable]:
     """The estimator's own loop: two lengths, so that what is done once cancels."""
     import tensorflow  # noqa: F401, its import is not timed
     from sklearn.gaussian_process.kernels import Matern
 
-    from skgpng import GaussianProcessRegressor, structures, training
+    from skgpng import GaussianProcessRegressor
 
     X, y, _ = rows(size)
     estimator = GaussianProcessRegressor(
@@ -100,23 +79,16 @@ def skgpng_steps(size: Size, dtype: str) -> tuple[float, Callable]:
         n_iter_no_change=10**6,
         random_state=0,
     )
-    if "dtype" in estimator.get_params():
-        estimator.set_params(dtype=dtype)
 
     def run(steps: int) -> float:
-        def own(value: Any) -> Any:
-            if isinstance(value, structures.Structure):
-                return value._replace(dtype=dtype)
-            return value._replace(max_iter=steps) if isinstance(value, training.Settings) else value
-
         begin = time.perf_counter()
-        result = training.train(*map(own, arguments), **{k: own(v) for k, v in named.items()})
+        result = train(max_iter=steps)
         seconds = time.perf_counter() - begin
         assert len(result.elbo_curve) == steps
         return seconds
 
     begin = time.perf_counter()
-    arguments, named = planned(estimator, X.astype(dtype), y.astype(dtype))
+    train, _ = common.planned(estimator, X.astype(dtype), y.astype(dtype), dtype)
     run(1)
     first = time.perf_counter() - begin
     return first, lambda steps: run(2 * steps) - run(steps)

@@ -1,0 +1,68 @@
+"""Write the last runs of the benchmarks into docs/benchmarks.md.
+
+    python examples/benchmarks/report.py FOLDER
+
+FOLDER holds what the scripts wrote with ``--json FILE``, named BENCHMARK.json or
+BENCHMARK-ANYTHING.json (in order of their names), where BENCHMARK is the name of the script; what
+one printed may stand there as BENCHMARK.txt. Between the markers ``<!-- begin BENCHMARK -->`` and
+``<!-- end BENCHMARK -->`` of the page comes, for each file, the command, the day, the machine, the
+versions and the table, and the plot where docs/_static has it. Benchmarks without a file keep
+what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+ARGUMENTS.add_argument("folder", type=Path)
+ARGUMENTS.add_argument("--page", type=Path, default=PAGE)
+LARGEST_PLOT = 60_000  # bytes
+
+
+def block_of(path: Path, static: Path) -> str:
+    """What the page says of one run."""
+    if path.suffix == ".txt":
+        command = f"```bash\npython examples/benchmarks/{path.stem.split('-')[0]}.py\n```"
+        return f"{command}\n\n```text\n{path.read_text().strip()}\n```"
+    run = json.loads(path.read_text())
+    command = f"```bash\n{run['command']}\n```"
+    parts = [command, run["table"], f"{run['date']}; {run['machine']}. {run['versions']}."]
+    plot = static / run["plot"] if run["plot"] else None
+    if plot is not None and plot.exists():
+        if plot.stat().st_size > LARGEST_PLOT:
+            raise SystemExit(f"{plot} has more than {LARGEST_PLOT} bytes")
+        parts.append(f"![Plot of the run above](_static/{plot.name})")
+    return "\n\n".join(parts)
+
+
+def filled(page: str, name: str, blocks: list[str]) -> str:
+    """The page with the runs of one benchmark between its markers."""
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    inside = "\n\n".join([begin, *blocks, end])
+    page, n = re.subn(f"{begin}.*?{end}", lambda _: inside, page, flags=re.DOTALL)
+    if n != 1:
+        raise SystemExit(f"the page has {n} pairs of the markers {begin} and {end}, not one")
+    return page
+
+
+def main() -> None:
+    """Every file of the folder."""
+    a = ARGUMENTS.parse_args()
+    static, blocks = a.page.parent / "_static", {}
+    for path in sorted(a.folder.iterdir(), key=lambda path: path.stem):
+        if path.suffix in (".json", ".txt"):
+            blocks.setdefault(path.stem.split("-")[0], []).append(block_of(path, static))
+    page = a.page.read_text()
+    for name, runs in blocks.items():
+        page = filled(page, name, runs)
+        print(f"{name}: {len(runs)}")
+    a.page.write_text(page)
+
+
+if __name__ == "__main__":
+    main()
