@@ -30,13 +30,21 @@ from ._monitor import (
 from .likelihoods import Likelihood
 from .structures import Data, Hyperparameters, Result, Structure
 
-__all__ = ["BaseGaussianProcess", "Plan", "Problem"]
+__all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
+#: Types of X that are taken as they are; others become the first.
+FLOATS = (np.float64, np.float32)
 # "auto" keeps every row (VGP) up to this many, and takes this many inducing points beyond.
 _AUTO_EXACT = 1000
 _AUTO_INDUCING = 256
 # Numbers in the largest array of a full-batch step; more than that trains on minibatches.
 _AUTO_FULL_BATCH = 2e7
+# From so many inducing points on the algebra of a step is done by LAPACK and BLAS: kin8nm, M = 256,
+# all rows, 48 ms a step in place of 55 (39 of 57 with OpenBLAS's code for this processor); M = 100,
+# 14 in place of 10. TensorFlow's float32 products are as fast as BLAS.
+_LARGE = 250
+# Numbers in the largest array of a full-batch step (64 MB in float64); more rows come in chunks.
+_CHUNK = 2**23
 # With one variable per row q starts with a variance of 100 at most: under a wider prior every
 # quadrature node is far from the decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
@@ -151,7 +159,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     _parameter_constraints: ClassVar[dict] = {
         "kernel": [None, Kernel],
         "n_inducing": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "inducing_init": [StrOptions({"kmeans", "random"})],
+        "inducing_init": [StrOptions({"kmeans", "greedy_variance", "random"})],
         "train_inducing": ["boolean"],
         "optimizer": [None, StrOptions({"auto", "adam", "lbfgs"})],
         "gamma": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
@@ -165,6 +173,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "jitter": [Interval(Real, 0, None, closed="neither")],
+        "dtype": [StrOptions({"float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -345,7 +354,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return old
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
         X, weights = inducing.distinct_rows(*self._all_rows(problem))
-        return inducing.select(self.inducing_init, X, n, rng, weights)
+        parsed = problem.parsed
+        return inducing.select(
+            self.inducing_init, X, n, rng, weights, parsed.structure, parsed.values
+        )
 
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of one step."""
@@ -390,15 +402,27 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             train_inducing=bool(self.train_inducing) and Z is not None,
             minibatch=batch < len(problem.X),
             n_latent=problem.n_latent,
-            dtype="float64",
+            dtype=self.dtype,
             memory=memory is not None,
+            X_dtype="float64" if Z is None else problem.X.dtype.name,
+            large=Z is not None and len(Z) >= _LARGE and self.dtype == "float64",
+            chunked=Z is not None and self._chunk_rows(problem, Z) < batch,
         )
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
+        settings = settings._replace(chunk_size=self._chunk_rows(problem, Z))
+        if Z is None:  # exact models are float64 throughout
+            problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
         return Plan(problem, held_out, structure, data, settings)
+
+    def _chunk_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
+        """Rows of a full batch that are taken at a time."""
+        if Z is None:
+            return len(problem.X)
+        return max(1024, _CHUNK // (len(Z) * problem.n_latent))
 
     def _remembered(self) -> structures.Memory:
         prior = posterior.prior_variance(
@@ -463,8 +487,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if model == "vgp":
             precision = _START_PRECISION * plan.problem.weights[:, None] * np.ones(L)
             return np.zeros_like(precision), precision
-        if model != "svgp":
+        if model == "gpr":
             return ()
+        if model == "sgpr":  # the first step makes it exact
+            return np.zeros((len(Z), L)), -0.5 * np.eye(len(Z))[None]
         p: Any = getattr(self, "_posterior", None)
         again = plan.problem.start in ("warm", "on") and len(p.plus)
         if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
@@ -650,9 +676,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     # --- predicting ----------------------------------------------------------------------
 
     def _validate_new(self, X: Any) -> np.ndarray:
-        """Rows to predict at, as float64; raises before ``fit`` and for other columns."""
+        """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        return validate_data(self, X, reset=False, dtype=FLOATS)
 
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["compiled_once", "custom_gradient", "tf"]
+__all__ = ["allowed_threads", "compiled_once", "custom_gradient", "tf"]
 
 # One thread imports, the others wait. Two at once would each save and restore descriptor 2, and
 # the second would save, and restore, the descriptor that already leads nowhere.
@@ -57,12 +57,25 @@ def _limit_threads(threading_config: Any) -> None:
     once; TensorFlow does not read it. Its own variables go first. They are not set here, because
     processes started later would inherit them and take them for the user's wish.
     """
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2": nested levels
-    if not (first.isdecimal() and int(first) > 0):
+    limit = _thread_limit()
+    if limit is None:
         return
     for pool in ("intra", "inter"):
         if f"TF_NUM_{pool.upper()}OP_THREADS" not in os.environ:
-            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(int(first))
+            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(limit)
+
+
+def _thread_limit() -> int | None:
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2": nested levels
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+@functools.lru_cache(maxsize=1)
+def allowed_threads() -> int:
+    """Threads that a computation may use: the cores of this process, or OMP_NUM_THREADS."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores, _thread_limit() or cores)
 
 
 @contextlib.contextmanager

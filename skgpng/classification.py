@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import kernels
 from ._base import (
+    FLOATS,
     BaseGaussianProcess,
     Plan,
     Problem,
@@ -58,8 +59,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
-    inducing_init : {"kmeans", "random"}, default="kmeans"
-        How the inducing points are first placed.
+    inducing_init : {"kmeans", "greedy_variance", "random"}, default="kmeans"
+        How the inducing points are first placed; ``"greedy_variance"`` takes the row with the
+        largest conditional variance again and again (Burt, Rasmussen & van der Wilk 2020), which
+        is best in few dimensions.
     train_inducing : bool, default=True
         Whether training moves them.
     optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
@@ -99,6 +102,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         class the same total weight.
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points.
+    dtype : {"float64", "float32"}, default="float64"
+        Of the covariances between inducing points and rows while training, where the time goes;
+        factorisations, models without inducing points and predictions are float64 either way.
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -163,6 +169,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         warm_start: bool = False,
         class_weight: dict | str | None = None,
         jitter: float = 1e-6,
+        dtype: str = "float64",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -184,6 +191,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.warm_start = warm_start
         self.class_weight = class_weight
         self.jitter = jitter
+        self.dtype = dtype
         self.verbose = verbose
         self.random_state = random_state
 
@@ -257,7 +265,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def _problem(
         self, X: Any, y: Any, start: str, sample_weight: Any, classes: Any = None, **_: Any
     ) -> Problem:
-        X, y = validate_data(self, X, y, reset=start != "on", dtype=np.float64)
+        X, y = validate_data(self, X, y, reset=start != "on", dtype=FLOATS)
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0

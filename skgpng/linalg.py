@@ -6,10 +6,9 @@ import functools
 import threading
 from typing import Any
 
-import numpy as np
-from scipy.linalg import lapack
 from threadpoolctl import ThreadpoolController
 
+from ._dense import Tensors, run
 from ._tensorflow import custom_gradient, tf
 
 __all__ = [
@@ -124,34 +123,17 @@ def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
     return tf.cond(
         tf.logical_and(tf.shape(K)[0] >= _LAPACK_FROM, K.dtype == tf.float64),
         lambda: _inverse_by_lapack(K),
-        lambda: _inverse_by_tensorflow(K),
+        lambda: _inverse(Tensors, K),
     )
-
-
-def _inverse_by_tensorflow(K: Any) -> tuple[Any, Any]:
-    L = tf.linalg.cholesky(K)
-    L_inv = triangular_inverse(L)
-    log_determinant = 2.0 * tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L)))
-    return tf.matmul(L_inv, L_inv, transpose_a=True), log_determinant
 
 
 def _inverse_by_lapack(K: Any) -> tuple[Any, Any]:
-    inverse, log_determinant = tf.numpy_function(
-        _lapack_inverse, [K], [K.dtype, K.dtype], stateful=False
-    )
-    return tf.ensure_shape(inverse, K.shape), tf.ensure_shape(log_determinant, [])
+    return run(True, _inverse, [K], [(K.dtype, K.shape), (K.dtype, [])])
 
 
-def _lapack_inverse(K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # K is symmetric, so its transpose is the same matrix in LAPACK's column order, uncopied.
-    factor, info = lapack.dpotrf(K.T, lower=0)
-    if info != 0:
-        return np.full_like(K, np.nan), np.array(np.nan)
-    log_determinant = 2.0 * np.log(np.diag(factor)).sum()
-    inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)  # upper triangle, zeros below
-    inverse += inverse.T
-    inverse.flat[:: len(K) + 1] *= 0.5
-    return inverse, log_determinant
+def _inverse(algebra: Any, K: Any) -> tuple[Any, Any]:
+    inverse, log_determinant = algebra.inverse_and_log_determinant(K[None])
+    return inverse[0], log_determinant[0]
 
 
 @custom_gradient

@@ -12,33 +12,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import gaussians, kernels
+from . import gaussians, kernels, sparse
 from ._tensorflow import custom_gradient, tf
-from .likelihoods import ExpectedLogDensity
+from .likelihoods import ExpectedLogDensity, Gaussian
 from .linalg import (
     add_to_diagonal,
     inverse_and_log_determinant,
-    lower_triangle_half_diagonal,
     shift_diagonal,
     swap_axes,
     triangular_inverse,
 )
-from .structures import Data, Hyperparameters, Structure
+from .structures import Data, Hyperparameters
 
 __all__ = [
     "Covariances",
     "Hyperparameters",
     "SiteMoments",
     "conjugate_q",
-    "conjugate_rows",
     "data_term_and_gradients",
     "elbo",
     "elbo_and_gradients",
     "gaussian_noise",
     "gpr_log_marginal_likelihood",
     "marginals",
-    "priors",
-    "remember",
     "sgpr_elbo",
     "site_moments",
     "svgp_covariances",
@@ -78,31 +74,6 @@ def svgp_covariances(
     )
 
 
-def remember(
-    prior: Covariances, kernel: kernels.Kernel, values: tuple, Z: Any, points: Any, root: Any
-) -> Covariances:
-    r"""Append the remembered combinations :math:`R^\top f(Z_{old})` as if they were rows.
-
-    Parameters
-    ----------
-    prior : Covariances
-    kernel : Kernel
-    values : tuple of tensors
-        Kernel hyperparameters.
-    Z : tensor of shape (M, D)
-        Inducing points of now.
-    points, root : tensors of shapes (Ma, D) and (Ma, Ma)
-        See :class:`skgpng.structures.Memory`.
-    """
-    Kaa = kernels.covariance(kernel, values, points)
-    Kua = kernels.covariance(kernel, values, Z, points)
-    return Covariances(
-        prior.Kuu,
-        tf.concat([prior.Kuf, tf.matmul(Kua, root)], 1),
-        tf.concat([prior.Kff_diag, tf.reduce_sum(root * tf.matmul(Kaa, root), 0)], 0),
-    )
-
-
 def vgp_covariances(
     kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
@@ -124,40 +95,6 @@ def gaussian_noise(theta: Hyperparameters, data: Data) -> tuple[Any, Any]:
     correction = tf.math.log(noise) + _LOG_2PI - data.weights * (tf.math.log(variance) + _LOG_2PI)
     P = tf.cast(tf.shape(data.Y)[1], data.Y.dtype)
     return noise, 0.5 * P * tf.reduce_sum(correction)
-
-
-def priors(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
-    """Covariances at the rows and the remembered rows; a list where latent functions differ."""
-    own = kernels.of_each_latent(structure.kernel, theta.kernel)
-    each = [
-        svgp_covariances(kernel, theta._replace(kernel=values), data.X, jitter)
-        for kernel, values in own
-    ]
-    if structure.memory:
-        roots = tf.unstack(data.memory.roots)
-        Z, points, n = theta.inducing_points, data.memory.points, len(own)
-        each = [
-            remember(each[k % n], *own[k % n], Z, points, roots[k % len(roots)])
-            for k in range(max(n, len(roots)))
-        ]
-    return each[0] if len(each) == 1 else each
-
-
-def conjugate_rows(
-    structure: Structure, theta: Hyperparameters, data: Data, jitter: Any
-) -> tuple[Covariances, Any, Any, Any]:
-    """What the collapsed bound and its q need: prior covariances, Y, noise variance per row.
-
-    Remembered rows are among them. The fourth value is what weights add to the bound.
-    """
-    prior = priors(structure, theta, data, jitter)
-    noise, correction = gaussian_noise(theta, data)
-    Y = tf.convert_to_tensor(data.Y)
-    if structure.memory:
-        targets = tf.convert_to_tensor(data.memory.targets)
-        noise = tf.concat([noise, tf.ones_like(targets[:, 0])], 0)
-        Y = tf.concat([Y, targets], 0)
-    return prior, Y, noise, correction
 
 
 # --- exact regression ------------------------------------------------------------------------
@@ -233,50 +170,11 @@ def sgpr_elbo(prior: Covariances, Y: Any, noise_variance: Any) -> Any:
     -------
     scalar tensor
     """
-    noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])
-    return _collapsed_bound(*prior, Y, noise)
-
-
-@custom_gradient
-def _collapsed_bound(Kuu: Any, Kuf: Any, Kff_diag: Any, Y: Any, noise: Any) -> Any:
-    """Bound and closed-form gradient: at the best q it is that of the ELBO with q held.
-
-    Three products grow with N: A, A Lambda A' and the one inside :func:`_reduced_variance`.
-    """
-    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
-    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))
-    A = tf.matmul(L_inv, Kuf)  # [M, N]
-    precision = 1.0 / noise  # [N]
-    weighted_gram = tf.matmul(A * precision, A, transpose_b=True)  # [M, M]
-    B_inv, log_B = inverse_and_log_determinant(shift_diagonal(weighted_gram, 1.0))
-    AY = tf.matmul(A * precision, Y)  # [M, P]
-    q_mu = tf.matmul(B_inv, AY)
-    unexplained = Kff_diag - tf.reduce_sum(A * A, 0)
-    value = -0.5 * (
-        P * (N * _LOG_2PI + log_B + tf.reduce_sum(tf.math.log(noise) + precision * unexplained))
-        + tf.reduce_sum(precision[:, None] * Y * Y)
-        - tf.reduce_sum(AY * q_mu)
-    )
-
-    def gradient(upstream: Any) -> Any:
-        # d E[log p(y|f)] / d(mean, variance) of each row; all P columns share the variance
-        residual = Y - tf.matmul(A, q_mu, transpose_a=True)  # [N, P]
-        g_mean = precision[:, None] * residual
-        g_var = -0.5 * P * precision[:, None]  # [N, 1]
-        reduced = _reduced_variance(L_inv, A, B_inv[None])
-        f_var = Kff_diag + tf.reduce_sum(Kuf * reduced[0], 0)
-        back = _pull_back(
-            L_inv, A, reduced, q_mu, B_inv[None], -0.5 * P * weighted_gram[None], g_mean, g_var
-        )
-        squares = tf.reduce_sum(residual**2, 1) + P * f_var
-        g_noise = 0.5 * precision * (precision * squares - P)
-        return (
-            *(upstream * bar for bar in back),
-            -upstream * g_mean,
-            upstream * g_noise,
-        )
-
-    return value, gradient
+    noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])[:, None]
+    # The ELBO at the best q; its gradient in q is zero, so q counts as a constant.
+    held = tf.nest.map_structure(tf.stop_gradient, (prior, noise))
+    q = gaussians.natural_to_mean_sqrt(conjugate_q(held[0], Y, held[1][:, 0]))
+    return elbo(prior, q, Gaussian(), (noise,), Y)
 
 
 def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Natural:
@@ -294,48 +192,19 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
 # --- the evidence lower bound of VGP and SVGP ------------------------------------------------
 
 
-def _reduced_variance(L_inv: Any, A: Any, q_cov: Any) -> Any:
-    r""":math:`L^{-\top}(S - I) A` [L, M, N]: its products with Kuf are f_var - Kff_diag."""
-    excess = tf.matmul(L_inv, shift_diagonal(q_cov, -1.0), transpose_a=True)
-    return tf.matmul(excess, A)
-
-
-def _pull_back(
-    L_inv: Any, A: Any, reduced: Any, q_mu: Any, q_cov: Any, g_cov: Any, g_mean: Any, g_var: Any
-) -> tuple[Any, Any, Any]:
-    r"""Gradients in (Kuu, Kuf, Kff_diag) from those in the rows' means and variances.
-
-    The gradient in A is :math:`\bar A = m g_1^\top + 2 (S - I) A\,\mathrm{diag}(g_2)`, so that
-    :math:`\bar K_{uf} = L^{-\top} \bar A` needs nothing of size N but ``reduced``, and
-    :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S` nothing of size N at all. The gradient
-    in Kuu is left unsymmetrised: Kuu is symmetric whatever moves it.
-    """
-    rows = tf.expand_dims(swap_axes(g_var), 1)  # [L, 1, N]
-    Kuf_bar = tf.matmul(tf.matmul(L_inv, q_mu, transpose_a=True), g_mean, transpose_b=True)
-    Kuf_bar += 2.0 * tf.reduce_sum(reduced * rows, 0)
-    A_bar_A = tf.matmul(q_mu, tf.matmul(A, g_mean), transpose_b=True)
-    A_bar_A += 2.0 * tf.reduce_sum(tf.matmul(shift_diagonal(q_cov, -1.0), g_cov), 0)
-    middle = lower_triangle_half_diagonal(A_bar_A)
-    Kuu_bar = -tf.matmul(L_inv, tf.matmul(middle, L_inv), transpose_a=True)
-    return Kuu_bar, Kuf_bar, tf.reduce_sum(g_var, 1)
-
-
 @custom_gradient
 def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
-    """See :func:`marginals`; three products grow with N, forward and backward together."""
-    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))
-    A = tf.matmul(L_inv, Kuf)  # [M, N]
-    reduced = _reduced_variance(L_inv, A, q_cov)  # [L, M, N]
-    f_mean = tf.matmul(A, q_mu, transpose_a=True)  # [N, L]
-    f_var = swap_axes(Kff_diag + tf.reduce_sum(Kuf * reduced, 1))
+    """See :func:`marginals`; the products with N columns are those of :mod:`skgpng.sparse`."""
+    L_inv = sparse.whiten_prior(False, Kuu)
+    f = sparse.factors_of_moments(L_inv, q_mu, q_cov)
+    A, reduced, f_mean, f_var = sparse.project(False, f, Kuf, Kff_diag)
 
     def gradient(g_mean: Any, g_var: Any) -> Any:
-        rows = tf.expand_dims(swap_axes(g_var), 1)  # [L, 1, N]
-        g_cov = tf.matmul(A * rows, A, transpose_b=True)  # [L, M, M]
-        back = _pull_back(L_inv, A, reduced, q_mu, q_cov, g_cov, g_mean, g_var)
-        return (*back, tf.matmul(A, g_mean), g_cov)
+        Kuf_bar, sums = sparse.pull_back(False, f, A, reduced, swap_axes(g_mean), swap_axes(g_var))
+        Kuu_bar = sparse.prior_gradient(False, f, sums)
+        return Kuu_bar, Kuf_bar, tf.reduce_sum(g_var, 1), sums.mean, sums.cov
 
-    return (f_mean, f_var), gradient
+    return (swap_axes(f_mean), swap_axes(f_var)), gradient
 
 
 def marginals(prior: Covariances | list[Covariances], q_mu: Any, q_cov: Any) -> tuple[Any, Any]:

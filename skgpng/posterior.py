@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.gaussian_process.kernels import CompoundKernel
 
-from . import gaussians, models
+from . import gaussians
 from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .linalg import shift_diagonal, triangular_inverse
@@ -95,28 +95,13 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
     """R- = Luu^-1, R+ = L_P^-1 Luu^-1 with P = L_P L_P' the precision of q, w = Luu^-T m."""
     theta = Hyperparameters(*result.theta)
     Z = tf.convert_to_tensor(theta.inducing_points)
-    if structure.model == "sgpr":
-        q = collapsed_q(structure, theta, data, jitter)
-    else:
-        q = gaussians.Natural(*result.variational)
+    q = gaussians.Natural(*result.variational)
     Kuu = shift_diagonal(covariance_of_each(structure.kernel, theta.kernel, Z), jitter)
     L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [1 or L, M, M]
     P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
     q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)
     weights = gaussians.apply(tf.linalg.matrix_transpose(L_inv), q_mu)
     return Z, weights, L_inv, tf.matmul(P_root_inv, L_inv)
-
-
-def collapsed_q(
-    structure: Structure, theta: Hyperparameters, data: Data, jitter: float
-) -> gaussians.Natural:
-    """The best q of a Gaussian likelihood: one natural-gradient step of gamma = 1.
-
-    Its precision does not depend on y, so one matrix, [1, M, M], serves all columns.
-    """
-    prior, Y, noise, _ = models.conjugate_rows(structure, theta, data, jitter)
-    q = models.conjugate_q(prior, Y, noise)
-    return q._replace(nat2=q.nat2[:1])
 
 
 def nothing_known(n_features: int, n_latent: int) -> Posterior:
@@ -292,7 +277,7 @@ def mean_and_variance(
     predict = _compiled(_mean_and_variance, kernel, len(p.plus) > 0, p.points.dtype.name)
     values, p = tf.nest.map_structure(tf.convert_to_tensor, (values, p))
     rows = max(1, _CHUNK // max(1, p.points.shape[0] * max(p.minus.shape[0], p.plus.shape[0])))
-    parts = [predict(values, p, tf.convert_to_tensor(chunk)) for chunk in _chunks(X, rows)]
+    parts = [predict(values, p, tf.constant(c, p.points.dtype)) for c in _chunks(X, rows)]
     f_mean, f_var = (np.concatenate([part[k].numpy() for part in parts]) for k in (0, 1))
     return f_mean, f_var
 
@@ -307,6 +292,6 @@ def mean_and_covariance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean [N, L] and covariance [L, N, N] of the latent functions at new rows."""
     predict = _compiled(_mean_and_covariance, kernel, len(p.plus) > 0, p.points.dtype.name)
-    arguments = tf.nest.map_structure(tf.convert_to_tensor, (values, p, X))
-    f_mean, cov = predict(*arguments)
+    values, p = tf.nest.map_structure(tf.convert_to_tensor, (values, p))
+    f_mean, cov = predict(values, p, tf.constant(X, p.points.dtype))
     return f_mean.numpy(), cov.numpy()

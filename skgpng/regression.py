@@ -15,8 +15,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import kernels, posterior, training
+from . import kernels, posterior, steps
 from ._base import (
+    FLOATS,
     BaseGaussianProcess,
     Plan,
     Problem,
@@ -63,8 +64,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
-    inducing_init : {"kmeans", "random"}, default="kmeans"
-        How the inducing points are first placed.
+    inducing_init : {"kmeans", "greedy_variance", "random"}, default="kmeans"
+        How the inducing points are first placed; ``"greedy_variance"`` takes the row with the
+        largest conditional variance again and again (Burt, Rasmussen & van der Wilk 2020), which
+        is best in few dimensions.
     train_inducing : bool, default=True
         Whether training moves them.
     optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
@@ -107,6 +110,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         (without an axis of its own).
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points.
+    dtype : {"float64", "float32"}, default="float64"
+        Of the covariances between inducing points and rows while training, where the time goes;
+        factorisations, models without inducing points and predictions are float64 either way.
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -176,6 +182,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         normalize_y: bool = True,
         n_targets: int | None = None,
         jitter: float = 1e-6,
+        dtype: str = "float64",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -199,6 +206,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self.normalize_y = normalize_y
         self.n_targets = n_targets
         self.jitter = jitter
+        self.dtype = dtype
         self.verbose = verbose
         self.random_state = random_state
 
@@ -326,7 +334,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             reset=start != "on",
             multi_output=True,
             y_numeric=True,
-            dtype=np.float64,
+            dtype=FLOATS,
         )
         weights = check_weights(sample_weight, X)
         known = check_row_noise(noise_variance, X)
@@ -582,7 +590,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         noise = self._likelihood_values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
-        value, gradients = training.evidence(
+        value, gradients = steps.evidence(
             self._kernel_structure,
             Hyperparameters(parsed.values, (np.float64(noise),)),
             self._exact_data,
@@ -612,7 +620,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if hasattr(self, "_posterior"):
             return super()._validate_new(X)
         # no columns are known yet: validate_data would warn of their names
-        return check_array(X, dtype=np.float64, estimator=self, input_name="X")
+        return check_array(X, dtype=FLOATS, estimator=self, input_name="X")
 
     def _or_prior(self, X: np.ndarray) -> Any:
         """The fitted estimator, or before ``fit`` one that knows nothing but the kernel."""

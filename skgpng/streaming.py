@@ -82,7 +82,7 @@ def unexplained_share(
     Averaged over latent functions too; near 1 where rows are far from every inducing point.
     """
     every = -(-len(X) // _SAMPLE)
-    X, weights = X[::every], weights[::every]
+    X, weights = X[::every].astype(np.float64, copy=False), weights[::every]
     K = posterior.covariance_of_each(kernel, values, p.points, X).numpy()  # [1 or L, M, N]
     explained = np.sum((p.minus @ K) ** 2, 1)
     share = 1.0 - explained / posterior.prior_variance(kernel, values, X)

@@ -65,9 +65,16 @@ class Structure(NamedTuple):
     minibatch : bool
     n_latent : int
         Latent functions.
-    dtype : str
+    dtype : {"float64", "float32"}
+        Of the covariances between inducing points and rows; all else is float64.
     memory : bool
         Whether rows seen earlier are remembered, see :class:`Memory`.
+    X_dtype : {"float64", "float32"}
+        Of the rows as they are stored.
+    large : bool
+        Whether matrices are large enough for BLAS and LAPACK to pay, see ``skgpng._dense``.
+    chunked : bool
+        Whether a step takes its rows in chunks.
     """
 
     model: str
@@ -79,6 +86,9 @@ class Structure(NamedTuple):
     n_latent: int
     dtype: str
     memory: bool = False
+    X_dtype: str = "float64"
+    large: bool = False
+    chunked: bool = False
 
 
 class Memory(NamedTuple):
@@ -134,8 +144,8 @@ class Result(NamedTuple):
     theta : Hyperparameters
         Positive values.
     variational : tuple of tensors
-        ``(nat1, nat2)`` for "svgp", ``(site_mean, site_precision)`` [N, L] each for "vgp", else
-        empty.
+        ``(nat1, nat2)`` for "svgp" and "sgpr" (whose nat2 is one matrix), ``(site_mean,
+        site_precision)`` [N, L] each for "vgp", else empty.
     elbo_curve : tensor of shape (n_iter,)
     status : int
         ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED`` or ``STOPPED``.

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.optimize
 
-from . import gaussians, models, optimizers
+from . import optimizers
 from ._tensorflow import compiled_once, tf
-from .kernels import Kernel, covariance, of_each_latent
-from .likelihoods import ExpectedLogDensity, Gaussian
 from .linalg import one_blas_thread
+from .steps import STEPS
 from .structures import (
     CONVERGED,
     INTERRUPTED,
@@ -33,16 +32,12 @@ from .structures import (
 )
 
 __all__ = [
-    "SITE_FLOOR",
     "Settings",
     "compiled_segment",
-    "evidence",
     "n_compiled",
     "train",
 ]
 
-#: Site precisions stay above this, so that (1 - diag B^-1) / precision keeps nine digits.
-SITE_FLOOR = 1e-6
 # A plateau cuts the learning rate to a third.
 _RATE_CUT = 1.0 / 3.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
@@ -75,6 +70,8 @@ class Settings(NamedTuple):
     batch_size : int
     jitter : float
     seed : array of two int
+    chunk_size : int, default=2**30
+        Rows that a full batch takes at a time.
     """
 
     gamma: Any
@@ -88,6 +85,7 @@ class Settings(NamedTuple):
     batch_size: Any
     jitter: Any
     seed: Any
+    chunk_size: Any = 2**30
 
 
 class _State(NamedTuple):
@@ -191,152 +189,13 @@ def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
     return tf.nest.pack_sequence_as(layout.shapes, shaped), derivative
 
 
-# --- one step of each model: ELBO, its gradient in theta, and the next q ---------------------
-
-
-class _KnownRowNoise(NamedTuple):
-    """A likelihood to whose variance, where it has one, the known noise of each row is added."""
-
-    likelihood: ExpectedLogDensity
-    row_noise: Any
-
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
-        if self.likelihood.parameter_names[:1] == ("variance",):  # type: ignore[attr-defined]
-            values = (values[0] + self.row_noise[:, None], *values[1:])
-        return self.likelihood.variational_expectations(values, f_mean, f_var, Y)
-
-
-class _Remembering(NamedTuple):
-    """A likelihood for rows that are followed by remembered ones, with noise of variance 1."""
-
-    likelihood: ExpectedLogDensity
-    targets: Any
-
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
-        N = tf.shape(Y)[0]
-        now = self.likelihood.variational_expectations(values, f_mean[:N], f_var[:N], Y)
-        before = Gaussian().variational_expectations(
-            (tf.ones([], f_mean.dtype),), f_mean[N:], f_var[N:], self.targets
-        )
-        each = [tf.reduce_sum(part, 1, keepdims=True) for part in (now, before)]
-        return tf.concat(each, 0)  # [N + Ma, 1]
-
-
-def _gpr_objective(kernel: Kernel, theta: Hyperparameters, data: Data) -> Any:
-    K = covariance(kernel, theta.kernel, data.X)  # the noise serves as jitter
-    noise, correction = models.gaussian_noise(theta, data)
-    return models.gpr_log_marginal_likelihood(K, data.Y, noise) + correction
-
-
-def _gpr_step(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
-    return _gpr_objective(structure.kernel, theta, data)
-
-
-def _sgpr_step(structure: Structure, theta: Hyperparameters, data: Data, jitter: Any) -> Any:
-    prior, Y, noise, correction = models.conjugate_rows(structure, theta, data, jitter)
-    return models.sgpr_elbo(prior, Y, noise) + correction
-
-
-def _collapsed(objective: Callable) -> Callable:
-    """Natural-gradient step of gamma = 1 and gradient in theta together.
-
-    With a Gaussian likelihood the step makes q exact, and the gradient of the ELBO in theta with
-    that q held is the gradient of the collapsed bound; q itself need not be formed.
-    """
-
-    def step(
-        structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-    ) -> Any:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(theta)
-            value = objective(structure, theta, data, s.jitter)
-        return value, tape.gradient(value, theta, unconnected_gradients="zero"), q
-
-    return step
-
-
-def _svgp_step(
-    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Settings, gamma: Any
-) -> Any:
-    natural = gaussians.Natural(*q)
-    mean_sqrt = gaussians.natural_to_mean_sqrt(natural)
-    likelihood: Any = _KnownRowNoise(structure.likelihood, data.row_noise)
-    scale = data.weights[:, None]
-    if structure.memory:
-        likelihood = _Remembering(likelihood, data.memory.targets)
-        scale = tf.concat([scale, tf.ones_like(data.memory.targets[:, :1])], 0)
-    value, g_theta, g_q = models.elbo_and_gradients(
-        lambda t: models.priors(structure, t, data, s.jitter),
-        theta,
-        mean_sqrt,
-        likelihood,
-        data.Y,
-        scale,
-    )
-    return value, g_theta, optimizers.natural_gradient_update(natural, mean_sqrt.q_mu, g_q, gamma)
-
-
-def _vgp_step(
-    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Settings, gamma: Any
-) -> Any:
-    """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta.kernel)
-        each = of_each_latent(structure.kernel, theta.kernel)
-        K = [covariance(kernel, values, data.X) for kernel, values in each]  # B needs no jitter
-    latents = range(structure.n_latent)
-    moments = [models.site_moments(K[k % len(K)], q[0][:, k], q[1][:, k]) for k in latents]
-    f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
-    f_var = tf.stack([m.f_var for m in moments], 1)
-    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
-    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
-        likelihood, theta.likelihood, f_mean, f_var, data.Y, data.weights[:, None]
-    )
-    K_bar = [0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments]
-    K_bar = [tf.add_n(K_bar)] if len(K) == 1 else K_bar
-    g_kernel = tape.gradient(K, theta.kernel, K_bar, unconnected_gradients="zero")
-    site_mean = (1.0 - gamma) * q[0] + gamma * (g_mean - 2.0 * g_var * f_mean)
-    site_precision = (1.0 - gamma) * q[1] - 2.0 * gamma * g_var
-    value = data_term - tf.add_n([m.kl for m in moments])
-    return (
-        value,
-        Hyperparameters(g_kernel, g_likelihood),
-        (site_mean, tf.maximum(site_precision, SITE_FLOOR * data.weights[:, None])),
-    )
-
-
-_STEPS: dict[str, Callable] = {
-    "gpr": _collapsed(_gpr_step),
-    "sgpr": _collapsed(_sgpr_step),
-    "vgp": _vgp_step,
-    "svgp": _svgp_step,
-}
-
-
-def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float, Hyperparameters]:
-    """Exact log marginal likelihood and its gradient in the values of theta; NumPy.
-
-    Parameters
-    ----------
-    kernel : Kernel
-    theta : Hyperparameters
-    data : Data
-    """
-    theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
-        value = _gpr_objective(kernel, theta, data)
-    gradient = tape.gradient(value, theta, unconnected_gradients="zero")
-    return float(value), tf.nest.map_structure(lambda g: g.numpy(), gradient)
-
-
 # --- the loop --------------------------------------------------------------------------------
 
 
 class _Batches(NamedTuple):
     """Minibatches of a structure: what stays the same over the steps."""
 
-    table: Any  # X, Y, weights and noise side by side: one gather a step
+    table: Any  # Y, weights and noise side by side: one gather a step
     widths: Any
     n_batches: Any
     size: Any
@@ -348,8 +207,8 @@ def _batches(structure: Structure, data: Data, s: Settings) -> _Batches | None:
     if not structure.minibatch:
         return None
     N, B = tf.shape(data.X)[0], s.batch_size
-    scale = tf.cast(N, data.X.dtype) / tf.cast(B, data.X.dtype)
-    columns = [data.X, data.Y, scale * data.weights[:, None], data.row_noise[:, None]]
+    scale = tf.cast(N, data.Y.dtype) / tf.cast(B, data.Y.dtype)
+    columns = [data.Y, scale * data.weights[:, None], data.row_noise[:, None]]
     widths = tf.stack([tf.shape(c)[1] for c in columns])
     return _Batches(tf.concat(columns, 1), widths, N // B, tf.reshape(B, [1]), s.seed)
 
@@ -371,9 +230,9 @@ def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> 
         lambda: order,
     )
     rows = tf.slice(order, within * batches.size, batches.size)
-    X, Y, weights, noise = tf.split(tf.gather(batches.table, rows), batches.widths, 1, num=4)
-    P = data.Y.shape[1]
-    Y = tf.ensure_shape(Y, [None, P])
+    X = tf.gather(data.X, rows)
+    Y, weights, noise = tf.split(tf.gather(batches.table, rows), batches.widths, 1, num=3)
+    Y = tf.ensure_shape(Y, [None, data.Y.shape[1]])
     weights, noise = tf.reshape(weights, [-1]), tf.reshape(noise, [-1])
     return data._replace(X=X, Y=Y, weights=weights, row_noise=noise), order
 
@@ -412,7 +271,7 @@ def _segment(
     structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, carry: Any, until: Any
 ) -> Any:
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
-    dtype = data.X.dtype
+    dtype = data.X_scale.dtype
     layout = _layout(structure, u, bounds, data.X_scale)
     n_rows = tf.reduce_sum(data.weights)
     batches = _batches(structure, data, s)
@@ -421,7 +280,7 @@ def _segment(
     def body(c: _Carry, curve: Any) -> Any:
         batch, order = _next_batch(batches, data, c.step, c.order)
         theta, derivative = _constrain(layout, c.state.u)
-        value, g_theta, q_next = _STEPS[structure.model](
+        value, g_theta, q, q_next = STEPS[structure.model](
             structure, theta, c.state.variational, batch, s, _gamma(s, c.step)
         )
         g_u = _concat(g_theta, dtype) * derivative
@@ -433,7 +292,7 @@ def _segment(
         new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
         stop = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
         status = tf.where(_finite(value, g_u), stop, NON_FINITE)
-        kept = (c.kept[1], (c.state.u, c.state.variational))
+        kept = (c.kept[1], (c.state.u, q))
         carry = _Carry(c.step + 1, order, kept, new, watch, status)
         return carry, curve.write(c.step - first, value)
 
@@ -450,7 +309,7 @@ def _segment(
 
 
 def _start(structure: Structure, u: Any, q: Any, n_rows: int) -> _Carry:
-    flat, zero = _concat(u, structure.dtype), tf.zeros([], structure.dtype)
+    flat, zero = _concat(u, tf.float64), tf.zeros([], tf.float64)
     return _Carry(
         tf.constant(0),
         tf.range(n_rows if structure.minibatch else 0),
@@ -462,8 +321,8 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int) -> _Carry:
 
 
 def _signature(structure: Structure) -> tuple:
-    """Input signature with every size unknown."""
-    real = functools.partial(tf.TensorSpec, dtype=structure.dtype)
+    """Input signature with every size unknown; only X may be float32."""
+    real = functools.partial(tf.TensorSpec, dtype=tf.float64)
     vector, matrix = real([None]), real([None, None])
     number, integer = real([]), tf.TensorSpec([], tf.int32)
     ranks = structure.kernel.all_ranks + (0,) * len(structure.likelihood.parameter_names)
@@ -472,12 +331,17 @@ def _signature(structure: Structure) -> tuple:
     sparse = structure.model in ("sgpr", "svgp")
     u = Hyperparameters(leaves[:n], leaves[n:], matrix if sparse else ())
     L = structure.n_latent  # known sizes of 1 spare transposes
-    q = {"svgp": (real([None, L]), real([L, None, None])), "vgp": (real([None, L]),) * 2}
+    q = {
+        "svgp": (real([None, L]), real([L, None, None])),
+        "sgpr": (real([None, L]), real([1, None, None])),
+        "vgp": (real([None, L]),) * 2,
+    }
     bounds = tuple(real([None] * r + [2]) for r in ranks)
     Y = real([None, structure.likelihood.n_columns(L)])
     shared = 1 if structure.model == "sgpr" else L
     memory = Memory(matrix, real([shared, None, None]), real([None, L]))
-    data = Data(matrix, Y, vector, vector, vector, memory if structure.memory else ())
+    X = tf.TensorSpec([None, None], structure.X_dtype)
+    data = Data(X, Y, vector, vector, vector, memory if structure.memory else ())
     settings = Settings(
         gamma=number,
         gamma_ramp=number,
@@ -490,6 +354,7 @@ def _signature(structure: Structure) -> tuple:
         batch_size=integer,
         jitter=number,
         seed=tf.TensorSpec([2], tf.int32),
+        chunk_size=integer,
     )
     form = q.get(structure.model, ())
     carry = _Carry(
@@ -633,7 +498,7 @@ def _profile(
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
-        new, g_theta, q = _STEPS[structure.model](structure, theta, q, data, s, s.gamma)
+        new, g_theta, _, q = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
         return k + 1, tf.abs(new - value), new, _concat(g_theta, flat.dtype) * derivative, q
 
     def go_on(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
@@ -669,7 +534,7 @@ class _Objective:
         self._profile = functools.partial(_compiled_profile(structure), *given)
         self._layout = _layout(structure, u, bounds, data.X_scale)
         self._free = np.flatnonzero(self._layout.free.numpy())
-        self._flat, self._q = _concat(u, structure.dtype).numpy(), q
+        self._flat, self._q = _concat(u, tf.float64).numpy(), q
         self._n_rows = float(tf.reduce_sum(data.weights))
         self._monitors, self._every = monitors, every
         self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]

@@ -24,6 +24,9 @@ LEVELS = {
     "gaussians": 1,
     "kernels": 1,
     "likelihoods": 1,
+    "_dense": -0.5,
+    "sparse": 1.6,
+    "steps": 2.5,
     "structures": 1.5,  # the records that levels 2 to 4 hand to each other
     "inducing": 2,
     "models": 2,

@@ -6,7 +6,7 @@ import reference
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
-from skgpng import gaussians, kernels, models, optimizers, training
+from skgpng import gaussians, kernels, models, optimizers, steps, training
 from skgpng._tensorflow import tf
 from skgpng.likelihoods import Bernoulli, Gaussian
 from skgpng.models import Hyperparameters
@@ -70,8 +70,8 @@ def make_settings(**changes):
 
 def start_of_q(model, N, M):
     if model == "vgp":
-        return np.zeros((N, 1)), np.full((N, 1), training.SITE_FLOOR)
-    return (np.zeros((M, 1)), -0.5 * np.eye(M)[None]) if model == "svgp" else ()
+        return np.zeros((N, 1)), np.full((N, 1), steps.SITE_FLOOR)
+    return () if model == "gpr" else (np.zeros((M, 1)), -0.5 * np.eye(M)[None])
 
 
 def run(
@@ -163,7 +163,7 @@ def test_two_columns_are_two_models_with_common_hyperparameters(name):
     data, L = make_data(), 2
     data = data._replace(Y=np.concatenate([data.Y, np.cos(data.X[:, :1])], 1))
     q = {
-        "vgp": (np.zeros((N, L)), np.full((N, L), training.SITE_FLOOR)),
+        "vgp": (np.zeros((N, L)), np.full((N, L), steps.SITE_FLOOR)),
         "svgp": (np.zeros((M, L)), np.stack([-0.5 * np.eye(M)] * L)),
     }
     held = {"learning_rate": 0.0, "max_iter": 2}
@@ -401,7 +401,7 @@ def test_weight_two_is_the_row_twice(name):
     weighted = data._replace(weights=weights, row_noise=known)
     q = None
     if MODELS[name][0] == "vgp":  # the sites of two copies add up
-        q = np.zeros((N, 1)), training.SITE_FLOOR * weights[:, None]
+        q = np.zeros((N, 1)), steps.SITE_FLOOR * weights[:, None]
     assert_same_run(run(name, weighted, q=q), run(name, copied))
 
 

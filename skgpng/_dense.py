@@ -1,0 +1,243 @@
+"""Dense linear algebra twice: on tensors inside TensorFlow's graph, and on arrays with BLAS.
+
+A formula that takes one of the two classes below as its first argument is written once and runs
+on both. TensorFlow's own kernels cost little a call, which is all that small matrices cost. From
+some size on it is quicker to :func:`run` a whole formula on arrays: LAPACK knows that a matrix is
+symmetric or triangular, and BLAS is up to four times as fast as TensorFlow in float64.
+
+BLAS itself is held to one thread (see :data:`skgpng.linalg.one_blas_thread`). Columns are shared
+out among threads here instead: these wait for each other once, not in a busy loop for each block.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack
+
+from ._tensorflow import allowed_threads, tf
+
+__all__ = ["Arrays", "Tensors", "run"]
+
+# Columns that one task takes at most: its matrices then stay in the cache.
+_TILE = 1024
+# Multiplications from which on a second thread pays for being woken.
+_WORTH_A_THREAD = 2**22
+# A triangular matrix is multiplied in so many blocks of rows, which spares 3/8 of the work.
+_BLOCKS = 4
+
+
+def run(large: bool, formula: Callable, arguments: Sequence, outputs: Sequence) -> tuple:
+    """Evaluate ``formula(algebra, *arguments)``: in the graph, or in one call of NumPy.
+
+    ``outputs`` has the type and the shape of each result.
+    """
+    if not large:
+        return formula(Tensors, *arguments)
+    call = functools.partial(formula, Arrays)
+    results = tf.numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
+    return tuple(tf.ensure_shape(r, s) for r, (_, s) in zip(results, outputs, strict=True))
+
+
+class Tensors:
+    """The operations on tensors."""
+
+    total = staticmethod(lambda X, axis: tf.reduce_sum(X, axis))
+    like = staticmethod(lambda X, Y: tf.cast(X, Y.dtype))
+    double = staticmethod(lambda X: tf.cast(X, tf.float64))
+    trace = staticmethod(lambda X: tf.linalg.trace(X))
+    concat = staticmethod(lambda each, axis: tf.concat(each, axis))
+    transpose = staticmethod(lambda X: tf.transpose(X))
+    matmul = staticmethod(lambda A, B, **transposed: tf.matmul(A, B, **transposed))
+    lower_matmul = matmul
+    square_matmul = matmul
+
+    @staticmethod
+    def shift_diagonal(X: Any, shift: float) -> Any:
+        """X + shift I."""
+        return tf.linalg.set_diag(X, tf.linalg.diag_part(X) + shift)
+
+    @staticmethod
+    def lower_half(X: Any) -> Any:
+        """Lower triangle with its diagonal halved."""
+        return tf.linalg.set_diag(tf.linalg.band_part(X, -1, 0), 0.5 * tf.linalg.diag_part(X))
+
+    @staticmethod
+    def lower_inverse(K: Any) -> Any:
+        """Inverse of the Cholesky factor."""
+        return _lower_inverse(tf.linalg.cholesky(K))
+
+    @staticmethod
+    def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
+        """Of positive definite matrices [L, M, M]; the logarithms [L]."""
+        L = tf.linalg.cholesky(K)
+        L_inv = _lower_inverse(L)
+        log_root = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L)), -1)
+        return tf.matmul(L_inv, L_inv, transpose_a=True), 2.0 * log_root
+
+    @staticmethod
+    def gram(A: Any, weights: Any) -> tuple[Any, Any]:
+        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]: of the negative ones, and of all."""
+        whole = tf.matmul(A * weights[:, None, :], A, transpose_b=True)
+        negative = tf.cond(  # rarely needed, and as much work as the rest
+            tf.reduce_any(weights > 0.0),
+            lambda: tf.matmul(A * tf.minimum(weights, 0.0)[:, None, :], A, transpose_b=True),
+            lambda: whole,
+        )
+        return negative, whole
+
+    @staticmethod
+    def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:
+        """Results of a formula over the columns of matrices; here all columns at once."""
+        return formula(Tensors, *shared, *columns)
+
+
+def _lower_inverse(L: Any) -> Any:
+    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(L[..., 0]))
+    return tf.linalg.triangular_solve(L, identity)
+
+
+class Arrays:
+    """The same on arrays; what cannot be factorised gives NaN, never an exception."""
+
+    total = staticmethod(lambda X, axis: X.sum(axis))
+    like = staticmethod(lambda X, Y: X.astype(Y.dtype, copy=False))
+    double = staticmethod(lambda X: X.astype(np.float64, copy=False))
+    trace = staticmethod(lambda X: np.trace(X, axis1=-2, axis2=-1))
+    concat = staticmethod(np.concatenate)
+    transpose = staticmethod(np.transpose)
+
+    @staticmethod
+    def matmul(A: Any, B: Any, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+        """As TensorFlow's."""
+        A = np.swapaxes(A, -1, -2) if transpose_a else A
+        return A @ (np.swapaxes(B, -1, -2) if transpose_b else B)
+
+    @staticmethod
+    def lower_matmul(L: Any, B: Any, transpose_a: bool = False) -> Any:
+        """Product with a lower triangular matrix, without most of its zeros."""
+        M = len(L)
+        if M < 32 * _BLOCKS:
+            return (L.T if transpose_a else L) @ B
+        out = np.empty(B.shape, B.dtype)
+        edges = np.linspace(0, M, _BLOCKS + 1).astype(int)
+        for a, b in zip(edges[:-1], edges[1:], strict=True):
+            if transpose_a:
+                np.matmul(L[a:, a:b].T, B[a:], out=out[a:b])
+            else:
+                np.matmul(L[a:b, :b], B[:b], out=out[a:b])
+        return out
+
+    @staticmethod
+    def shift_diagonal(X: Any, shift: float) -> Any:
+        """X + shift I."""
+        out = X.copy()
+        diagonal = np.einsum("...ii->...i", out)
+        diagonal += shift
+        return out
+
+    @staticmethod
+    def lower_half(X: Any) -> Any:
+        """Lower triangle with its diagonal halved."""
+        out = np.tril(X)
+        out.flat[:: len(X) + 1] *= 0.5
+        return out
+
+    @staticmethod
+    def lower_inverse(K: Any) -> Any:
+        """Inverse of the Cholesky factor."""
+        # K is symmetric, so its transpose is the same matrix in LAPACK's column order, uncopied
+        factor, info = lapack.dpotrf(K.T, lower=0)
+        if info != 0:
+            return np.full_like(K, np.nan)
+        return lapack.dtrtri(factor, lower=0, overwrite_c=1)[0].T
+
+    @staticmethod
+    def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
+        """Of positive definite matrices [L, M, M]; the logarithms [L]."""
+        each = [_inverse(k) for k in K]
+        return np.stack([inverse for inverse, _ in each]), np.array([value for _, value in each])
+
+    @staticmethod
+    def gram(A: Any, weights: Any) -> tuple[Any, Any]:
+        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]: of the negative ones, and of all."""
+        negative = -np.stack([_square(A * np.sqrt(np.maximum(-w, 0.0))) for w in weights])
+        if not np.any(weights > 0.0):
+            return negative, negative
+        return negative, negative + np.stack(
+            [_square(A * np.sqrt(np.maximum(w, 0.0))) for w in weights]
+        )
+
+    @staticmethod
+    def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:
+        """Results of a formula over the columns of matrices, by tiles of columns.
+
+        The first ``n_joined`` have the same columns and are joined, the others are added up.
+        """
+        rows, N = columns[0].shape[-2:]
+        if rows * rows * N < _WORTH_A_THREAD:
+            return formula(Arrays, *shared, *columns)
+        n_threads = allowed_threads()
+        n_tiles = n_threads * -(-N // (_TILE * n_threads))
+        edges = np.linspace(0, N, n_tiles + 1).astype(int)
+        joined: list[np.ndarray] = []
+        allocating = threading.Lock()
+
+        def one(a: int, b: int) -> tuple:
+            results = formula(Arrays, *shared, *(c[..., a:b] for c in columns))
+            with allocating:  # the first tile tells the shapes
+                if len(joined) < n_joined:
+                    joined.extend(_aligned((*r.shape[:-1], N), r.dtype) for r in results[:n_joined])
+            for whole, part in zip(joined, results, strict=False):
+                whole[..., a:b] = part
+            return results[n_joined:]
+
+        sums = list(_pool(os.getpid()).map(one, edges[:-1], edges[1:]))
+        return (*joined, *(functools.reduce(np.add, part) for part in zip(*sums, strict=True)))
+
+    @staticmethod
+    def square_matmul(A: Any, B: Any) -> Any:
+        """A B for matrices [L, M, M], a half of the columns to each thread."""
+        if B.shape[-1] ** 3 < _WORTH_A_THREAD:
+            return A @ B
+        (out,) = Arrays.tiled(lambda algebra, A, B: (A @ B,), [A], [B], 1)
+        return out
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that begins where TensorFlow wants tensors to, so that it need not copy it."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _squares(A: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    scaled = [A * np.sqrt(np.maximum(w, 0.0)) for w in weights]
+    return np.stack([a @ a.T for a in scaled])  # the same array twice is syrk: half the work
+
+
+def _inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
+    factor, info = lapack.dpotrf(K.T, lower=0)
+    if info != 0:
+        return np.full_like(K, np.nan), np.nan
+    log_determinant = 2.0 * np.log(np.diag(factor)).sum()
+    inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)  # upper triangle, zeros below
+    inverse += inverse.T
+    inverse.flat[:: len(K) + 1] *= 0.5
+    return inverse, log_determinant
+
+
+# --- threads ---------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process; a forked child has none of its parent's."""
+    return ThreadPoolExecutor(allowed_threads(), "skgpng")

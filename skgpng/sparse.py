@@ -1,0 +1,246 @@
+r"""Projection on inducing points: the formulas of SVGP and SGPR, forward and backward.
+
+With :math:`L L^\top = K_{uu}` and whitened variables v ~ N(m, S) the latent function at row n has
+
+.. math::
+
+    a_n = L^{-1} k_n, \qquad f_{mean} = a_n^\top m, \qquad
+    f_{var} = k_{nn} + a_n^\top (S - I) a_n .
+
+Each formula takes the algebra that it is to use first, see :mod:`skgpng._dense`. Of the products
+with N columns there are four: :math:`A`, :math:`E A` with :math:`E = L^{-\top}(S-I)`, and the sum
+of :math:`w_n a_n a_n^\top`, which the natural gradient and the gradient in Kuu share. Shapes: M
+points, N rows, L latent functions; rows are the last axis here. S may be one matrix that all L
+share, L' = 1, as it is for targets with the same noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ._dense import Tensors, run
+
+__all__ = [
+    "Factors",
+    "Sums",
+    "factors",
+    "factors_of_moments",
+    "prior_gradient",
+    "project",
+    "pull_back",
+    "whiten_and_sum",
+    "whiten_prior",
+]
+
+
+class Factors(NamedTuple):
+    """What M x M algebra gives for all rows.
+
+    Attributes
+    ----------
+    L_inv : matrix of shape (M, M)
+        Inverse of the Cholesky factor of Kuu.
+    q_mu : matrix of shape (M, L)
+    inner : array of shape (L', M, M)
+        S - I.
+    excess : array of shape (L', M, M)
+        L^-T (S - I).
+    slope : matrix of shape (M, L)
+        L^-T m.
+    prior_kl : scalar
+        KL divergence of q from the prior.
+    """
+
+    L_inv: Any
+    q_mu: Any
+    inner: Any
+    excess: Any
+    slope: Any
+    prior_kl: Any
+
+    def of_latent(self, k: int) -> Factors:
+        """Those of one latent function."""
+        own = slice(k, k + 1)
+        inner, excess = (a[own] if a.shape[0] != 1 else a for a in (self.inner, self.excess))
+        return self._replace(
+            q_mu=self.q_mu[:, own], inner=inner, excess=excess, slope=self.slope[:, own]
+        )
+
+
+class Sums(NamedTuple):
+    """What rows add up to in the gradient of their data term.
+
+    Attributes
+    ----------
+    mean : matrix of shape (M, L)
+        Gradient in m.
+    natural : array of shape (L', M, M)
+        Gradient in S, without the rows where more variance would help.
+    cov : array of shape (L', M, M)
+        Gradient in S.
+    """
+
+    mean: Any
+    natural: Any
+    cov: Any
+
+
+# --- the formulas ----------------------------------------------------------------------------
+
+
+def _whiten_prior(algebra: Any, Kuu: Any) -> tuple:
+    return (algebra.lower_inverse(Kuu),)
+
+
+def _factors(algebra: Any, L_inv: Any, nat1: Any, nat2: Any) -> tuple:
+    r""":math:`S = P^{-1}`, :math:`m = S\theta_1`, KL as in :func:`skgpng.gaussians.prior_kl`."""
+    S, log_P = algebra.inverse_and_log_determinant(-2.0 * nat2)
+    inner = algebra.shift_diagonal(S, -1.0)  # [L', M, M]
+    q_mu = _apply(algebra, S, nat1)
+    share = nat1.shape[1] // nat2.shape[0]  # latent functions that share a covariance
+    kl = share * algebra.total(algebra.trace(inner) + log_P, None) + algebra.total(q_mu**2, None)
+    return q_mu, inner, *_directions(algebra, L_inv, q_mu, inner), 0.5 * kl
+
+
+def _directions(algebra: Any, L_inv: Any, q_mu: Any, inner: Any) -> tuple:
+    """L^-T (S - I) and L^-T m."""
+    excess = algebra.square_matmul(algebra.transpose(L_inv), inner)
+    return excess, algebra.matmul(L_inv, q_mu, transpose_a=True)
+
+
+def _apply(algebra: Any, S: Any, vectors: Any) -> Any:
+    """Each column [M, L] times its own matrix [L', M, M]."""
+    if S.shape[0] == 1:
+        return algebra.matmul(S[0], vectors)
+    each = [algebra.matmul(S[k], vectors[:, k : k + 1]) for k in range(S.shape[0])]
+    return algebra.concat(each, 1)
+
+
+def _whiten(algebra: Any, L_inv: Any, Kuf: Any) -> Any:
+    return algebra.lower_matmul(algebra.like(L_inv, Kuf), Kuf)  # [M, N]
+
+
+def _project(algebra: Any, q_mu: Any, excess: Any, A: Any, Kuf: Any, Kff_diag: Any) -> tuple:
+    reduced = algebra.matmul(algebra.like(excess, A), A)  # [L', M, N]
+    f_mean = algebra.matmul(algebra.like(q_mu, A), A, transpose_a=True)  # [L, N]
+    f_var = Kff_diag + algebra.total(Kuf * reduced, 1)  # [L', N]
+    return reduced, algebra.double(f_mean), algebra.double(f_var)
+
+
+def _whiten_and_project(
+    algebra: Any, L_inv: Any, q_mu: Any, excess: Any, Kuf: Any, Kff_diag: Any
+) -> tuple:
+    A = _whiten(algebra, L_inv, Kuf)
+    return A, *_project(algebra, q_mu, excess, A, Kuf, Kff_diag)
+
+
+def _whiten_and_sum(algebra: Any, L_inv: Any, Kuf: Any, precision: Any, Y: Any) -> tuple:
+    r"""A, and of Gaussian rows :math:`A\Lambda y` and :math:`-A\Lambda A^\top/2`."""
+    A = _whiten(algebra, L_inv, Kuf)
+    weighted = algebra.like(precision * Y, A)  # [P, N]
+    gram, _ = algebra.gram(A, algebra.like(-0.5 * precision, A))
+    nat1 = algebra.matmul(A, weighted, transpose_b=True)  # [M, P]
+    return A, algebra.double(nat1), algebra.double(gram)
+
+
+def _pull_back(algebra: Any, slope: Any, A: Any, reduced: Any, g_mean: Any, g_var: Any) -> tuple:
+    r""":math:`\bar K_{uf} = L^{-\top} m g_1^\top + 2 E A\,\mathrm{diag}(g_2)`; :math:`A g_1`."""
+    g_mean, g_var = algebra.like(g_mean, A), algebra.like(g_var, A)  # [L, N], [L', N]
+    Kuf_bar = algebra.matmul(algebra.like(slope, A), g_mean)
+    Kuf_bar += algebra.total(reduced * (2.0 * g_var)[:, None, :], 0)
+    return Kuf_bar, algebra.double(algebra.matmul(A, g_mean, transpose_b=True))  # [M, L]
+
+
+def _pull_back_and_sum(algebra: Any, *arguments: Any) -> tuple:
+    """The same, and the sums of g_2 a a', see :class:`Sums`."""
+    A, g_var = arguments[1], arguments[4]
+    grams = algebra.gram(A, algebra.like(g_var, A))
+    return *_pull_back(algebra, *arguments), *map(algebra.double, grams)
+
+
+def _prior_gradient(
+    algebra: Any, L_inv: Any, q_mu: Any, inner: Any, g_mu: Any, g_cov: Any
+) -> tuple:
+    r""":math:`\bar K_{uu} = -L^{-\top}\Phi(\bar A A^\top) L^{-1}`.
+
+    :math:`\bar A = m g_1^\top + 2 (S - I) A\,\mathrm{diag}(g_2)` gives
+    :math:`\bar A A^\top = m (A g_1)^\top + 2 (S - I) g_S`, nothing of size N. The result is left
+    unsymmetrised: Kuu is symmetric whatever moves it.
+    """
+    A_bar_A = algebra.matmul(q_mu, g_mu, transpose_b=True)
+    A_bar_A += 2.0 * algebra.total(algebra.square_matmul(inner, g_cov), 0)
+    right = algebra.lower_matmul(algebra.lower_half(A_bar_A), L_inv)
+    return (-algebra.lower_matmul(L_inv, right, transpose_a=True),)
+
+
+# --- their evaluation ------------------------------------------------------------------------
+
+
+def _tiled(formula: Callable, n_shared: int, n_columnwise: int) -> Callable:
+    """The formula on tiles of columns: so many results are joined, the others are sums."""
+
+    def on_tiles(algebra: Any, *arguments: Any) -> tuple:
+        return algebra.tiled(formula, arguments[:n_shared], arguments[n_shared:], n_columnwise)
+
+    return on_tiles
+
+
+def whiten_prior(large: bool, Kuu: Any) -> Any:
+    """L^-1, [M, M]."""
+    return run(large, _whiten_prior, [Kuu], [(Kuu.dtype, Kuu.shape)])[0]
+
+
+def factors(large: bool, L_inv: Any, nat1: Any, nat2: Any) -> Factors:
+    """All about q = N(m, S), from its natural parameters [M, L] and [L', M, M]."""
+    d, mean, square = L_inv.dtype, nat1.shape, nat2.shape
+    outputs = [(d, mean), (d, square), (d, square), (d, mean), (d, [])]
+    return Factors(L_inv, *run(large, _factors, [L_inv, nat1, nat2], outputs))
+
+
+def factors_of_moments(L_inv: Any, q_mu: Any, q_cov: Any) -> Factors:
+    """All about q = N(m, S) but its KL divergence, from m and S, as tensors."""
+    inner = Tensors.shift_diagonal(q_cov, -1.0)
+    return Factors(L_inv, q_mu, inner, *_directions(Tensors, L_inv, q_mu, inner), None)
+
+
+def whiten_and_sum(large: bool, L_inv: Any, Kuf: Any, precision: Any, Y: Any) -> tuple:
+    """A [M, N] and what Gaussian rows add to the natural parameters of q, from Y [P, N]."""
+    d, square = L_inv.dtype, [1, *L_inv.shape]
+    outputs = [(Kuf.dtype, Kuf.shape), (d, [L_inv.shape[0], Y.shape[0]]), (d, square)]
+    return run(large, _tiled(_whiten_and_sum, 1, 1), [L_inv, Kuf, precision, Y], outputs)
+
+
+def project(large: bool, f: Factors, Kuf: Any, Kff_diag: Any, A: Any = None) -> tuple:
+    """A [M, N], E A [L', M, N], f_mean [L, N] and f_var [L', N]."""
+    L, shared = f.q_mu.shape[1], f.inner.shape[0]
+    outputs = [(Kuf.dtype, Kuf.shape), (Kuf.dtype, [shared, *Kuf.shape])]
+    outputs += [(f.L_inv.dtype, [L, Kuf.shape[1]]), (f.L_inv.dtype, [shared, Kuf.shape[1]])]
+    if A is None:
+        given = [f.L_inv, f.q_mu, f.excess, Kuf, Kff_diag]
+        return run(large, _tiled(_whiten_and_project, 3, 4), given, outputs)
+    given = [f.q_mu, f.excess, A, Kuf, Kff_diag]
+    return A, *run(large, _tiled(_project, 2, 3), given, outputs[1:])
+
+
+def pull_back(
+    large: bool, f: Factors, A: Any, reduced: Any, g_mean: Any, g_var: Any, g_cov: Any = None
+) -> tuple:
+    """Gradient in Kuf [M, N] and :class:`Sums`, from those in f_mean [L, N] and f_var [L', N].
+
+    ``g_cov`` is the sum of g_2 a a' where it is known already.
+    """
+    d, square = f.L_inv.dtype, f.inner.shape
+    outputs = [(A.dtype, A.shape), (d, f.q_mu.shape), (d, square), (d, square)]
+    given = [f.slope, A, reduced, g_mean, g_var]
+    if g_cov is not None:
+        Kuf_bar, mean = run(large, _tiled(_pull_back, 1, 1), given, outputs[:2])
+        return Kuf_bar, Sums(mean, g_cov, g_cov)
+    Kuf_bar, *sums = run(large, _tiled(_pull_back_and_sum, 1, 1), given, outputs)
+    return Kuf_bar, Sums(*sums)
+
+
+def prior_gradient(large: bool, f: Factors, sums: Sums) -> Any:
+    """Gradient in Kuu [M, M] that belongs to :func:`pull_back` of all rows."""
+    given = [f.L_inv, f.q_mu, f.inner, sums.mean, sums.cov]
+    return run(large, _prior_gradient, given, [(f.L_inv.dtype, f.L_inv.shape)])[0]

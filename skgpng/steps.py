@@ -1,0 +1,400 @@
+"""One step of each model: ELBO, its gradient in the hyperparameters, and the next q.
+
+A step takes the structure, the hyperparameters, q, the rows of the step and the settings, and
+gives ``(value, g_theta, q, q_next)``: the ELBO, its gradient in the values of theta with q held,
+the q they belong to, and q after a natural-gradient step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from . import models, optimizers, sparse
+from ._tensorflow import tf
+from .gaussians import Natural
+from .kernels import Kernel, covariance, diagonal, of_each_latent
+from .likelihoods import ExpectedLogDensity, Gaussian
+from .linalg import shift_diagonal, swap_axes
+from .structures import Data, Hyperparameters, Structure
+
+__all__ = ["SITE_FLOOR", "STEPS", "evidence"]
+
+#: Site precisions stay above this, so that (1 - diag B^-1) / precision keeps nine digits.
+SITE_FLOOR = 1e-6
+
+
+class _KnownRowNoise(NamedTuple):
+    """A likelihood to whose variance, where it has one, the known noise of each row is added."""
+
+    likelihood: ExpectedLogDensity
+    row_noise: Any
+
+    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        if self.likelihood.parameter_names[:1] == ("variance",):  # type: ignore[attr-defined]
+            values = (values[0] + self.row_noise[:, None], *values[1:])
+        return self.likelihood.variational_expectations(values, f_mean, f_var, Y)
+
+
+class _UnitNoise(NamedTuple):
+    """The likelihood of remembered rows: Gaussian noise of variance 1."""
+
+    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+        one = tf.ones([], f_mean.dtype)
+        return Gaussian().variational_expectations((one,), f_mean, f_var, Y)
+
+
+# --- exact models ----------------------------------------------------------------------------
+
+
+def _gpr_objective(kernel: Kernel, theta: Hyperparameters, data: Data) -> Any:
+    K = covariance(kernel, theta.kernel, data.X)  # the noise serves as jitter
+    noise, correction = models.gaussian_noise(theta, data)
+    return models.gpr_log_marginal_likelihood(K, data.Y, noise) + correction
+
+
+def _gpr_step(
+    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
+) -> tuple:
+    """With q exact, the ELBO is the evidence; q itself need not be formed."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        value = _gpr_objective(structure.kernel, theta, data)
+    return value, tape.gradient(value, theta, unconnected_gradients="zero"), q, q
+
+
+def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float, Hyperparameters]:
+    """Exact log marginal likelihood and its gradient in the values of theta; NumPy.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    theta : Hyperparameters
+    data : Data
+    """
+    theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta)
+        value = _gpr_objective(kernel, theta, data)
+    gradient = tape.gradient(value, theta, unconnected_gradients="zero")
+    return float(value), tf.nest.map_structure(lambda g: g.numpy(), gradient)
+
+
+def _vgp_step(
+    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
+) -> tuple:
+    """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(theta.kernel)
+        each = of_each_latent(structure.kernel, theta.kernel)
+        K = [covariance(kernel, values, data.X) for kernel, values in each]  # B needs no jitter
+    latents = range(structure.n_latent)
+    moments = [models.site_moments(K[k % len(K)], q[0][:, k], q[1][:, k]) for k in latents]
+    f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
+    f_var = tf.stack([m.f_var for m in moments], 1)
+    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
+    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
+        likelihood, theta.likelihood, f_mean, f_var, data.Y, data.weights[:, None]
+    )
+    K_bar = [0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments]
+    K_bar = [tf.add_n(K_bar)] if len(K) == 1 else K_bar
+    g_kernel = tape.gradient(K, theta.kernel, K_bar, unconnected_gradients="zero")
+    site_mean = (1.0 - gamma) * q[0] + gamma * (g_mean - 2.0 * g_var * f_mean)
+    site_precision = (1.0 - gamma) * q[1] - 2.0 * gamma * g_var
+    value = data_term - tf.add_n([m.kl for m in moments])
+    q_next = site_mean, tf.maximum(site_precision, SITE_FLOOR * data.weights[:, None])
+    return value, Hyperparameters(g_kernel, g_likelihood), q, q_next
+
+
+# --- sparse models: rows in blocks -----------------------------------------------------------
+
+
+class _Block(NamedTuple):
+    """Rows whose covariances are evaluated together.
+
+    Attributes
+    ----------
+    covariances : callable
+        Of theta: (Kuf, Kff_diag) for all latent functions, or a list of them for each.
+    Y : tensor of shape (N, P)
+    scale : tensor of shape (N, 1)
+        Factor of each row's data term.
+    likelihood : ExpectedLogDensity
+    row_noise : tensor of shape (N,)
+    """
+
+    covariances: Callable[[Hyperparameters], list]
+    Y: Any
+    scale: Any
+    likelihood: ExpectedLogDensity
+    row_noise: Any
+
+
+class _Prior(NamedTuple):
+    """Covariances Kuu [M, M] of each kernel, and the way back from them to theta."""
+
+    tape: Any
+    Kuu: list
+    L_inv: list
+
+
+class _Evaluated(NamedTuple):
+    """Covariances of a block, and the way back from them to theta."""
+
+    tape: Any
+    covariances: list
+
+
+def _rows(structure: Structure, data: Data) -> _Block:
+    X = tf.cast(data.X, structure.dtype)
+
+    def covariances(theta: Hyperparameters) -> list:
+        values, Z = tf.nest.map_structure(
+            lambda v: tf.cast(v, structure.dtype), (theta.kernel, theta.inducing_points)
+        )
+        each = of_each_latent(structure.kernel, values)
+        return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
+
+    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
+    return _Block(covariances, data.Y, data.weights[:, None], likelihood, data.row_noise)
+
+
+def _remembered(structure: Structure, data: Data) -> _Block:
+    r"""Combinations :math:`R^\top f(Z_{old})` as if they were rows, see ``Memory``."""
+    points, roots, targets = data.memory
+    roots = tf.unstack(roots)
+
+    def covariances(theta: Hyperparameters) -> list:
+        own = of_each_latent(structure.kernel, theta.kernel)
+        each = []
+        for k in range(max(len(own), len(roots))):
+            (kernel, values), R = own[k % len(own)], roots[k % len(roots)]
+            Kua = covariance(kernel, values, theta.inducing_points, points)
+            Kaa = covariance(kernel, values, points)
+            each.append((tf.matmul(Kua, R), tf.reduce_sum(R * tf.matmul(Kaa, R), 0)))
+        return each
+
+    one = tf.ones_like(targets[:, :1])
+    return _Block(covariances, targets, one, _UnitNoise(), one[:, 0])
+
+
+def _evaluate(block: _Block, theta: Hyperparameters) -> _Evaluated:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch((theta.kernel, theta.inducing_points))
+        covariances = block.covariances(theta)
+    return _Evaluated(tape, covariances)
+
+
+def _prior(structure: Structure, theta: Hyperparameters, jitter: Any) -> _Prior:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch((theta.kernel, theta.inducing_points))
+        each = of_each_latent(structure.kernel, theta.kernel)
+        Kuu = [shift_diagonal(covariance(k, v, theta.inducing_points), jitter) for k, v in each]
+    return _Prior(tape, Kuu, [sparse.whiten_prior(structure.large, K) for K in Kuu])
+
+
+def _gradient(tape: Any, targets: Any, theta: Hyperparameters, upstream: Any) -> Hyperparameters:
+    sources = (theta.kernel, theta.inducing_points)
+    g_kernel, g_Z = tape.gradient(targets, sources, upstream, unconnected_gradients="zero")
+    return Hyperparameters(g_kernel, tuple(map(tf.zeros_like, theta.likelihood)), g_Z)
+
+
+def _add(*nests: Any) -> Any:
+    return tf.nest.map_structure(lambda *leaves: tf.add_n(leaves), *nests)
+
+
+def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable) -> Any:
+    """Sum of ``function(rows)`` over chunks of the rows, so that memory does not grow with N."""
+    if not structure.chunked:
+        return function(data)
+    N = tf.shape(data.X)[0]
+
+    def chunk(start: Any) -> Any:
+        own = slice(start, tf.minimum(start + s.chunk_size, N))
+        X, Y, weights, row_noise = (a[own] for a in data[:4])
+        return function(data._replace(X=X, Y=Y, weights=weights, row_noise=row_noise))
+
+    def body(start: Any, total: Any) -> Any:
+        return start + s.chunk_size, _add(total, chunk(start))
+
+    _, total = tf.while_loop(
+        lambda start, total: start < N, body, (s.chunk_size, chunk(0)), parallel_iterations=1
+    )
+    return total
+
+
+# --- SVGP ------------------------------------------------------------------------------------
+
+
+def _factors(structure: Structure, prior: _Prior, q: Natural) -> list:
+    """Factors of each kernel: of all latent functions, or of its own."""
+    if len(prior.L_inv) == 1:
+        return [sparse.factors(structure.large, prior.L_inv[0], *q)]
+    return [
+        sparse.factors(structure.large, L_inv, q.nat1[:, k : k + 1], q.nat2[k : k + 1])
+        for k, L_inv in enumerate(prior.L_inv)
+    ]
+
+
+def _of_block(factors: list, n_groups: int) -> list:
+    """Factors for the covariances of a block: one for all latent functions, or one for each."""
+    if len(factors) == n_groups:
+        return factors
+    return [factors[0].of_latent(k) for k in range(n_groups)]
+
+
+def _block_gradients(
+    structure: Structure,
+    theta: Hyperparameters,
+    factors: list,
+    block: _Block,
+    evaluated: _Evaluated,
+    whitened: list | None = None,
+    g_cov: Any = None,
+) -> tuple:
+    """Data term of a block, its gradient in theta through Kuf, and the sums for q and Kuu.
+
+    ``whitened`` has A, and ``g_cov`` the gradient in S, where they are known already.
+    """
+    large, n = structure.large, len(evaluated.covariances)
+    own = _of_block(factors, n)
+    A = whitened or [None] * n
+    projected = [
+        sparse.project(large, f, *K, a)
+        for f, K, a in zip(own, evaluated.covariances, A, strict=True)
+    ]
+    f_mean = _join([p[2] for p in projected])  # [N, L]
+    f_var = _join([p[3] for p in projected])  # [N, L']
+    f_var, shared = tf.broadcast_to(f_var, tf.shape(f_mean)), f_var.shape[1] != f_mean.shape[1]
+    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
+        block.likelihood, theta.likelihood, f_mean, f_var, block.Y, block.scale
+    )
+    g_var = tf.reduce_sum(g_var, 1, keepdims=True) if shared else g_var
+    g_mean, g_var = swap_axes(g_mean), swap_axes(g_var)  # [L, N], [L', N]
+    back, sums = [], []
+    for k, (f, p) in enumerate(zip(own, projected, strict=True)):
+        g = (g_mean, g_var) if n == 1 else (g_mean[k : k + 1], g_var[k : k + 1])
+        Kuf_bar, total = sparse.pull_back(large, f, p[0], p[1], *g, g_cov)
+        back.append((Kuf_bar, tf.cast(tf.reduce_sum(g[1], 0), Kuf_bar.dtype)))
+        sums.append(total)
+    g_theta = _gradient(evaluated.tape, evaluated.covariances, theta, back)
+    return data_term, g_theta._replace(likelihood=g_likelihood), _join_sums(sums)
+
+
+def _join(each: list) -> Any:
+    return swap_axes(each[0] if len(each) == 1 else tf.concat(each, 0))
+
+
+def _join_sums(each: list) -> sparse.Sums:
+    if len(each) == 1:
+        return each[0]
+    mean, natural, cov = zip(*each, strict=True)
+    return sparse.Sums(tf.concat(mean, 1), tf.concat(natural, 0), tf.concat(cov, 0))
+
+
+def _through_prior(
+    structure: Structure, theta: Hyperparameters, prior: _Prior, factors: list, sums: sparse.Sums
+) -> Hyperparameters:
+    """Gradient in theta through Kuu."""
+    each = [sums]
+    if len(factors) > 1:
+        own = [slice(k, k + 1) for k in range(len(factors))]
+        each = [sparse.Sums(sums.mean[:, k], sums.natural[k], sums.cov[k]) for k in own]
+    bars = [
+        sparse.prior_gradient(structure.large, f, s) for f, s in zip(factors, each, strict=True)
+    ]
+    return _gradient(prior.tape, prior.Kuu, theta, bars)
+
+
+def _svgp_step(
+    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
+) -> tuple:
+    natural = Natural(*q)
+    prior = _prior(structure, theta, s.jitter)
+    factors = _factors(structure, prior, natural)
+
+    def of(block: _Block) -> tuple:
+        return _block_gradients(structure, theta, factors, block, _evaluate(block, theta))
+
+    total = _over_chunks(structure, data, s, lambda rows: of(_rows(structure, rows)))
+    if structure.memory:
+        total = _add(total, of(_remembered(structure, data)))
+    data_term, g_theta, sums = total
+    g_theta = _add(g_theta, _through_prior(structure, theta, prior, factors, sums))
+    value = data_term - tf.add_n([f.prior_kl for f in factors])
+    q_mu = tf.concat([f.q_mu for f in factors], 1)
+    g_q = sums.mean, sums.natural
+    return value, g_theta, q, optimizers.natural_gradient_update(natural, q_mu, g_q, gamma)
+
+
+# --- SGPR: a Gaussian likelihood, all rows, gamma = 1 ----------------------------------------
+
+
+def _precision(theta: Hyperparameters, block: _Block) -> Any:
+    """Inverse noise variance of each row, [1, N]; a row of weight w counts w times."""
+    variance = tf.ones([], block.Y.dtype)
+    if not isinstance(block.likelihood, _UnitNoise):
+        variance = theta.likelihood[0] + block.row_noise
+    return swap_axes(block.scale) / variance
+
+
+def _block_statistics(
+    structure: Structure, theta: Hyperparameters, L_inv: Any, block: _Block, evaluated: _Evaluated
+) -> tuple:
+    """A of a block, and what its rows add to the natural parameters of q."""
+    ((Kuf, _),) = evaluated.covariances
+    return sparse.whiten_and_sum(
+        structure.large, L_inv, Kuf, _precision(theta, block), swap_axes(block.Y)
+    )
+
+
+def _sgpr_step(
+    structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
+) -> tuple:
+    """A natural-gradient step of gamma = 1 makes q exact, whatever it was; the gradient follows.
+
+    The ELBO with that q is the collapsed bound (Titsias 2009, eq. 9), and so is its gradient in
+    theta, as that in q is zero. Covariances are evaluated twice where the rows come in chunks.
+    """
+    prior = _prior(structure, theta, s.jitter)
+
+    def first_pass(block: _Block) -> tuple:
+        evaluated = _evaluate(block, theta)
+        A, *natural = _block_statistics(structure, theta, prior.L_inv[0], block, evaluated)
+        return (block, evaluated, [A]), tuple(natural)
+
+    def second_pass(block: _Block, *kept: Any) -> tuple:
+        evaluated, A = kept or (_evaluate(block, theta), None)
+        # the gradient in S is known from the first pass; it is added below
+        none = tf.zeros_like(nat2)
+        return _block_gradients(structure, theta, factors, block, evaluated, A, none)
+
+    def over_chunks(function: Callable) -> Any:
+        return _over_chunks(structure, data, s, lambda rows: function(_rows(structure, rows)))
+
+    whole = [] if structure.chunked else [_rows(structure, data)]
+    whole += [_remembered(structure, data)] if structure.memory else []
+    kept, naturals = zip(*map(first_pass, whole), strict=True) if whole else ((), ())
+    if structure.chunked:
+        naturals += (over_chunks(lambda rows: first_pass(rows)[1]),)
+    nat1, nat2 = _add(*naturals)
+    q = nat1, shift_diagonal(nat2, -0.5)
+    factors = [sparse.factors(structure.large, prior.L_inv[0], *q)]
+    totals = [second_pass(*k) for k in kept]
+    if structure.chunked:
+        totals += [
+            _over_chunks(structure, data, s, lambda rows: second_pass(_rows(structure, rows)))
+        ]
+    data_term, g_theta, sums = _add(*totals)
+    g_cov = structure.n_latent * nat2  # all targets share S
+    sums = sums._replace(natural=g_cov, cov=g_cov)
+    g_theta = _add(g_theta, _through_prior(structure, theta, prior, factors, sums))
+    return data_term - factors[0].prior_kl, g_theta, q, q
+
+
+STEPS: dict[str, Callable] = {
+    "gpr": _gpr_step,
+    "sgpr": _sgpr_step,
+    "vgp": _vgp_step,
+    "svgp": _svgp_step,
+}
