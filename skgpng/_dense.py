@@ -167,12 +167,10 @@ class Arrays:
     @staticmethod
     def gram(A: Any, weights: Any) -> tuple[Any, Any]:
         """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]: of the negative ones, and of all."""
-        negative = -np.stack([_square(A * np.sqrt(np.maximum(-w, 0.0))) for w in weights])
+        negative = -_squares(A, -weights)
         if not np.any(weights > 0.0):
             return negative, negative
-        return negative, negative + np.stack(
-            [_square(A * np.sqrt(np.maximum(w, 0.0))) for w in weights]
-        )
+        return negative, negative + _squares(A, weights)
 
     @staticmethod
     def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:

@@ -195,7 +195,8 @@ def factors(large: bool, L_inv: Any, nat1: Any, nat2: Any) -> Factors:
     """All about q = N(m, S), from its natural parameters [M, L] and [L', M, M]."""
     d, mean, square = L_inv.dtype, nat1.shape, nat2.shape
     outputs = [(d, mean), (d, square), (d, square), (d, mean), (d, [])]
-    return Factors(L_inv, *run(large, _factors, [L_inv, nat1, nat2], outputs))
+    q_mu, inner, excess, slope, kl = run(large, _factors, [L_inv, nat1, nat2], outputs)
+    return Factors(L_inv, q_mu, inner, excess, slope, kl)
 
 
 def factors_of_moments(L_inv: Any, q_mu: Any, q_cov: Any) -> Factors:

@@ -260,7 +260,7 @@ def _block_gradients(
     own = _of_block(factors, n)
     A = whitened or [None] * n
     projected = [
-        sparse.project(large, f, *K, a)
+        sparse.project(large, f, K[0], K[1], a)
         for f, K, a in zip(own, evaluated.covariances, A, strict=True)
     ]
     f_mean = _join([p[2] for p in projected])  # [N, L]
