@@ -392,6 +392,7 @@ def _sgpr_step(
     return data_term - factors[0].prior_kl, g_theta, q, q
 
 
+#: The step of each model: of a structure, theta, q, the rows, the settings and gamma.
 STEPS: dict[str, Callable] = {
     "gpr": _gpr_step,
     "sgpr": _sgpr_step,

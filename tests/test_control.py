@@ -37,6 +37,7 @@ from skgpng import (
     inducing,
     kernels,
     models,
+    steps,
     training,
 )
 from skgpng._tensorflow import tf
@@ -429,9 +430,9 @@ def test_labels_far_on_the_wrong_side_leave_a_precision():
 
     def step(Z):
         at = theta._replace(inducing_points=tf.constant(Z))
-        return training._STEPS["svgp"](structure, at, q, data, settings_for(1), 1.0)
+        return steps.STEPS["svgp"](structure, at, q, data, settings_for(1), 1.0)
 
-    _, gradient, (_, nat2) = step(theta.inducing_points)
+    _, gradient, _, (_, nat2) = step(theta.inducing_points)
     assert np.linalg.eigvalsh(-2.0 * nat2[0]).min() > 1.0 - 1e-9  # what the prior has
     # the hyperparameters feel all rows
     expected = differences(lambda Z: step(Z)[0], theta.inducing_points.numpy())
@@ -952,9 +953,9 @@ def test_gradient_with_a_kernel_of_each_class_and_inducing_points():
         leaves = [*map(tf.identity, tf.nest.flatten(theta))]
         leaves[k] = tf.constant(x)
         moved = tf.nest.pack_sequence_as(theta, leaves)
-        return training._STEPS["svgp"](structure, moved, q, data, settings_for(1), 0.3)[0]
+        return steps.STEPS["svgp"](structure, moved, q, data, settings_for(1), 0.3)[0]
 
-    gradient = training._STEPS["svgp"](structure, theta, q, data, settings_for(1), 0.3)[1]
+    gradient = steps.STEPS["svgp"](structure, theta, q, data, settings_for(1), 0.3)[1]
     for k, (leaf, found) in enumerate(
         zip(tf.nest.flatten(theta), tf.nest.flatten(gradient), strict=True)
     ):
@@ -973,9 +974,9 @@ def test_gradient_with_a_kernel_of_each_class_at_the_best_sites():
 
     result = best(theta.kernel)
     assert result.elbo_curve[-1] - result.elbo_curve[-2] < 1e-11  # settled
-    gradient = training._STEPS["vgp"](
-        structure, theta, result.variational, data, settings_for(1), 0.3
-    )[1]
+    gradient = steps.STEPS["vgp"](structure, theta, result.variational, data, settings_for(1), 0.3)[
+        1
+    ]
     for k, leaf in enumerate(theta.kernel):
 
         def value(x, k=k):
@@ -988,7 +989,10 @@ def test_gradient_with_a_kernel_of_each_class_at_the_best_sites():
 
 def test_marginals_of_each_latent_function():
     structure, theta, q, data = each_class("svgp")
-    each = models.priors(structure, theta, data, 1e-8)
+    each = [
+        models.svgp_covariances(kernel, theta._replace(kernel=values), data.X, 1e-8)
+        for kernel, values in kernels.of_each_latent(structure.kernel, theta.kernel)
+    ]
     assert len(each) == 3
     q = gaussians.natural_to_mean_sqrt(gaussians.Natural(*q))
     cov = gaussians.covariance(q)

@@ -371,7 +371,7 @@ def test_site_moments_need_no_inverse_of_the_prior(sites):
 
 def test_the_weakest_sites_keep_nine_digits():
     K = KERNEL(X)
-    precision = np.full(N, 1e-6)  # training.SITE_FLOOR
+    precision = np.full(N, 1e-6)  # steps.SITE_FLOOR
     moments = models.site_moments(K, np.zeros(N), precision)
     S = K - K @ np.linalg.inv(K + 1e6 * np.eye(N)) @ K
     np.testing.assert_allclose(moments.f_var, np.diag(S), rtol=1e-9)

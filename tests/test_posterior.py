@@ -40,7 +40,18 @@ def variational(model, L):
         return tuple(
             t.numpy() for t in mean_sqrt_to_natural(MeanSqrt(*reference.random_q(rng, M, L)))
         )
+    if model == "sgpr":
+        return best_q(L)
     return ()
+
+
+def best_q(L):
+    """First natural parameter [M, L] of the collapsed bound, and the second that targets share."""
+    data = make_data(L)
+    Luu_inv = np.linalg.inv(np.linalg.cholesky(KERNEL(Z) + JITTER * np.eye(M)))
+    A = Luu_inv @ KERNEL(Z, X)
+    precision = data.weights / (NOISE + data.row_noise)
+    return A * precision @ data.Y, -0.5 * (np.eye(M) + A * precision @ A.T)[None]
 
 
 def make_posterior(model, L, data):
