@@ -80,16 +80,19 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         step), else 0.1.
     learning_rate : float or "auto", default="auto"
         Step size of Adam in the logarithm of the hyperparameters. ``"auto"`` is 0.1 where every
-        step uses all rows, else 0.01. It is cut to a third at each plateau of the ELBO.
+        step uses all rows, 0.03 with growing batches, else 0.01. It is cut to a third at each
+        plateau of the ELBO (once batches grow no further).
     batch_size : int, None or "auto", default="auto"
-        Rows per step; ``None`` uses all. ``"auto"`` uses all as long as N times M is at most
-        2e7.
+        Rows per step; ``None`` uses all, in chunks that bound the memory. ``"auto"`` uses all as
+        long as N times M is at most 2e7; beyond, max(1024, 4 M) rows at first, and four times as
+        many after each plateau of the ELBO, up to 2**23 / M.
     max_iter : int, default=1000
         Largest number of steps.
     tol : float, default=1e-4
         Gain of the ELBO per row that counts as an improvement.
     n_iter_no_change : int, default=10
-        Passes over the data without an improvement that make a plateau.
+        Passes over the data (with growing batches: tens of steps) without an improvement that
+        make a plateau.
     early_stopping : bool, default=False
         Whether ``fit`` holds rows out, ends when their log predictive density has not grown by
         ``tol`` in ``n_iter_no_change`` looks (one each epoch, or every 5 steps), and keeps the

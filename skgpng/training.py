@@ -38,8 +38,9 @@ __all__ = [
     "train",
 ]
 
-# A plateau cuts the learning rate to a third.
-_RATE_CUT = 1.0 / 3.0
+# A plateau cuts the learning rate to a third. Where batches may grow, it makes them larger first:
+# the same effect on the noise of the steps, and the next ones see more rows (Smith et al. 2018).
+_RATE_CUT, _GROWTH = 1.0 / 3.0, 4
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
 _FIRST_SEGMENT, _SECONDS = 16, 0.2
 # L-BFGS: natural-gradient steps at most for each value, and the change per row that is none.
@@ -72,6 +73,8 @@ class Settings(NamedTuple):
     seed : array of two int
     chunk_size : int, default=2**30
         Rows that a full batch takes at a time.
+    max_batch_size : int, default=0
+        A plateau makes batches four times as large, up to this size; only then does it count.
     """
 
     gamma: Any
@@ -86,6 +89,7 @@ class Settings(NamedTuple):
     jitter: Any
     seed: Any
     chunk_size: Any = 2**30
+    max_batch_size: Any = 0
 
 
 class _State(NamedTuple):
@@ -104,6 +108,15 @@ class _Watch(NamedTuple):
     since_best: Any
     rate: Any
     plateaus: Any
+    batch_size: Any
+
+
+class _Batches(NamedTuple):
+    """Where the minibatches stand: the order of the rows [N], drawn anew each epoch."""
+
+    order: Any
+    at: Any
+    epoch: Any
 
 
 class _Carry(NamedTuple):
@@ -113,7 +126,7 @@ class _Carry(NamedTuple):
     """
 
     step: Any
-    order: Any
+    batches: _Batches
     kept: tuple
     state: _State
     watch: _Watch
@@ -192,49 +205,29 @@ def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
 # --- the loop --------------------------------------------------------------------------------
 
 
-class _Batches(NamedTuple):
-    """Minibatches of a structure: what stays the same over the steps."""
-
-    table: Any  # Y, weights and noise side by side: one gather a step
-    widths: Any
-    n_batches: Any
-    size: Any
-    seed: Any
-
-
-def _batches(structure: Structure, data: Data, s: Settings) -> _Batches | None:
-    """``None`` stands for the full batch."""
-    if not structure.minibatch:
-        return None
-    N, B = tf.shape(data.X)[0], s.batch_size
-    scale = tf.cast(N, data.Y.dtype) / tf.cast(B, data.Y.dtype)
-    columns = [data.Y, scale * data.weights[:, None], data.row_noise[:, None]]
-    widths = tf.stack([tf.shape(c)[1] for c in columns])
-    return _Batches(tf.concat(columns, 1), widths, N // B, tf.reshape(B, [1]), s.seed)
-
-
-def _next_batch(batches: _Batches | None, data: Data, step: Any, order: Any) -> tuple[Data, Any]:
-    """Rows of this step, and the order of the rows [N], drawn anew each epoch.
+def _next_batch(
+    structure: Structure, data: Data, s: Settings, size: Any, b: _Batches
+) -> tuple[Data, _Batches]:
+    """Rows of this step, weighted up to the whole; all rows where there are no minibatches.
 
     The last rows of an order, too few for a batch, are left out; the next order leaves out
     others.
     """
-    if batches is None:
-        return data, order
-    within = step % batches.n_batches
-    order = tf.cond(
-        tf.equal(within, 0),
-        lambda: tf.random.experimental.stateless_shuffle(
-            order, batches.seed + [0, step // batches.n_batches]
+    if not structure.minibatch:
+        return data, b
+    N = tf.shape(data.X)[0]
+    b = tf.cond(
+        b.at + size > N,
+        lambda: _Batches(
+            tf.random.experimental.stateless_shuffle(b.order, s.seed + [0, b.epoch]), 0, b.epoch + 1
         ),
-        lambda: order,
+        lambda: b,
     )
-    rows = tf.slice(order, within * batches.size, batches.size)
-    X = tf.gather(data.X, rows)
-    Y, weights, noise = tf.split(tf.gather(batches.table, rows), batches.widths, 1, num=3)
-    Y = tf.ensure_shape(Y, [None, data.Y.shape[1]])
-    weights, noise = tf.reshape(weights, [-1]), tf.reshape(noise, [-1])
-    return data._replace(X=X, Y=Y, weights=weights, row_noise=noise), order
+    rows = b.order[b.at : b.at + size]
+    X, Y, weights, noise = (tf.gather(a, rows) for a in data[:4])
+    scale = tf.cast(N, weights.dtype) / tf.cast(size, weights.dtype)
+    chosen = data._replace(X=X, Y=Y, weights=scale * weights, row_noise=noise)
+    return chosen, b._replace(at=b.at + size)
 
 
 def _gamma(s: Settings, step: Any) -> Any:
@@ -244,7 +237,7 @@ def _gamma(s: Settings, step: Any) -> Any:
 
 
 def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any) -> _Watch:
-    """Plateau rule: no gain of tol per row in n_iter_no_change steps cuts the learning rate."""
+    """Plateau rule: no gain of tol per row in n_iter_no_change steps."""
     # A running mean over about a third of the patience; a full batch needs little of it.
     keep = 1.0 - 3.0 / tf.cast(tf.maximum(s.n_iter_no_change, 3), value.dtype)
     smooth = tf.where(
@@ -253,12 +246,16 @@ def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any) -> _Watch:
     gained = smooth > watch.best + s.tol * n_rows
     since = tf.where(gained, 0, watch.since_best + 1)
     plateau = since >= s.n_iter_no_change
+    grows = tf.logical_and(plateau, watch.batch_size < s.max_batch_size)
+    counts = tf.logical_and(plateau, tf.logical_not(grows))
+    nothing = tf.constant(-np.inf, value.dtype)  # values of smaller batches were too noisy
     return _Watch(
-        tf.maximum(watch.best, smooth),
-        smooth,
+        tf.where(grows, nothing, tf.maximum(watch.best, smooth)),
+        tf.where(grows, nothing, smooth),
         tf.where(plateau, 0, since),
-        tf.where(plateau, watch.rate * _RATE_CUT, watch.rate),
-        watch.plateaus + tf.cast(plateau, value.dtype),
+        tf.where(counts, watch.rate * _RATE_CUT, watch.rate),
+        watch.plateaus + tf.cast(counts, value.dtype),
+        tf.where(grows, tf.minimum(_GROWTH * watch.batch_size, s.max_batch_size), watch.batch_size),
     )
 
 
@@ -274,11 +271,10 @@ def _segment(
     dtype = data.X_scale.dtype
     layout = _layout(structure, u, bounds, data.X_scale)
     n_rows = tf.reduce_sum(data.weights)
-    batches = _batches(structure, data, s)
     first = carry.step
 
     def body(c: _Carry, curve: Any) -> Any:
-        batch, order = _next_batch(batches, data, c.step, c.order)
+        batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
         theta, derivative = _constrain(layout, c.state.u)
         value, g_theta, q, q_next = STEPS[structure.model](
             structure, theta, c.state.variational, batch, s, _gamma(s, c.step)
@@ -293,7 +289,7 @@ def _segment(
         stop = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
         status = tf.where(_finite(value, g_u), stop, NON_FINITE)
         kept = (c.kept[1], (c.state.u, q))
-        carry = _Carry(c.step + 1, order, kept, new, watch, status)
+        carry = _Carry(c.step + 1, batches, kept, new, watch, status)
         return carry, curve.write(c.step - first, value)
 
     def go_on(c: _Carry, curve: Any) -> Any:
@@ -308,14 +304,24 @@ def _segment(
     return carry, Result(theta, good[1], curve.stack()[: carry.step - first], carry.status)
 
 
-def _start(structure: Structure, u: Any, q: Any, n_rows: int) -> _Carry:
+def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _Carry:
     flat, zero = _concat(u, tf.float64), tf.zeros([], tf.float64)
     return _Carry(
         tf.constant(0),
-        tf.range(n_rows if structure.minibatch else 0),
+        # at the end of an order, so that the first step draws one
+        _Batches(
+            tf.range(n_rows if structure.minibatch else 0), tf.constant(n_rows), tf.constant(0)
+        ),
         ((flat, q),) * 2,
         _State(flat, q, optimizers.adam_init(flat)),
-        _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero),
+        _Watch(
+            zero - np.inf,
+            zero - np.inf,
+            tf.constant(0),
+            zero + 1.0,
+            zero,
+            tf.constant(int(s.batch_size)),
+        ),
         tf.constant(MAX_ITER),
     )
 
@@ -355,14 +361,15 @@ def _signature(structure: Structure) -> tuple:
         jitter=number,
         seed=tf.TensorSpec([2], tf.int32),
         chunk_size=integer,
+        max_batch_size=integer,
     )
     form = q.get(structure.model, ())
     carry = _Carry(
         integer,
-        tf.TensorSpec([None], tf.int32),
+        _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
         ((vector, form),) * 2,
         _State(vector, form, optimizers.AdamState(number, vector, vector)),
-        _Watch(number, number, integer, number, number),
+        _Watch(number, number, integer, number, number, integer),
         integer,
     )
     return u, bounds, data, settings, carry, integer
@@ -436,7 +443,7 @@ def train(
     with one_blas_thread:
         if optimizer == "lbfgs":
             return _by_lbfgs(structure, given, q, settings, monitors, every)
-        carry = _start(structure, given[0], q, len(data.X))
+        carry = _start(structure, given[0], q, len(data.X), settings)
         return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
 
 
