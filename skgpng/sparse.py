@@ -202,7 +202,8 @@ def factors(large: bool, L_inv: Any, nat1: Any, nat2: Any) -> Factors:
 def factors_of_moments(L_inv: Any, q_mu: Any, q_cov: Any) -> Factors:
     """All about q = N(m, S) but its KL divergence, from m and S, as tensors."""
     inner = Tensors.shift_diagonal(q_cov, -1.0)
-    return Factors(L_inv, q_mu, inner, *_directions(Tensors, L_inv, q_mu, inner), None)
+    excess, slope = _directions(Tensors, L_inv, q_mu, inner)
+    return Factors(L_inv, q_mu, inner, excess, slope, None)
 
 
 def whiten_and_sum(large: bool, L_inv: Any, Kuf: Any, precision: Any, Y: Any) -> tuple:
