@@ -42,6 +42,7 @@ def run(large: bool, formula: Callable, arguments: Sequence, outputs: Sequence) 
         return formula(Tensors, *arguments)
     call = functools.partial(formula, Arrays)
     results = tf.numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
+    results = tf.nest.flatten(results)  # outside a graph a single result comes without its list
     return tuple(tf.ensure_shape(r, s) for r, (_, s) in zip(results, outputs, strict=True))
 
 

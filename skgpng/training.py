@@ -250,7 +250,7 @@ def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any) -> _Watch:
     counts = tf.logical_and(plateau, tf.logical_not(grows))
     nothing = tf.constant(-np.inf, value.dtype)  # values of smaller batches were too noisy
     return _Watch(
-        tf.where(grows, nothing, tf.maximum(watch.best, smooth)),
+        tf.where(grows, nothing, tf.where(gained, smooth, watch.best)),
         tf.where(grows, nothing, smooth),
         tf.where(plateau, 0, since),
         tf.where(counts, watch.rate * _RATE_CUT, watch.rate),

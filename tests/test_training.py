@@ -410,6 +410,26 @@ def test_float32(name, X_dtype, dtype):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["sgpr", "svgp", "svgp minibatch"])
+def test_arrays_and_chunks_change_nothing(name):
+    gamma = 0.3 if MODELS[name][1] else 1.0
+    plain = run(name, gamma=gamma)
+    # 7 divides neither the 20 rows nor the 10 of a batch
+    changed = make_structure(name, large=True, chunked=True)
+    assert_same_run(run(name, structure=changed, gamma=gamma, chunk_size=7), plain, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["sgpr", "svgp"])
+def test_arrays_keep_the_last_finite_state(name):
+    # a matrix that LAPACK cannot factorise is a number that is not finite, not an exception
+    structure, hot = make_structure(name, large=True), {"learning_rate": 1e4}
+    result = run(name, structure=structure, bounds=(0.0, np.inf), warm_up=2, **hot)
+    assert result.status == training.NON_FINITE
+    assert np.isfinite(result.elbo_curve).tolist() == [True] * 3 + [False]
+    for leaf in tf.nest.flatten((result.theta, result.variational)):
+        assert np.all(np.isfinite(leaf))
+
+
 # --- weights and known noise -----------------------------------------------------------------
 
 
@@ -456,11 +476,13 @@ def epochs(N, batch_size, n_epochs):
     data.X[:, 0] = np.arange(N)
     data = data._replace(weights=np.linspace(0.5, 1.5, N))
     data = Data(*(tf.constant(a) for a in data))
-    settings = make_settings(batch_size=tf.constant(batch_size), seed=tf.constant([1, 2]))
-    batches = training._batches(make_structure("svgp minibatch"), data, settings)
-    order, n_batches, found = tf.range(N), N // batch_size, []
-    for step in range(n_epochs * n_batches):
-        batch, order = training._next_batch(batches, data, tf.constant(step), order)
+    settings = make_settings(seed=tf.constant([1, 2]))
+    structure, n_batches, found = make_structure("svgp minibatch"), N // batch_size, []
+    place = training._Batches(tf.range(N), tf.constant(N), tf.constant(0))
+    for _ in range(n_epochs * n_batches):
+        batch, place = training._next_batch(
+            structure, data, settings, tf.constant(batch_size), place
+        )
         rows = batch.X[:, 0].numpy().astype(int)
         # what belongs to a row comes along, and weights grow to stand for the rows left out
         np.testing.assert_array_equal(batch.Y, data.Y.numpy()[rows])
