@@ -520,3 +520,31 @@ def test_seed_of_the_minibatches():
 def test_a_batch_of_all_rows_is_the_full_batch():
     batch = run("svgp minibatch", batch_size=N, gamma=0.3)
     assert_same_run(batch, run("svgp", gamma=0.3))
+
+
+def test_batches_grow_before_a_plateau_counts():
+    tol = tf.constant(0.0, tf.float64)
+    settings = make_settings(n_iter_no_change=3, tol=tol, max_batch_size=30)
+    zero = tf.zeros([], tf.float64)
+    watch = training._Watch(zero - np.inf, zero - np.inf, 0, zero + 1.0, zero, tf.constant(4))
+    seen = []
+    for value in [1.0] * 16:
+        watch = training._watch(watch, tf.constant(value, tf.float64), settings, float(N))
+        seen.append((int(watch.batch_size), float(watch.rate), float(watch.plateaus)))
+    # the first value after a change is a new best, three more are a plateau
+    small, large = [(4, 1.0, 0.0)] * 3, [(16, 1.0, 0.0)] * 4
+    assert seen[:7] == small + large
+    assert seen[7:11] == [(30, 1.0, 0.0)] * 4  # no more than the largest
+    np.testing.assert_allclose(seen[11:14], [(30, 1 / 3, 1.0)] * 3)  # and the plateaus count
+    np.testing.assert_allclose(seen[14:], [(30, 1 / 9, 2.0)] * 2)
+
+
+def test_batches_grow_in_training():
+    settled = {"tol": 1e6, "n_iter_no_change": 4, "max_iter": 100, "gamma": 0.3}
+    plain = run("svgp minibatch", batch_size=5, **settled)
+    grown = run("svgp minibatch", batch_size=5, max_batch_size=N, **settled)
+    assert plain.status == grown.status == training.CONVERGED
+    assert len(plain.elbo_curve) == 1 + 3 * 4
+    # 5 rows, then all 20: one plateau more, and a new best after it
+    assert len(grown.elbo_curve) == len(plain.elbo_curve) + 1 + 4
+    np.testing.assert_array_equal(grown.elbo_curve[:5], plain.elbo_curve[:5])

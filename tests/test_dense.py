@@ -1,0 +1,297 @@
+"""Algebra on tensors and on arrays: the same numbers, threads, and no exception."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from reference import random_covariance
+
+from skgpng import _dense
+from skgpng._dense import Arrays, Tensors
+from skgpng._tensorflow import allowed_threads, tf
+
+BLOCKED = 32 * _dense._BLOCKS  # from this size on triangular matrices are cut into blocks
+
+
+@pytest.fixture
+def rng():
+    return np.random.RandomState(0)
+
+
+def lower(rng, M):
+    return np.tril(rng.randn(M, M))
+
+
+def assert_same(operation, *arguments, rtol=1e-10, **named):
+    """The operation on tensors and on arrays; gives the latter, with the arguments untouched."""
+    before = [np.array(a) for a in arguments]
+    array = getattr(Arrays, operation)(*arguments, **named)
+    for a, b in zip(arguments, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    tensors = [tf.constant(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    tensor = getattr(Tensors, operation)(*tensors, **named)
+    for a, t in zip(tf.nest.flatten(array), tf.nest.flatten(tensor), strict=True):
+        assert a.dtype == t.numpy().dtype and a.shape == t.shape
+        size = np.abs(a).max()
+        np.testing.assert_allclose(a, t, rtol=rtol, atol=rtol * size, err_msg=operation)
+    return array
+
+
+# --- one operation after the other -----------------------------------------------------------
+
+
+def test_small_operations(rng):
+    X = rng.randn(2, 4, 4)
+    single = X.astype(np.float32)
+    for axis in (None, 0, 1):
+        np.testing.assert_allclose(assert_same("total", X, axis), X.sum(axis), rtol=1e-12)
+    assert assert_same("like", X, single).dtype == np.float32
+    assert assert_same("double", single).dtype == np.float64
+    np.testing.assert_allclose(assert_same("trace", X), [np.trace(x) for x in X], rtol=1e-12)
+    np.testing.assert_array_equal(assert_same("transpose", X[0]), X[0].T)
+    shifted = assert_same("shift_diagonal", X, 0.3)
+    np.testing.assert_allclose(shifted, X + 0.3 * np.eye(4), rtol=1e-15)
+    half = assert_same("lower_half", X[0])
+    np.testing.assert_allclose(half, np.tril(X[0]) - 0.5 * X[0] * np.eye(4), rtol=1e-15)
+    parts = [X[0], X[1]]
+    np.testing.assert_array_equal(Arrays.concat(parts, 1), Tensors.concat(parts, 1))
+
+
+@pytest.mark.parametrize("transposed", ["", "a", "b", "ab"])
+def test_matmul(rng, transposed):
+    A, B = rng.randn(2, 3, 5, 5)
+    named = {f"transpose_{side}": True for side in transposed}
+    found = assert_same("matmul", A, B, **named)
+    left = np.swapaxes(A, 1, 2) if "a" in transposed else A
+    right = np.swapaxes(B, 1, 2) if "b" in transposed else B
+    np.testing.assert_allclose(found, np.einsum("lij,ljk->lik", left, right), rtol=1e-11)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["L", "L'"])
+@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-11), (np.float32, 1e-4)])
+@pytest.mark.parametrize("M", [1, 7, BLOCKED - 1, BLOCKED, BLOCKED + 3, 301])
+def test_lower_matmul(rng, M, dtype, rtol, transposed):
+    L, B = lower(rng, M).astype(dtype), rng.randn(M, 11).astype(dtype)
+    found = assert_same("lower_matmul", L, B, transpose_a=transposed, rtol=rtol)
+    expected = (L.T if transposed else L).astype(float) @ B
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+    fortran = Arrays.lower_matmul(np.asfortranarray(L), B[:, ::2], transpose_a=transposed)
+    np.testing.assert_allclose(fortran, found[:, ::2], rtol=rtol, atol=rtol * np.abs(found).max())
+
+
+@pytest.mark.parametrize("L", [1, 3])
+@pytest.mark.parametrize("M", [6, 200], ids=["small", "threads"])
+def test_square_matmul(rng, M, L):
+    A, B = rng.randn(2, L, M, M)
+    expected = np.einsum("lij,ljk->lik", A, B)
+    found = assert_same("square_matmul", A, B)
+    np.testing.assert_allclose(found, expected, atol=1e-11 * M)
+    # one matrix from the left for all of the right
+    np.testing.assert_allclose(Arrays.square_matmul(A[0], B), A[0] @ B, atol=1e-11 * M)
+
+
+@pytest.mark.parametrize("M", [1, 6, 150])
+def test_lower_inverse(rng, M):
+    K = random_covariance(rng, M)
+    found = assert_same("lower_inverse", K)
+    np.testing.assert_allclose(found @ K @ found.T, np.eye(M), atol=1e-11)
+    np.testing.assert_array_equal(np.triu(found, 1), 0.0)
+
+
+@pytest.mark.parametrize("L", [1, 3])
+@pytest.mark.parametrize("M", [1, 6, 150])
+def test_inverse_and_log_determinant(rng, M, L):
+    K = random_covariance(rng, M, (L,))
+    inverse, log_determinant = assert_same("inverse_and_log_determinant", K)
+    np.testing.assert_allclose(inverse @ K, np.stack([np.eye(M)] * L), atol=1e-11)
+    np.testing.assert_array_equal(inverse, np.swapaxes(inverse, 1, 2))
+    np.testing.assert_allclose(log_determinant, np.linalg.slogdet(K)[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize("signs", ["negative", "positive", "mixed", "zero"])
+@pytest.mark.parametrize("L", [1, 3])
+@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-10), (np.float32, 1e-4)])
+def test_gram(rng, signs, L, dtype, rtol):
+    A, size = rng.randn(5, 40).astype(dtype), rng.uniform(0.1, 2.0, (L, 40))
+    sign = {"negative": -1.0, "positive": 1.0, "mixed": np.sign(rng.randn(L, 40)), "zero": 0.0}
+    weights = (sign[signs] * size).astype(dtype)
+    weights[:, 3] = 0.0
+    negative, whole = assert_same("gram", A, weights, rtol=rtol)
+    for found, w in ((negative, np.minimum(weights, 0.0)), (whole, weights)):
+        expected = np.einsum("in,ln,jn->lij", A, w, A)
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=100 * rtol)
+
+
+# --- what cannot be factorised ---------------------------------------------------------------
+
+
+def broken(M, how):
+    K = 2.0 * np.eye(M)
+    K[M // 2, M // 2] = {"indefinite": -1.0, "singular": 0.0, "nan": np.nan, "inf": np.inf}[how]
+    K[-1, 0] = K[0, -1] = np.nan if how == "nan" else 0.1
+    return K
+
+
+@pytest.mark.parametrize("how", ["indefinite", "singular", "nan", "inf"])
+@pytest.mark.parametrize("M", [3, 150])
+def test_arrays_never_raise_nor_warn(M, how):
+    K = broken(M, how)
+    good = np.eye(M)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        L_inv = Arrays.lower_inverse(K)
+        inverse, log_determinant = Arrays.inverse_and_log_determinant(np.stack([good, K, good]))
+    if how != "inf":  # 1 / inf is a number
+        assert np.isnan(L_inv).any() and np.isnan(inverse[1]).any()
+        assert np.isnan(log_determinant[1])
+    assert not np.isfinite(log_determinant[1])
+    # one of several does not spoil the others
+    np.testing.assert_array_equal(inverse[[0, 2]], [good, good])
+    np.testing.assert_array_equal(log_determinant[[0, 2]], 0.0)
+
+
+@pytest.mark.parametrize("where", ["A", "weights"])
+def test_nan_in_a_sum_is_nan_in_silence(rng, where):
+    A, weights = rng.randn(3, 8), -np.ones((1, 8))
+    (A if where == "A" else weights)[0, 4] = np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        negative, whole = Arrays.gram(A, weights)
+    assert np.isnan(negative).any() and np.isnan(whole).any()
+
+
+# --- tiles and threads -----------------------------------------------------------------------
+
+
+def scale_and_sum(algebra, factor, A, b):
+    """Two results with the columns of A, and two that are sums over them."""
+    return factor * A, (A * b).sum(0), A @ b.T, np.float64(b.sum())
+
+
+@pytest.mark.parametrize("N", [1, 5, 64, 1000])
+def test_tiles_are_joined_and_added_up(rng, N, monkeypatch):
+    monkeypatch.setattr(_dense, "_TILE", 7)
+    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+    A, b = rng.randn(3, N), rng.randn(1, N)
+    widths, threads = [], set()
+
+    def formula(algebra, factor, A, b):
+        assert algebra is Arrays
+        widths.append(A.shape[1])
+        threads.add(threading.current_thread().name)
+        return scale_and_sum(algebra, factor, A, b)
+
+    found = Arrays.tiled(formula, [2.0], [A, b], 2)
+    for x, y in zip(found, scale_and_sum(Arrays, 2.0, A, b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-12)
+    assert sum(widths) == N and max(widths) <= 7
+    assert max(widths) - min(widths) <= 1 and len(widths) % allowed_threads() == 0
+    assert all(name.startswith("skgpng") for name in threads)
+
+
+def test_results_of_tiles_with_leading_axes(rng, monkeypatch):
+    monkeypatch.setattr(_dense, "_TILE", 7)
+    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+    E, A = rng.randn(3, 4, 4), rng.randn(4, 50)
+    (found,) = Arrays.tiled(lambda algebra, E, A: (E @ A,), [E], [A], 1)
+    np.testing.assert_allclose(found, E @ A, rtol=1e-12, atol=1e-13)
+    (total,) = Arrays.tiled(lambda algebra, A: (A @ A.T,), [], [A], 0)  # nothing to join
+    np.testing.assert_allclose(total, A @ A.T, rtol=1e-12, atol=1e-13)
+    (single,) = Arrays.tiled(lambda algebra, A: (2 * A,), [], [A.astype(np.float32)], 1)
+    assert single.dtype == np.float32
+
+
+def test_an_error_in_a_tile_is_raised(rng, monkeypatch):
+    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+    with pytest.raises(ZeroDivisionError):
+        Arrays.tiled(lambda algebra, A: (1 / 0,), [], [rng.randn(3, 50)], 1)
+
+
+def test_little_work_stays_in_its_thread(rng):
+    def formula(algebra, A):
+        return (threading.current_thread(),)
+
+    assert Arrays.tiled(formula, [], [rng.randn(3, 50)], 1) == (threading.current_thread(),)
+    assert Tensors.tiled(formula, [], [rng.randn(3, 50)], 1) == (threading.current_thread(),)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 7, 33)])
+def test_aligned(shape, dtype):
+    many = [_dense._aligned(shape, dtype) for _ in range(20)]
+    for k, array in enumerate(many):
+        assert array.shape == shape and array.dtype == dtype
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.c_contiguous and array.flags.writeable
+        array[...] = k
+    for k, array in enumerate(many):  # no two share memory
+        assert np.all(array == k)
+
+
+def test_joined_results_are_aligned(rng, monkeypatch):
+    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+    (found,) = Arrays.tiled(lambda algebra, A: (A + 1.0,), [], [rng.randn(3, 50)], 1)
+    assert found.ctypes.data % 64 == 0
+
+
+FORKED = """
+import os, signal
+import numpy as np
+from skgpng._dense import Arrays
+
+A = np.random.RandomState(0).randn(130, 3000)
+double = lambda: Arrays.tiled(lambda algebra, A: (2.0 * A, A @ A.T), [], [A], 1)
+expected = double()  # starts the threads of this process
+child = os.fork()
+if not child:
+    signal.alarm(60)  # a pool without threads would wait for ever
+    same = [np.allclose(a, b) for a, b in zip(double(), expected, strict=True)]
+    os._exit(0 if all(same) else 1)
+assert os.waitpid(child, 0)[1] == 0, "the forked child"
+double()  # and the parent's threads are still there
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_child_has_threads_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- whole formulas --------------------------------------------------------------------------
+
+
+def formula(algebra, A, b):
+    return algebra.matmul(A, A, transpose_b=True), algebra.total(b, None)
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+def test_run(rng, large, compiled):
+    A, b = rng.randn(4, 6), rng.randn(4)
+
+    def call(A, b):
+        square, total = _dense.run(large, formula, [A, b], [(A.dtype, [4, 4]), (b.dtype, [])])
+        assert square.shape == [4, 4] and total.shape == []  # known before anything runs
+        return square, total
+
+    if compiled:
+        call = tf.function(call, autograph=False)
+    square, total = call(tf.constant(A), tf.constant(b))
+    np.testing.assert_allclose(square, A @ A.T, rtol=1e-13)
+    np.testing.assert_allclose(total, b.sum(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_run_of_a_single_result(rng, large):
+    A = rng.randn(4, 6)
+    found = _dense.run(large, lambda algebra, A: (algebra.transpose(A),), [A], [(A.dtype, [6, 4])])
+    assert isinstance(found, tuple)
+    np.testing.assert_array_equal(found[0], A.T)
