@@ -42,7 +42,8 @@ _AUTO_FULL_BATCH = 2e7
 # From so many inducing points on the algebra of a step is done by LAPACK and BLAS: kin8nm, M = 256,
 # all rows, 48 ms a step in place of 55 (39 of 57 with OpenBLAS's code for this processor); M = 100,
 # 14 in place of 10. TensorFlow's float32 products are as fast as BLAS.
-_LARGE = 250
+# 500 points and batches of 1000: 43 in place of 36, calls and M x M work weigh more.
+_LARGE, _ROWS_A_POINT = 250, 8
 # Numbers in the largest array of a full-batch step (64 MB in float64); more rows come in chunks.
 _CHUNK = 2**23
 # With one variable per row q starts with a variance of 100 at most: under a wider prior every
@@ -393,6 +394,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
         if memory is not None:  # the collapsed bound knows one precision for all targets
             exact = exact and len(memory.roots) == 1
+        chunk = self._chunk_rows(problem, Z)
+        grows = batch < len(problem.X) and self.batch_size == "auto"
+        grown = min(chunk, len(problem.X)) if grows else 0
         model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
         structure = Structure(
             model=model[exact],
@@ -405,21 +409,22 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             dtype=self.dtype,
             memory=memory is not None,
             X_dtype="float64" if Z is None else problem.X.dtype.name,
-            large=Z is not None and len(Z) >= _LARGE and self.dtype == "float64",
-            chunked=Z is not None and self._chunk_rows(problem, Z) < batch,
+            large=Z is not None and self._is_large(len(Z), max(batch, grown)),
+            chunked=chunk < batch,
         )
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
-        chunk = self._chunk_rows(problem, Z)
-        settings = settings._replace(chunk_size=chunk)
-        if structure.minibatch and self.batch_size == "auto":
-            settings = settings._replace(max_batch_size=min(chunk, len(problem.X)))
+        settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
         return Plan(problem, held_out, structure, data, settings)
+
+    def _is_large(self, n_points: int, n_rows: int) -> bool:
+        """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
+        return self.dtype == "float64" and n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
 
     def _chunk_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of a full batch that are taken at a time."""
