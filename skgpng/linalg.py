@@ -93,8 +93,7 @@ def _shift_diagonal(K: Any, shift: Any) -> Any:
 
 def lower_triangle_half_diagonal(X: Any) -> Any:
     r"""The operator :math:`\Phi`: the lower triangle of X with its diagonal halved."""
-    lower = tf.linalg.band_part(X, -1, 0)
-    return tf.linalg.set_diag(lower, 0.5 * tf.linalg.diag_part(lower))
+    return Tensors.lower_half(X)
 
 
 def triangular_inverse(L: Any, lower: bool = True, adjoint: bool = False) -> Any:

@@ -382,9 +382,7 @@ def _sgpr_step(
     factors = [sparse.factors(structure.large, prior.L_inv[0], *q)]
     totals = [second_pass(*k) for k in kept]
     if structure.chunked:
-        totals += [
-            _over_chunks(structure, data, s, lambda rows: second_pass(_rows(structure, rows)))
-        ]
+        totals += [over_chunks(second_pass)]
     data_term, g_theta, sums = _add(*totals)
     g_cov = structure.n_latent * nat2  # all targets share S
     sums = sums._replace(natural=g_cov, cov=g_cov)
