@@ -117,6 +117,8 @@ def swap_axes(X: Any) -> Any:
 def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
     """Inverse [N, N] and log-determinant of a positive definite K; no gradient is defined.
 
+    Only the lower triangle of K is read.
+
     A matrix that is not positive definite gives NaN in both, never an exception.
     """
     return tf.cond(
@@ -139,13 +141,14 @@ def _inverse(algebra: Any, K: Any) -> tuple[Any, Any]:
 def squared_distance(X1: Any, X2: Any, scale: Any) -> Any:
     r""":math:`\sum_d (x_d - x'_d)^2 / \ell_d^2` between the rows of X1 and X2, [N1, N2].
 
-    ``scale`` is one number or [D]. One matrix product; the rows are centred first, because the
-    difference of squares loses digits for rows far from zero. The gradient is written out, two
-    products with D columns, where automatic differentiation would walk every N1 x N2 array
+    ``scale`` is one number or [D]. One matrix product; the rows are centred first (at the mean of
+    X1, which is never empty), because the difference of squares loses digits for rows far from
+    zero. The gradient is written out, two products with D columns, where automatic
+    differentiation would walk every N1 x N2 array
     again. As :math:`r^2` is homogeneous in the scaled rows A and B,
     :math:`\ell \, \partial r^2 / \partial \ell = -(A \bar A + B \bar B)`.
     """
-    centre = tf.reduce_mean(X2, 0)
+    centre = tf.reduce_mean(X1, 0)
     inverse = 1.0 / scale
     A, B = (X1 - centre) * inverse, (X2 - centre) * inverse
     A2, B2 = tf.reduce_sum(A * A, 1, keepdims=True), tf.reduce_sum(B * B, 1)

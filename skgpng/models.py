@@ -26,12 +26,14 @@ from .structures import Data, Hyperparameters
 
 __all__ = [
     "Covariances",
+    "EvidenceMoments",
     "Hyperparameters",
     "SiteMoments",
     "conjugate_q",
     "data_term_and_gradients",
     "elbo",
     "elbo_and_gradients",
+    "evidence_moments",
     "gaussian_noise",
     "gpr_log_marginal_likelihood",
     "marginals",
@@ -129,23 +131,56 @@ def gpr_log_marginal_likelihood(K: Any, Y: Any, noise_variance: Any) -> Any:
     return _log_evidence(add_to_diagonal(K, tf.convert_to_tensor(noise_variance, K.dtype)), Y)
 
 
+class EvidenceMoments(NamedTuple):
+    """What N x N algebra gives for Gaussian rows.
+
+    Attributes
+    ----------
+    value : scalar tensor
+        Log marginal likelihood.
+    alpha : tensor of shape (N, P)
+        :math:`K_y^{-1} y`.
+    inverse : tensor of shape (N, N)
+        :math:`K_y^{-1}`.
+    """
+
+    value: Any
+    alpha: Any
+    inverse: Any
+
+    def prior_gradient(self, rows: slice, columns: slice) -> Any:
+        r"""Rows and columns of :math:`\tfrac12(\alpha\alpha^\top - P K_y^{-1})` (R&W eq. 5.9)."""
+        P = tf.cast(tf.shape(self.alpha)[1], self.alpha.dtype)
+        outer = tf.matmul(self.alpha[rows], self.alpha[columns], transpose_b=True)
+        return 0.5 * (outer - P * self.inverse[rows, columns])
+
+    def noise_gradient(self) -> Any:
+        """Its diagonal, [N]."""
+        P = tf.cast(tf.shape(self.alpha)[1], self.alpha.dtype)
+        return 0.5 * (tf.reduce_sum(self.alpha**2, 1) - P * tf.linalg.diag_part(self.inverse))
+
+
+def evidence_moments(K: Any, Y: Any) -> EvidenceMoments:
+    """Of log N(Y; 0, K), noise included in K [N, N], of which the lower triangle is read."""
+    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
+    inverse, log_determinant = inverse_and_log_determinant(K)
+    alpha = tf.matmul(inverse, Y)
+    value = -0.5 * (tf.reduce_sum(Y * alpha) + P * (log_determinant + N * _LOG_2PI))
+    return EvidenceMoments(value, alpha, inverse)
+
+
 @custom_gradient
 def _log_evidence(K: Any, Y: Any) -> Any:
-    r"""log N(Y; 0, K); :math:`\bar K = \tfrac12(\alpha\alpha^\top - P K^{-1})` (R&W eq. 5.9).
+    """The closed form of the gradient needs the inverse only.
 
-    The closed form needs the inverse only, where automatic differentiation of the
-    factorisation costs seven to nine factorisations more.
+    Automatic differentiation of the factorisation costs seven to nine factorisations more.
     """
-    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
-    K_inv, log_determinant = inverse_and_log_determinant(K)
-    alpha = tf.matmul(K_inv, Y)  # [N, P]
-    value = -0.5 * (tf.reduce_sum(Y * alpha) + P * (log_determinant + N * _LOG_2PI))
-
-    def gradient(upstream: Any) -> Any:
-        K_bar = 0.5 * (tf.matmul(alpha, alpha, transpose_b=True) - P * K_inv)
-        return upstream * K_bar, -upstream * alpha
-
-    return value, gradient
+    moments = evidence_moments(K, Y)
+    whole = slice(None)
+    return moments.value, lambda upstream: (
+        upstream * moments.prior_gradient(whole, whole),
+        -upstream * moments.alpha,
+    )
 
 
 # --- collapsed bound -------------------------------------------------------------------------
@@ -345,15 +380,26 @@ class SiteMoments(NamedTuple):
         KL divergence from the prior N(0, K).
     alpha : tensor of shape (N,)
         K^-1 f_mean, without K^-1.
-    W : tensor of shape (N, N)
-        Inverse of K + diag(1 / site_precision).
+    B_inv : tensor of shape (N, N)
+        Inverse of I + diag(root) K diag(root).
+    root : tensor of shape (N,)
+        Square root of the site precisions.
     """
 
     f_mean: Any
     f_var: Any
     kl: Any
     alpha: Any
-    W: Any
+    B_inv: Any
+    root: Any
+
+    def prior_gradient(self, rows: slice, columns: slice) -> Any:
+        r"""Rows and columns of :math:`\tfrac12(\alpha\alpha^\top - W)`, gradient in K of -KL.
+
+        With q held; :math:`W = \Lambda^{1/2} B^{-1} \Lambda^{1/2}`.
+        """
+        W = self.root[rows][:, None] * self.B_inv[rows, columns] * self.root[columns]
+        return 0.5 * (self.alpha[rows][:, None] * self.alpha[columns] - W)
 
 
 def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
@@ -367,7 +413,7 @@ def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
     Parameters
     ----------
     K : tensor of shape (N, N)
-        Prior covariance.
+        Prior covariance; the lower triangle is read.
     site_mean : tensor of shape (N,)
         :math:`\beta`, first natural parameter of each site.
     site_precision : tensor of shape (N,)
@@ -385,4 +431,4 @@ def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
     alpha = site_mean - site_precision * f_mean
     N = tf.cast(tf.shape(K)[0], K.dtype)
     kl = 0.5 * (tf.linalg.trace(B_inv) + tf.reduce_sum(f_mean * alpha) - N + log_B)
-    return SiteMoments(f_mean, f_var, kl, alpha, root[:, None] * B_inv * root)
+    return SiteMoments(f_mean, f_var, kl, alpha, B_inv, root)

@@ -15,7 +15,11 @@ from ._tensorflow import tf
 from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian
-from .linalg import shift_diagonal, swap_axes
+from .linalg import (
+    add_to_diagonal,
+    shift_diagonal,
+    swap_axes,
+)
 from .structures import Data, Hyperparameters, Structure
 
 __all__ = ["SITE_FLOOR", "STEPS", "evidence"]
@@ -44,23 +48,115 @@ class _UnitNoise(NamedTuple):
         return Gaussian().variational_expectations((one,), f_mean, f_var, Y)
 
 
+def _add(*nests: Any) -> Any:
+    return tf.nest.map_structure(lambda *leaves: tf.add_n(leaves), *nests)
+
+
+def _sum_over(N: Any, size: Any, function: Callable) -> Any:
+    """Sum of ``function(start, stop)`` over parts of N rows."""
+
+    def body(start: Any, total: Any) -> Any:
+        return start + size, _add(total, function(start, tf.minimum(start + size, N)))
+
+    first = function(tf.constant(0), tf.minimum(size, N))
+    _, total = tf.while_loop(
+        lambda start, total: start < N, body, (size, first), parallel_iterations=1
+    )
+    return total
+
+
 # --- exact models ----------------------------------------------------------------------------
 
 
-def _gpr_objective(kernel: Kernel, theta: Hyperparameters, data: Data) -> Any:
-    K = covariance(kernel, theta.kernel, data.X)  # the noise serves as jitter
-    noise, correction = models.gaussian_noise(theta, data)
-    return models.gpr_log_marginal_likelihood(K, data.Y, noise) + correction
+class _Within(NamedTuple):
+    """Covariances of all rows among themselves, one matrix for each kernel, and the way back.
+
+    Attributes
+    ----------
+    K : list of tensors of shape (N, N)
+        Lower triangles; what stands above is not to be read.
+    g_kernel : callable
+        Gradient in the kernel's values. Its argument gives the gradient in ``K[j][rows, columns]``
+        as a function of j, rows and columns, for symmetric K.
+    """
+
+    K: list
+    g_kernel: Callable[[Callable], tuple]
+
+
+def _covariance_within(kernel: Kernel, values: tuple, X: Any, size: Any) -> _Within:
+    """In one piece, or by blocks of ``size`` rows and only up to the diagonal."""
+    if size is not None:
+        return _covariance_by_blocks(kernel, values, X, size)
+    everything = slice(None)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        K = [covariance(k, v, X) for k, v in of_each_latent(kernel, values)]
+
+    def g_kernel(bar: Callable) -> tuple:
+        bars = [bar(j, everything, everything) for j in range(len(K))]
+        return tape.gradient(K, values, bars, unconnected_gradients="zero")
+
+    return _Within(K, g_kernel)
+
+
+def _covariance_by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> _Within:
+    """Elementwise operations then find their arguments in the cache, and do half of the work."""
+    N = tf.shape(X)[0]
+
+    def block(start: Any) -> tuple:
+        """Rows, their covariances with each other, and with those before them."""
+        own, before = slice(start, tf.minimum(start + size, N)), slice(0, start)
+        each = of_each_latent(kernel, values)
+        within = [covariance(k, v, X[own]) for k, v in each]
+        return own, before, within, [covariance(k, v, X[own], X[before]) for k, v in each]
+
+    def body(start: Any, arrays: tuple) -> tuple:
+        own, _, within, beside = block(start)
+        above = tf.zeros([own.stop - start, N - own.stop], X.dtype)
+        rows = [tf.concat([*b, above], 1) for b in zip(beside, within, strict=True)]
+        return own.stop, tuple(a.write(start // size, r) for a, r in zip(arrays, rows, strict=True))
+
+    def g_block(start: Any, bar: Callable) -> tuple:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            own, before, *K = block(start)
+        n = range(len(K[0]))
+        bars = [[bar(j, own, own) for j in n], [2.0 * bar(j, own, before) for j in n]]
+        return tape.gradient(K, values, bars, unconnected_gradients="zero")
+
+    empty = tuple(
+        tf.TensorArray(X.dtype, -(-N // size), infer_shape=False, element_shape=[None, None])
+        for _ in of_each_latent(kernel, values)
+    )
+    _, arrays = tf.while_loop(
+        lambda start, _: start < N, body, (tf.constant(0), empty), parallel_iterations=1
+    )
+    K = [tf.ensure_shape(a.concat(), [None, None]) for a in arrays]
+    return _Within(K, lambda bar: _sum_over(N, size, lambda start, _: g_block(start, bar)))
 
 
 def _gpr_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
 ) -> tuple:
     """With q exact, the ELBO is the evidence; q itself need not be formed."""
+    return *_evidence(structure.kernel, theta, data, _block_size(structure, s)), q, q
+
+
+def _block_size(structure: Structure, s: Any) -> Any:
+    return s.chunk_size if structure.chunked else None
+
+
+def _evidence(kernel: Kernel, theta: Hyperparameters, data: Data, size: Any) -> tuple:
+    prior = _covariance_within(kernel, theta.kernel, data.X, size)  # the noise serves as jitter
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
-        value = _gpr_objective(structure.kernel, theta, data)
-    return value, tape.gradient(value, theta, unconnected_gradients="zero"), q, q
+        tape.watch(theta.likelihood)
+        noise, correction = models.gaussian_noise(theta, data)
+    moments = models.evidence_moments(add_to_diagonal(prior.K[0], noise), data.Y)
+    bars = [moments.noise_gradient(), tf.ones_like(correction)]
+    g_likelihood = tape.gradient([noise, correction], theta.likelihood, bars)
+    g_kernel = prior.g_kernel(lambda _, rows, columns: moments.prior_gradient(rows, columns))
+    return moments.value + correction, Hyperparameters(g_kernel, g_likelihood)
 
 
 def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float, Hyperparameters]:
@@ -73,10 +169,7 @@ def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float,
     data : Data
     """
     theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta)
-        value = _gpr_objective(kernel, theta, data)
-    gradient = tape.gradient(value, theta, unconnected_gradients="zero")
+    value, gradient = _evidence(kernel, theta, data, None)
     return float(value), tf.nest.map_structure(lambda g: g.numpy(), gradient)
 
 
@@ -84,26 +177,27 @@ def _vgp_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
 ) -> tuple:
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta.kernel)
-        each = of_each_latent(structure.kernel, theta.kernel)
-        K = [covariance(kernel, values, data.X) for kernel, values in each]  # B needs no jitter
+    size = _block_size(structure, s)
+    prior = _covariance_within(structure.kernel, theta.kernel, data.X, size)  # B needs no jitter
+    K, n = prior.K, len(prior.K)
     latents = range(structure.n_latent)
-    moments = [models.site_moments(K[k % len(K)], q[0][:, k], q[1][:, k]) for k in latents]
+    moments = [models.site_moments(K[k % n], q[0][:, k], q[1][:, k]) for k in latents]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
     likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
     data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
         likelihood, theta.likelihood, f_mean, f_var, data.Y, data.weights[:, None]
     )
-    K_bar = [0.5 * (m.alpha[:, None] * m.alpha - m.W) for m in moments]
-    K_bar = [tf.add_n(K_bar)] if len(K) == 1 else K_bar
-    g_kernel = tape.gradient(K, theta.kernel, K_bar, unconnected_gradients="zero")
+
+    def K_bar(j: int, rows: slice, columns: slice) -> Any:
+        own = moments if n == 1 else moments[j : j + 1]
+        return tf.add_n([m.prior_gradient(rows, columns) for m in own])
+
     site_mean = (1.0 - gamma) * q[0] + gamma * (g_mean - 2.0 * g_var * f_mean)
     site_precision = (1.0 - gamma) * q[1] - 2.0 * gamma * g_var
     value = data_term - tf.add_n([m.kl for m in moments])
     q_next = site_mean, tf.maximum(site_precision, SITE_FLOOR * data.weights[:, None])
-    return value, Hyperparameters(g_kernel, g_likelihood), q, q_next
+    return value, Hyperparameters(prior.g_kernel(K_bar), g_likelihood), q, q_next
 
 
 # --- sparse models: rows in blocks -----------------------------------------------------------
@@ -199,28 +293,16 @@ def _gradient(tape: Any, targets: Any, theta: Hyperparameters, upstream: Any) ->
     return Hyperparameters(g_kernel, tuple(map(tf.zeros_like, theta.likelihood)), g_Z)
 
 
-def _add(*nests: Any) -> Any:
-    return tf.nest.map_structure(lambda *leaves: tf.add_n(leaves), *nests)
-
-
 def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable) -> Any:
     """Sum of ``function(rows)`` over chunks of the rows, so that memory does not grow with N."""
     if not structure.chunked:
         return function(data)
-    N = tf.shape(data.X)[0]
 
-    def chunk(start: Any) -> Any:
-        own = slice(start, tf.minimum(start + s.chunk_size, N))
-        X, Y, weights, row_noise = (a[own] for a in data[:4])
+    def chunk(start: Any, stop: Any) -> Any:
+        X, Y, weights, row_noise = (a[start:stop] for a in data[:4])
         return function(data._replace(X=X, Y=Y, weights=weights, row_noise=row_noise))
 
-    def body(start: Any, total: Any) -> Any:
-        return start + s.chunk_size, _add(total, chunk(start))
-
-    _, total = tf.while_loop(
-        lambda start, total: start < N, body, (s.chunk_size, chunk(0)), parallel_iterations=1
-    )
-    return total
+    return _sum_over(tf.shape(data.X)[0], s.chunk_size, chunk)
 
 
 # --- SVGP ------------------------------------------------------------------------------------

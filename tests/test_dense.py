@@ -155,6 +155,26 @@ def test_arrays_never_raise_nor_warn(M, how):
     np.testing.assert_array_equal(log_determinant[[0, 2]], 0.0)
 
 
+@pytest.mark.parametrize("M", [3, 5, 16, 41])
+def test_inverse_in_threads(rng, M, monkeypatch):
+    monkeypatch.setattr(_dense, "_LEAF", 2)
+    A = rng.randn(M, M)
+    K = A @ A.T + np.eye(M)
+    inverse, log_determinant = _dense._inverse_by_blocks(np.tril(K))  # one triangle is read
+    np.testing.assert_allclose(inverse, np.linalg.inv(K), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(inverse, inverse.T, rtol=1e-12)
+    np.testing.assert_allclose(log_determinant, np.linalg.slogdet(K)[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["indefinite", "singular", "nan"])
+def test_inverse_in_threads_of_what_cannot_be_factorised(how, monkeypatch):
+    monkeypatch.setattr(_dense, "_LEAF", 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inverse, log_determinant = _dense._inverse_by_blocks(broken(12, how))
+    assert np.isnan(inverse).all() and np.isnan(log_determinant)
+
+
 @pytest.mark.parametrize("where", ["A", "weights"])
 def test_nan_in_a_sum_is_nan_in_silence(rng, where):
     A, weights = rng.randn(3, 8), -np.ones((1, 8))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import reference
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    DotProduct,
+    Matern,
+    WhiteKernel,
+)
 
 from skgpng import gaussians, kernels, models, optimizers, steps, training
 from skgpng._tensorflow import tf
@@ -548,3 +554,27 @@ def test_batches_grow_in_training():
     # 5 rows, then all 20: one plateau more, and a new best after it
     assert len(grown.elbo_curve) == len(plain.elbo_curve) + 1 + 4
     np.testing.assert_array_equal(grown.elbo_curve[:5], plain.elbo_curve[:5])
+
+
+@pytest.mark.parametrize("model", ["gpr", "vgp"])
+def test_exact_models_by_blocks_of_rows(model):
+    # a nu of 0.5 shows the rounding of a distance that should be zero
+    likelihood = Gaussian() if model == "gpr" else Bernoulli()
+    kernel = kernels.parse(1.3 * Matern(np.array([0.7, 1.9]), nu=0.5) + DotProduct(0.4))
+    rng = np.random.RandomState(3)
+    X, N = rng.randn(11, 2), 11
+    Y = rng.randint(0, 2, (N, 1)).astype(float)
+    weights = rng.uniform(0.5, 2.0, N)
+    names = (np.float64(0.3),) * len(likelihood.parameter_names)
+    theta = tf.nest.map_structure(tf.constant, Hyperparameters(kernel.values, names))
+    data = Data(X, Y, weights, np.full(N, 0.01), np.ones(2))
+    data = tf.nest.map_structure(tf.constant, data)
+    q = (tf.constant(rng.randn(N, 1)), tf.constant(rng.rand(N, 1))) if model == "vgp" else ()
+    whole = Structure(model, kernel.structure, likelihood, (), False, False, 1, "float64")
+    s = Settings(*[None] * 11, chunk_size=tf.constant(4))
+    a, b = (
+        steps.STEPS[model](structure, theta, q, data, s, tf.constant(0.5, tf.float64))
+        for structure in (whole, whole._replace(chunked=True))
+    )
+    for one, other in zip(tf.nest.flatten(a), tf.nest.flatten(b), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
