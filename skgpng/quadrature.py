@@ -1,4 +1,4 @@
-r"""Gauss-Hermite quadrature: expectations of functions of Gaussian variables.
+r"""Expectations of functions of Gaussian variables, by quadrature or by series.
 
 Nodes are fixed, so that nothing is sampled and predictions are deterministic.
 """
@@ -10,12 +10,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import gammaln, ndtri
 from scipy.stats import qmc
 
 from ._tensorflow import tf
 
-__all__ = ["gauss_hermite", "gaussian_expectation", "sobol_normal"]
+__all__ = [
+    "expected_log_square",
+    "gamma_nodes",
+    "gauss_hermite",
+    "gaussian_expectation",
+    "sobol_normal",
+]
+
+# Terms of the series for the Faddeeva function: errors of 1e-13 (24 terms: 1e-10, 40: 1e-14).
+_N_TERMS = 32
+# Nodes of a gamma variable leave out exp(-32) = 1e-14 of it at either end.
+_GAMMA_TAIL = 32.0
 
 
 def gauss_hermite(n_points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,3 +122,131 @@ def sobol_normal(n_dimensions: int, n_points: int = 64) -> np.ndarray:
     half = ndtri(uniform.random(n_points // 2))
     half /= np.sqrt(np.mean(half**2, axis=0))
     return np.concatenate([half, -half])
+
+
+# --- logarithms, where Gauss-Hermite nodes are too far apart ---------------------------------
+
+
+@functools.lru_cache(maxsize=1)
+def _faddeeva_series() -> tuple[float, np.ndarray]:
+    r"""L and the coefficients of the polynomial :math:`P(Z)`, highest power first.
+
+    Weideman (1994, eqs. 38 and following) writes the Faddeeva function in the upper half plane as
+    :math:`w(u) = 2 p(Z) / (L - iu)^2 + \pi^{-1/2} / (L - iu)`, :math:`Z = (L + iu) / (L - iu)`.
+    P is the antiderivative of p that is zero at :math:`Z = -1`, where u is infinite.
+    """
+    n = 2 * _N_TERMS
+    L = np.sqrt(_N_TERMS / np.sqrt(2.0))
+    t = L * np.tan(np.arange(1 - n, n) * np.pi / (2 * n))
+    sampled = np.concatenate([[0.0], np.exp(-(t**2)) * (L**2 + t**2)])
+    p = np.fft.fft(np.fft.fftshift(sampled)).real[1 : _N_TERMS + 1] / (2 * n)
+    P = np.polyint(p[::-1])
+    P[-1] -= np.polyval(P, -1.0)
+    return float(L), P
+
+
+def _with_derivatives(coefficients: np.ndarray, Z: Any) -> tuple[Any, Any, Any]:
+    """Value and two derivatives of a polynomial, by Horner's rule."""
+    value = tf.zeros_like(Z) + complex(coefficients[0])
+    first, half_second = tf.zeros_like(Z), tf.zeros_like(Z)
+    for c in coefficients[1:]:
+        half_second = half_second * Z + first
+        first = first * Z + value
+        value = value * Z + complex(c)
+    return value, first, 2.0 * half_second
+
+
+def expected_log_square(offset: Any, width: Any, variance: Any) -> tuple[Any, Any, Any, Any]:
+    r"""Expectation of :math:`\log(a^2 + (r - x)^2)` for :math:`x \sim N(0, v)`, and its gradient.
+
+    With :math:`u = (r + ia) / \sqrt{2v}` its derivative in u is the real part of the Faddeeva
+    function :math:`w(u)` times :math:`-2i\sqrt\pi`. Weideman's series for w is a polynomial in
+    a rational function of u, so that it can be integrated: the expectation is
+
+    .. math:: 2 \log|L\sqrt{2v} + a - ir| - (2\sqrt\pi / L)\,\mathrm{Re}\,P(Z)
+
+    for any ratio of a to :math:`\sqrt v`, where nodes miss a logarithm's narrow well. Absolute
+    error 1e-13; the derivatives are as good on their own scale.
+
+    Parameters
+    ----------
+    offset, width, variance : tensors that broadcast against each other
+        r, positive a and non-negative v.
+
+    Returns
+    -------
+    value, in_offset, in_width, in_variance : tensors of their common shape
+        The expectation and its derivatives.
+
+    References
+    ----------
+    J. A. C. Weideman (1994). Computation of the complex error function. SIAM Journal on Numerical
+    Analysis 31, 1497-1518.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.quadrature import expected_log_square
+    >>> value, *_ = expected_log_square(np.array([2.0]), np.array([1.0]), np.array([0.0]))
+    >>> print(np.round(np.exp(value), 12))
+    [5.]
+    """
+    L, P = _faddeeva_series()
+    root_pi = float(np.sqrt(np.pi))
+    s = tf.sqrt(2.0 * tf.convert_to_tensor(variance))
+    offset = offset + tf.zeros_like(s + width)
+    q = tf.complex(L * s + width, -offset)
+    inverse = 1.0 / q
+    Z = tf.complex(L * s - width, offset) * inverse
+    value, p, dp = _with_derivatives(P, Z)
+    ratio = tf.cast(s, q.dtype) * inverse
+    # E[1 / (r + ia - x)], and minus its derivative: finite for v = 0 too
+    pole = tf.complex(tf.zeros_like(offset), -tf.ones_like(offset)) * (
+        inverse * (1.0 + 2.0 * root_pi * ratio * p)
+    )
+    slope = inverse**2 * (1.0 + 4.0 * root_pi * ratio * (p + L * ratio * dp))
+    value = 2.0 * tf.math.log(tf.abs(q)) - 2.0 * root_pi / L * tf.math.real(value)
+    # the heat equation: the derivative in v is half the second one in r
+    return value, 2.0 * tf.math.real(pole), -2.0 * tf.math.imag(pole), tf.math.real(slope)
+
+
+def gamma_nodes(df: Any, reach: Any = 0.0, power: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    r"""Logarithms of nodes and weights for a gamma variable of mean 1 and variance 2 / df.
+
+    :math:`E[g(\lambda)] \approx \sum_h w_h g(\lambda_h)`: the trapezoid rule in
+    :math:`\log\lambda`, which converges exponentially. Such a :math:`\lambda` is the precision
+    that makes a Gaussian variable Student-t.
+
+    Parameters
+    ----------
+    df : array-like of shape (...)
+        Degrees of freedom.
+    reach : array-like that broadcasts against df, default=0
+        How much further down the logarithms go: for functions g that are large there.
+    power : float, default=0
+        For functions g that behave as :math:`\lambda^{power}` near zero; above -df / 2.
+
+    Returns
+    -------
+    log_nodes, log_weights : ndarray of shape (H, ...)
+        As many as it takes for errors of 1e-12.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.quadrature import gamma_nodes
+    >>> log_nodes, log_weights = gamma_nodes(4.0)
+    >>> print(np.exp([2 * log_nodes + log_weights]).sum().round(9))
+    1.5
+    """
+    df, reach = np.broadcast_arrays(np.asarray(df, dtype=float), reach)
+    # log x - x + 1 is below -c for x = 1 + c + sqrt(2 c) and for log x = -c - sqrt(2 c)
+    above, below = (2.0 * _GAMMA_TAIL / (df + 2.0 * k) for k in (0.0, power))
+    high = np.log1p(above + np.sqrt(2.0 * above))
+    low = -(reach + below + np.sqrt(2.0 * below))
+    # steps of 0.3 to 0.8 standard deviations of log lambda, by the decay of the gamma function
+    # along the imaginary axis
+    n_steps = int(np.ceil(np.max((high - low) * np.sqrt(10.0 + 0.8 * df))))
+    t = np.linspace(low, high, n_steps + 1)
+    log_density = 0.5 * df * (t - np.exp(t) + np.log(0.5 * df)) - gammaln(0.5 * df)
+    return t, log_density + np.log((high - low) / n_steps)
