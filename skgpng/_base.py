@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import inducing, kernels, posterior, streaming, structures, training
+from . import _memory, inducing, kernels, posterior, streaming, structures, training
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -46,9 +46,17 @@ _AUTO_FULL_BATCH = 2e7
 _LARGE, _ROWS_A_POINT = 250, 8
 # Numbers in the largest array of a full-batch step (64 MB in float64); more rows come in chunks.
 _CHUNK = 2**23
+# With one variable per row: numbers in a block of rows of the covariance (2000 rows: 4 MB).
+_BLOCK = 2**19
 # With one variable per row q starts with a variance of 100 at most: under a wider prior every
 # quadrature node is far from the decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
+# Steps are counted in 32 bits.
+_INT32 = 2**31 - 1
+# Values of X beyond are refused: the squares of their distances are not finite.
+_LARGEST = 1e150
+# The evidence of so heavy rows hides everything else in rounding.
+_HEAVIEST = 1e15
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
 _CALL_EVERY, _SCORE_EVERY = 10, 5
 
@@ -164,16 +172,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         "train_inducing": ["boolean"],
         "optimizer": [None, StrOptions({"auto", "adam", "lbfgs"})],
         "gamma": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"})],
         "batch_size": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, _INT32, closed="both")],
+        "tol": [Interval(Real, 0, np.inf, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, _INT32, closed="both")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
-        "jitter": [Interval(Real, 0, None, closed="neither")],
+        "jitter": [Interval(Real, 0, np.inf, closed="neither")],
         "dtype": [StrOptions({"float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -280,6 +288,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         memory: structures.Memory | None = None,
     ) -> str | None:
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
+        self._check_memory(problem)
         problem, held_out = self._hold_out(problem, rng)
         Z = self._start_inducing(problem, rng, moves)
         plan = self._plan(problem, held_out, Z, rng, moves, memory)
@@ -290,7 +299,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 f"cannot be factorised. Use {self._remedy(plan)}, or start from another kernel "
                 f"(now {problem.kernel})."
             )
-        for name, value in self._attributes(plan, best.result).items():
+        learned = self._attributes(plan, best.result)
+        if not all(np.isfinite(array).all() for array in learned["_posterior"]):
+            raise np.linalg.LinAlgError(
+                "The kernel matrix cannot be factorised with the hyperparameters learned: rows of "
+                f"X are equal but for rounding beside the others. Use {self._remedy(plan)}, or "
+                "look for columns of X with values that are out of all proportion."
+            )
+        for name, value in learned.items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
         return self._message(plan, best.result)
@@ -360,6 +376,20 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             self.inducing_init, X, n, rng, weights, parsed.structure, parsed.values
         )
 
+    def _check_memory(self, problem: Problem) -> None:
+        """Refuse what cannot fit: a few matrices are counted of the many that training takes."""
+        n, N, name = self._n_points(problem), len(problem.X), type(self).__name__
+        if n is None:  # exact regression: all targets share the matrices
+            matrices = 3 * (1 if problem.conjugate else problem.n_latent)
+            what = f"the {N:,} x {N:,} covariance matrices of {name}(n_inducing=None)"
+            _memory.refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
+            return
+        M = min(n, N)
+        rows = min(N, max(1024, _CHUNK // (M * problem.n_latent)))
+        what = f"the {M:,} x {M:,} covariance matrices of {name}(n_inducing={self.n_inducing})"
+        need = 8.0 * M * (4 * problem.n_latent * M + 2 * rows)
+        _memory.refuse_beyond(need, what, "Use a smaller n_inducing.")
+
     def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of one step."""
         N, batch = len(problem.X), self.batch_size
@@ -415,7 +445,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
-        settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
+        settings = settings._replace(
+            chunk_size=chunk,
+            max_batch_size=grown,
+            n_iter_no_change=min(settings.n_iter_no_change, _INT32),
+        )
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
@@ -429,7 +463,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _chunk_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
         """Rows of a full batch that are taken at a time."""
         if Z is None:
-            return len(problem.X)
+            return max(64, _BLOCK // len(problem.X))
         return max(1024, _CHUNK // (len(Z) * problem.n_latent))
 
     def _remembered(self) -> structures.Memory:
@@ -689,18 +723,29 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _validate_new(self, X: Any) -> np.ndarray:
         """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=FLOATS)
+        return check_range(validated(self, X, reset=False))
 
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""
-        return posterior.mean_and_variance(
-            self._kernel_structure, self._kernel_values, self._posterior, X
+        return _check_finite(
+            posterior.mean_and_variance(
+                self._kernel_structure, self._kernel_values, self._posterior, X
+            ),
+            X,
         )
 
     def _latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, L] and covariance [L, N, N] of the latent functions at validated rows."""
-        return posterior.mean_and_covariance(
-            self._kernel_structure, self._kernel_values, self._posterior, X
+        _memory.refuse_beyond(
+            16.0 * len(X) ** 2 * self._posterior.weights.shape[1],
+            f"the covariances of {len(X):,} rows with each other",
+            "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
+        )
+        return _check_finite(
+            posterior.mean_and_covariance(
+                self._kernel_structure, self._kernel_values, self._posterior, X
+            ),
+            X,
         )
 
 
@@ -771,6 +816,37 @@ def _held_out_score(plan: Plan, result: Result, jitter: float) -> float:
     return float(np.average(np.sum(density, 1), weights=held_out.weights))
 
 
+def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """scikit-learn's ``validate_data``; X becomes float64 where it is not one of the floats."""
+    # sums of float32 numbers near their largest are infinity less infinity, which is no matter
+    with np.errstate(over="ignore", invalid="ignore"):
+        return validate_data(estimator, X, *y, dtype=FLOATS, **options)
+
+
+def check_range(X: np.ndarray) -> np.ndarray:
+    """X as it is; ValueError where its values are so large that squares overflow."""
+    largest = np.maximum(X.max(0), -X.min(0)).astype(np.float64)
+    if not np.all(largest <= _LARGEST):
+        column = int(largest.argmax())
+        raise ValueError(
+            f"X has values up to {largest[column]:.3g} (column {column}): squares of distances "
+            f"overflow beyond {_LARGEST:g}. Divide the column by its standard deviation."
+        )
+    return X
+
+
+def _check_finite(moments: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> tuple:
+    """Mean [N, L] and variance [N, L] or covariance; ValueError where they are not finite."""
+    if all(np.isfinite(m).all() for m in moments):
+        return moments
+    row = int(np.argmin(np.isfinite(moments[0]).all(1)))
+    raise ValueError(
+        f"The prediction for row {row} of X is not finite: its values, up to "
+        f"{np.abs(X[row]).max():.3g}, are too large beside the length scales of kernel_, or for a "
+        "kernel that grows with X. Predict rows nearer to those of fit."
+    )
+
+
 def has_inducing_points(estimator: Any) -> bool:
     """Whether ``partial_fit`` is there; the error where it is not."""
     if estimator.n_inducing is None:
@@ -784,8 +860,15 @@ def has_inducing_points(estimator: Any) -> bool:
 def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
     """Weights as an array [N], non-negative and not all zero."""
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weights.sum() > 0:
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not total > 0:
         raise ValueError("sample_weight must have at least one positive entry, got only zeros.")
+    if not total <= _HEAVIEST:
+        raise ValueError(
+            f"sample_weight adds up to {total:.3g}, as of that many rows; at most {_HEAVIEST:g} "
+            "can be told from rounding. Divide it by its mean."
+        )
     return weights
 
 

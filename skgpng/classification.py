@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,16 +12,17 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import kernels
 from ._base import (
-    FLOATS,
     BaseGaussianProcess,
     Plan,
     Problem,
+    check_range,
     check_weights,
     has_inducing_points,
+    validated,
 )
 from .inducing import merge_equal_rows
 from .likelihoods import Bernoulli, Softmax
@@ -35,6 +37,8 @@ _SOFTMAX_GAMMA = 0.3
 # and forth between two states and never settle (moons with noise of 0.1: 54 nats lost; 0.3 to 0.7
 # settle, in as many steps).
 _BERNOULLI_GAMMA = 0.5
+# A class of this weight hides the others in rounding.
+_HEAVIEST_CLASS = 1e15
 
 
 class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
@@ -268,11 +272,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def _problem(
         self, X: Any, y: Any, start: str, sample_weight: Any, classes: Any = None, **_: Any
     ) -> Problem:
-        X, y = validate_data(self, X, y, reset=start != "on", dtype=FLOATS)
+        X, y = validated(self, X, y, reset=start != "on")
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0
-        X, y, weights = X[keep], y[keep], weights[keep]
+        X, y, weights = check_range(X[keep]), y[keep], weights[keep]
         if self._is_small(len(X)):
             codes = np.unique(y, return_inverse=True)[1]
             rows, weights = merge_equal_rows(weights, X, codes)
@@ -348,11 +352,14 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """Weight of each class; "balanced" by the total weight of its rows."""
         if self.class_weight == "balanced":
             return weights.sum() / (len(classes) * np.bincount(labels, weights))
-        each = compute_class_weight(self.class_weight, classes=classes, y=classes)
-        if not np.all(each > 0):
+        given = self.class_weight
+        if given is not None and not all(isinstance(v, Real) for v in given.values()):
+            raise ValueError(f"class_weight must map labels to numbers, got {given!r}.")
+        each = compute_class_weight(given, classes=classes, y=classes)
+        if not np.all((each > 0) & (each <= _HEAVIEST_CLASS)):
             raise ValueError(
-                f"class_weight must be positive, got {self.class_weight!r}. To leave a class out, "
-                "give its rows a sample_weight of 0."
+                f"class_weight must be positive and at most {_HEAVIEST_CLASS:g}, got "
+                f"{given!r}. To leave a class out, give its rows a sample_weight of 0."
             )
         return each
 
@@ -382,7 +389,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         r"""Scores that order classes and rows as ``predict_proba`` does.
 
         With two classes the probit score :math:`f_{mean} / \sqrt{1 + f_{var}}`, positive where
-        ``classes_[1]`` is more likely; with more the logarithms of their probabilities.
+        ``classes_[1]`` is more likely; with more the logarithms of their probabilities, of those
+        below 1e-308 that of 2.2e-308.
 
         Parameters
         ----------
@@ -395,7 +403,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         f_mean, f_var = self.latent_mean_and_variance(X)
         if len(self.classes_) == 2:
             return f_mean / np.sqrt(1.0 + f_var)
-        return np.log(self._probabilities(f_mean, f_var))
+        return np.log(np.maximum(self._probabilities(f_mean, f_var), np.finfo(float).tiny))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent functions integrated out.
@@ -437,8 +445,8 @@ def _positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Position of each label among the sorted classes, [N]."""
     if len(classes) < 2:
         raise ValueError(
-            f"y has 1 class ({classes[0]!r}) with positive weight; at least two are needed to "
-            "learn a classifier."
+            f"y has 1 class ({classes.tolist()[0]!r}) with positive weight; at least two are "
+            "needed to learn a classifier."
         )
     unknown = np.setdiff1d(y, classes)
     if len(unknown):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from . import kernels
 from ._tensorflow import tf
@@ -18,6 +20,7 @@ __all__ = [
     "greedy_variance",
     "kmeans",
     "merge_equal_rows",
+    "power_of_two",
     "random_subset",
     "select",
 ]
@@ -33,6 +36,9 @@ _MAX_FACTOR = 2**24
 # takes three times as long at 52 columns, 128 rows as long as 32.
 _AHEAD = 32
 
+# Numbers below have no reciprocal, or one whose products with others overflow.
+_SMALLEST = 1e-290
+
 # Below this share of the prior variance rounding decides which row is the largest; the square
 # root of it still has half of its digits.
 _EXHAUSTED = 1e-8
@@ -42,7 +48,9 @@ def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted standard deviation of each column, [D]; 1 where the column is constant.
 
     Computed in float64 and in blocks of rows, in two passes: first the mean, then the squares of
-    the distances from it.
+    the distances from it, in units that keep squares within the range of float64. A column counts
+    as constant where its deviation is of rounding size (1e-10 of its largest value), or so small
+    (1e-290) that it has no reciprocal.
 
     Parameters
     ----------
@@ -60,17 +68,32 @@ def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     >>> print(column_spread(np.array([[0.0, 5.0], [2.0, 5.0]]), np.ones(2)))
     [1. 1.]
     """
-    mean = _weighted_mean(X, weights)
-    spread = np.sqrt(_weighted_mean(X, weights, about=mean, power=2))
-    largest = np.maximum(X.max(0), -X.min(0))
+    largest = np.maximum(X.max(0), -X.min(0)).astype(np.float64)
+    unit, weights = power_of_two(largest), weights / power_of_two(weights.max())
+    mean = _weighted_mean(X, unit, weights)
+    spread = unit * np.sqrt(_weighted_mean(X, unit, weights, about=mean, power=2))
     # a constant column can have a deviation of rounding size
-    return np.where(spread > 1e-10 * largest, spread, 1.0)
+    return np.where(spread > np.maximum(1e-10 * largest, _SMALLEST), spread, 1.0)
 
 
-def _weighted_mean(X: np.ndarray, weights: np.ndarray, about: Any = 0.0, power: int = 1) -> Any:
-    """Weighted mean over the rows of ``(X - about)**power``, [D]."""
+def power_of_two(sizes: Any) -> Any:
+    """The largest powers of two that are not above the sizes: dividing by them does not round.
+
+    Examples
+    --------
+    >>> from skgpng.inducing import power_of_two
+    >>> print(power_of_two([3.0, 0.3]))
+    [2.   0.25]
+    """
+    return np.ldexp(1.0, np.frexp(sizes)[1] - 1)
+
+
+def _weighted_mean(
+    X: np.ndarray, unit: np.ndarray, weights: np.ndarray, about: Any = 0.0, power: int = 1
+) -> Any:
+    """Weighted mean over the rows of ``(X / unit - about)**power``, [D]."""
     total = sum(
-        np.sum((X[rows] - about) ** power * weights[rows, None], axis=0, dtype=np.float64)
+        np.sum((X[rows] / unit - about) ** power * weights[rows, None], axis=0)
         for rows in _blocks(len(X))
     )
     return total / weights.sum()
@@ -221,9 +244,12 @@ def kmeans(
     if len(X) > n_rows:
         X, weights = X[_draw(X, n_rows, random_state, weights)], np.ones(n_rows)
     # Ten rounds: where the points start matters, their last digits do not, training moves them.
-    fitted = KMeans(n_inducing, n_init=1, max_iter=10, random_state=random_state).fit(
-        X / scale, sample_weight=weights
-    )
+    means = KMeans(n_inducing, n_init=1, max_iter=10, random_state=random_state)
+    weights = weights / power_of_two(weights.max())
+    with warnings.catch_warnings():
+        # fewer kinds of rows than centres but for rounding: points on one spot do no harm
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = means.fit(X / scale, sample_weight=weights)
     return fitted.cluster_centers_ * scale
 
 

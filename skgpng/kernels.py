@@ -9,6 +9,7 @@ formula per class is registered with :func:`register`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,6 +104,9 @@ class _Formula(NamedTuple):
 
 
 _FORMULAS: dict[type, _Formula] = {}
+
+# Formulas divide by these: they may not be zero even where they are fixed.
+_DIVISORS = {"length_scale", "periodicity", "alpha"}
 
 
 def register(
@@ -215,21 +219,7 @@ def parse(kernel: Any) -> ParsedKernel:
         )
     if isinstance(kernel, sk.CompoundKernel):
         return _parse_compound(kernel)
-    terms = list(_terms(kernel, ""))
-    noise = [path for path, term in terms if isinstance(term, sk.WhiteKernel)]
-    if len(noise) > 1:
-        raise ValueError(
-            f"kernel has {len(noise)} WhiteKernel terms ({', '.join(noise)}): only their sum can "
-            "be learned. Keep one."
-        )
-    if len(noise) == len(terms):
-        raise ValueError(
-            "kernel is noise only: add a kernel for the signal, as in RBF() + WhiteKernel()."
-        )
-    structure, names, values, bounds = _parse_node(kernel, "", frozenset(noise))
-    return ParsedKernel(
-        structure, names, values, bounds, f"{noise[0]}noise_level" if noise else None
-    )
+    return _parse_one(kernel, "")
 
 
 def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
@@ -270,14 +260,38 @@ def length_scales(kernel: Any) -> list[np.ndarray]:
     ]
 
 
+def _parse_one(kernel: Any, path: str) -> ParsedKernel:
+    """What is no CompoundKernel; ``path`` begins its parameter names."""
+    terms = list(_terms(kernel, path))
+    noise = [path for path, term in terms if isinstance(term, sk.WhiteKernel)]
+    if len(noise) > 1:
+        raise ValueError(
+            f"kernel has {len(noise)} WhiteKernel terms ({', '.join(noise)}): only their sum can "
+            "be learned. Keep one."
+        )
+    if len(noise) == len(terms):
+        raise ValueError(
+            f"{_where(path)} is noise only: add a kernel for the signal, as in RBF() + "
+            "WhiteKernel()."
+        )
+    for where, term in terms:
+        if where in noise:
+            _hyperparameter(term, "noise_level", where)
+    structure, names, values, bounds = _parse_node(kernel, path, frozenset(noise))
+    return ParsedKernel(
+        structure, names, values, bounds, f"{noise[0]}noise_level" if noise else None
+    )
+
+
 def _parse_compound(kernel: Any) -> ParsedKernel:
     """One kernel after the other; ``3__k1__length_scale`` is a name of the fourth."""
-    parts = [parse(part) for part in kernel.kernels]
+    if not kernel.kernels:
+        raise ValueError("kernel is a CompoundKernel of no kernels: give one for each class.")
+    parts = [_parse_one(part, f"{k}__") for k, part in enumerate(kernel.kernels)]
     structures, names, values, bounds, noise = zip(*parts, strict=True)
-    own = [f"{k}__{name}" for k, part in enumerate(names) for name in part]
-    noise_name = next((f"{k}__{name}" for k, name in enumerate(noise) if name), None)
     structure = Kernel(sk.CompoundKernel, (), (), (), structures)
-    return ParsedKernel(structure, tuple(own), sum(values, ()), sum(bounds, ()), noise_name)
+    noise_name = next(filter(None, noise), None)
+    return ParsedKernel(structure, sum(names, ()), sum(values, ()), sum(bounds, ()), noise_name)
 
 
 def _rebuild_each(kernel: Any, names: tuple[str, ...], values: tuple) -> list:
@@ -314,7 +328,7 @@ def _parse_node(kernel: Any, path: str, noise: frozenset[str]) -> tuple:
         type(kernel),
         tuple(np.ndim(value) for value, _, _ in own),
         tuple(free for _, _, free in own),
-        formula.static(kernel),
+        _static(formula, kernel, path),
         tuple(child[0] for child in below),
     )
     names = sum((child[1] for child in below), tuple(path + n for n in formula.hyperparameters))
@@ -323,8 +337,21 @@ def _parse_node(kernel: Any, path: str, noise: frozenset[str]) -> tuple:
     return structure, names, values, bounds
 
 
+def _where(path: str) -> str:
+    """The kernel below a prefix of parameter names, for messages."""
+    return f"kernel parameter {path[:-2]!r}" if path else "kernel"
+
+
+def _static(formula: _Formula, kernel: Any, path: str) -> tuple[float, ...]:
+    """Settings of a kernel; what is wrong with them is said with the path."""
+    try:
+        return formula.static(kernel)
+    except ValueError as error:
+        raise ValueError(f"{_where(path)}: {error}") from error
+
+
 def _formula(kernel: Any, path: str) -> _Formula:
-    where = f"kernel parameter {path[:-2]!r}" if path else "kernel"
+    where = _where(path)
     if isinstance(kernel, sk.WhiteKernel):
         raise ValueError(
             f"{where} is a WhiteKernel inside a product or power. It stands for the noise: make "
@@ -341,17 +368,48 @@ def _formula(kernel: Any, path: str) -> _Formula:
 
 def _hyperparameter(kernel: Any, name: str, path: str) -> tuple[np.ndarray, np.ndarray, bool]:
     """Value, bounds and freedom of one hyperparameter."""
-    value = np.asarray(getattr(kernel, name), dtype=np.float64)
-    described = getattr(kernel, f"hyperparameter_{name}")
-    allowed = value >= 0 if described.fixed else value > 0
-    if value.ndim > 1 or not np.all(np.isfinite(value) & allowed):
-        raise ValueError(
-            f"kernel parameter {path + name!r} must be positive and finite, got {value.tolist()}."
-        )
-    if described.fixed:
+    given = getattr(kernel, f"{name}_bounds")
+    free = not (isinstance(given, str) and given == "fixed")
+    value = _positive(getattr(kernel, name), path + name, not free and name not in _DIVISORS)
+    if not free:
         return value, np.stack([value, value], -1), False
-    bounds = np.broadcast_to(described.bounds, (value.size, 2)).reshape(*value.shape, 2)
-    return value, np.array(bounds, dtype=np.float64), True
+    return value, _bounds(given, value, f"{path}{name}_bounds"), True
+
+
+def _positive(given: Any, name: str, zero: bool) -> np.ndarray:
+    """A value of shape () or (D,); ``zero``: it may be zero."""
+    value = _numbers(given)
+    if value is None or value.ndim > 1 or not np.all(np.isfinite(value) & (value >= 0)):
+        value = None
+    if value is None or not (zero or np.all(value > 0)):
+        sign = "positive or zero" if zero else "positive"
+        raise ValueError(
+            f"kernel parameter {name!r} must be {sign} and finite, got {given!r}. Give one number, "
+            "or one per feature."
+        )
+    return value
+
+
+def _bounds(given: Any, value: np.ndarray, name: str) -> np.ndarray:
+    """Bounds [..., 2] of a free hyperparameter; 0 and infinity stand for none."""
+    bounds = _numbers(given)
+    if bounds is not None and bounds.shape in ((2,), (1, 2), (value.size, 2)):
+        bounds = np.array(np.broadcast_to(bounds, (value.size, 2)).reshape(*value.shape, 2))
+        low, high = np.moveaxis(bounds, -1, 0)
+        if np.all((low >= 0) & (low <= high) & (high > 0) & np.isfinite(low)):
+            return bounds
+    raise ValueError(
+        f"kernel parameter {name!r} must be 'fixed' or a pair (low, high) with 0 <= low <= high "
+        f"and high > 0, or one such pair for each of the {value.size} values; got {given!r}."
+    )
+
+
+def _numbers(given: Any) -> np.ndarray | None:
+    """As float64, or None where that is not to be had."""
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
 
 
 # --- stationary kernels: phi(r^2), r the distance of the rows divided by the length scales ---
@@ -419,7 +477,7 @@ _MATERN = {0.5: _matern12, 1.5: _matern32, 2.5: _matern52, np.inf: _squared_expo
 
 
 def _matern_nu(kernel: Any) -> tuple[float]:
-    if kernel.nu not in _MATERN:
+    if not isinstance(kernel.nu, Real) or kernel.nu not in _MATERN:
         raise ValueError(
             f"Matern(nu={kernel.nu!r}) is not supported: nu must be 0.5, 1.5, 2.5 or inf."
         )
@@ -529,6 +587,12 @@ def _product_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
     return _factors(kernel, values, lambda k, v: diagonal(k, v, X))
 
 
+def _exponent(kernel: Any) -> tuple[float]:
+    if not isinstance(kernel.exponent, Real) or not 0 < float(kernel.exponent) < np.inf:
+        raise ValueError(f"exponent must be positive and finite, got {kernel.exponent!r}.")
+    return (float(kernel.exponent),)
+
+
 def _power(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
     return covariance(kernel.children[0], values, X1, X2) ** kernel.static[0]
 
@@ -546,5 +610,5 @@ register(
     _power,
     _power_diagonal,
     operands=("kernel",),
-    static=lambda kernel: (float(kernel.exponent),),
+    static=_exponent,
 )

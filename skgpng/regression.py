@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel, ConstantKernel, Mat
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import kernels, posterior, steps
 from ._base import (
@@ -22,19 +24,35 @@ from ._base import (
     Plan,
     Problem,
     check_length_scales,
+    check_range,
     check_row_noise,
     check_weights,
     has_inducing_points,
+    validated,
 )
-from .inducing import merge_equal_rows
-from .likelihoods import Gaussian
-from .metrics import gaussian_log_density
+from .inducing import merge_equal_rows, power_of_two
+from .likelihoods import Gaussian, Likelihood, StudentT
+from .metrics import gaussian_crps, gaussian_log_density
 from .structures import Hyperparameters, Result
 
 __all__ = ["GaussianProcessRegressor"]
 
 # Learned noise variance: start and bounds, as shares of the variance of y.
 _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
+# Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
+# `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
+_DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
+# Natural-gradient step where it is not exact: at 1 the hyperparameters follow a q that overshoots.
+_GAMMA = 0.3
+# Rows of a predictive distribution that is no normal one that are integrated together.
+_BLOCK = 2048
+# Distance between the quartiles of a standard normal variable.
+_QUARTILES = 1.3489795003921634
+# Larger values of y are refused; with a smaller deviation it is constant (no reciprocal); unscaled
+# its squares must be finite and not zero.
+_LARGEST_Y, _SMALLEST_STD, _LARGEST_RAW = 1e301, 1e-305, 1e150
+# Noise of a row in the variance of y: beyond, its precision or its inverse is lost in rounding.
+_LEAST_NOISE, _MOST_NOISE = 1e-100, 1e100
 
 
 class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
@@ -55,12 +73,17 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
         the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
         column, set from the data.
-    likelihood : {"gaussian"}, default="gaussian"
-        Distribution of y around the latent function.
+    likelihood : {"gaussian", "student_t"}, default="gaussian"
+        Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
+        outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
+        very heavy, and 1000, as good as normal) are learned. It is never exact: training steps
+        cost what they cost a classifier.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
-        ``noise_variance`` of ``fit``, which then is all the noise there is.
+        ``noise_variance`` of ``fit``, which then is all the noise there is. With ``"student_t"``
+        it fixes the square of the scale, which is also what the noise level of a ``WhiteKernel``
+        stands for (one of the two only); the degrees of freedom are learned all the same.
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
@@ -106,8 +129,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
-        Whether y is scaled to zero mean and unit variance for training. Predictions are in the
-        units of y either way; ``kernel_`` and ``elbo_`` are on the scaled y.
+        Whether y is scaled to zero mean and unit variance for training (with ``"student_t"`` by
+        median and quartiles, which outliers do not move). Predictions are in the units of y
+        either way; ``kernel_`` and ``elbo_`` are on the scaled y.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -126,7 +150,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         The kernel with the learned values (for scaled y).
     noise_variance_ : float
-        Variance of the noise, in the units of y squared.
+        Variance of the noise, in the units of y squared; of several targets an array.
+    likelihood_ : dict
+        What was learned of the likelihood, in the units of y: ``{"variance": ...}``, the same as
+        ``noise_variance_``, or for ``"student_t"`` ``{"scale": ..., "df": ...}``, with
+        ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
         Evidence of the scaled y, or its lower bound where there are inducing points.
@@ -159,7 +187,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         "alpha": [None, Interval(Real, 0, None, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
-        "likelihood": [StrOptions({"gaussian"})],
+        "likelihood": [StrOptions({"gaussian", "student_t"})],
     }
 
     def __init__(
@@ -228,7 +256,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             A row of weight 2 counts as two rows.
         noise_variance : array-like of shape (n_samples,), default=None
             Known variance of the noise of each row, in the units of y squared; the learned or
-            fixed noise comes on top.
+            fixed noise comes on top. For Gaussian noise only.
 
         Returns
         -------
@@ -292,6 +320,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     def _problem(
         self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any = None, **_: Any
     ) -> Problem:
+        self._check_student_t(noise_variance)
         X, y, weights, known = self._rows(X, y, start, sample_weight, noise_variance)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
@@ -299,51 +328,94 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         parsed, start = self._start_values(parsed, start, X.shape[1])
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
-        mean, std, spread = self._scaling(Y, weights, start)
-        noise, bounds, free, fixed = self._noise_start(kernel, parsed, spread, std[0] ** 2)
-        _check_noise(noise + fixed + known)
-        if start in ("warm", "on"):
-            noise = np.clip(self._likelihood_values[0], *bounds)
+        mean, std, spread = self._robust(Y, weights, start, *self._scaling(Y, weights, start))
+        known = _in_units_of(std[0], known)
+        noise, bounds, free, fixed = self._noise_start(kernel, parsed, spread, std[0])
+        _check_noise((noise + fixed + known) / spread)
+        if fixed:
+            self._check_student_t(alpha_beside=parsed.noise_name)
+        likelihood, values, limits, trained = self._likelihood_start(noise, bounds, free, start)
         return Problem(
             X=X,
             Y=(Y - mean) / std,
             weights=weights,
-            row_noise=known / std[0] ** 2 + fixed,
-            likelihood=Gaussian(),
-            likelihood_values=(noise,),
-            likelihood_bounds=(bounds,),
-            train_likelihood=(free,),
+            row_noise=known + fixed,
+            likelihood=likelihood,
+            likelihood_values=values,
+            likelihood_bounds=limits,
+            train_likelihood=trained,
             n_latent=Y.shape[1],
             kernel=kernel,
             parsed=parsed,
-            conjugate=True,
+            conjugate=isinstance(likelihood, Gaussian),
             attributes={
                 "_y_mean": mean,
                 "_y_std": std,
                 "_y_spread": spread,
                 "_fixed_noise": fixed,
             },
+            gamma=1.0 if isinstance(likelihood, Gaussian) else _GAMMA,
             start=start,
         )
+
+    def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
+        """Raise ValueError for noise that a Student-t likelihood cannot have."""
+        if self.likelihood != "student_t":
+            return
+        if noise_variance is not None:
+            raise ValueError(
+                "noise_variance, the variance of Gaussian noise of each row, cannot be added to "
+                "likelihood='student_t'. Set likelihood='gaussian' or noise_variance=None."
+            )
+        if alpha_beside is not None:
+            raise ValueError(
+                f"alpha={self.alpha} and the WhiteKernel ({alpha_beside}) both give the square of "
+                "the scale of likelihood='student_t'. Set alpha=None, or leave the WhiteKernel out."
+            )
+
+    def _robust(
+        self,
+        Y: np.ndarray,
+        weights: np.ndarray,
+        start: str,
+        mean: np.ndarray,
+        std: np.ndarray,
+        spread: float,
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """For Student-t noise, centre and unit that outliers do not move."""
+        if self.likelihood != "student_t" or start == "on":
+            return mean, std, spread
+        median, unit = _median_and_unit(Y, weights, std)
+        return (median, unit, 1.0) if self.normalize_y else (mean, std, float(np.mean(unit**2)))
+
+    def _likelihood_start(
+        self, noise: Any, bounds: tuple, free: bool, start: str
+    ) -> tuple[Likelihood, tuple, tuple, tuple]:
+        """Likelihood and, of each parameter, start value, bounds and whether it moves."""
+        likelihood: Likelihood = Gaussian()
+        parameters: tuple = ((noise, bounds, free),)
+        if self.likelihood == "student_t":
+            likelihood = StudentT()
+            scale = np.sqrt(noise), tuple(np.sqrt(bounds)), free
+            parameters = scale, (_DF_START, _DF_BOUNDS, True)
+        values, limits, trained = zip(*parameters, strict=True)
+        if start in ("warm", "on") and self._likelihood == likelihood:
+            learned = zip(self._likelihood_values, limits, strict=True)
+            values = tuple(np.clip(v, *b) for v, b in learned)
+        return likelihood, values, limits, trained
 
     def _rows(
         self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Validated X, y, positive weights and known noise variances."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=start != "on",
-            multi_output=True,
-            y_numeric=True,
-            dtype=FLOATS,
-        )
+        reset = start != "on"
+        X, y = validated(self, X, y, reset=reset, multi_output=True, y_numeric=True)
         weights = check_weights(sample_weight, X)
         known = check_row_noise(noise_variance, X)
         self._check_targets(y, start)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
+        check_range(X)
         if self._is_small(len(X)):
             rows, weights = merge_equal_rows(weights, X, y, known)
             X, y, known = X[rows], y[rows], known[rows]
@@ -351,13 +423,26 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         exact = plan.structure.model == "gpr"
-        known = plan.problem.attributes
-        learned = (result.theta.likelihood[0] + known["_fixed_noise"]) * known["_y_std"] ** 2
-        each = learned * np.ones(plan.problem.Y.shape[1])
-        return {
-            "noise_variance_": float(each[0]) if len(each) == 1 else each,
-            "_exact_data": plan.data if exact else None,
-        }
+        known, parsed = plan.problem.attributes, plan.problem.parsed
+        likelihood, values = plan.problem.likelihood, result.theta.likelihood
+        unit = known["_y_std"]
+        noise = _noise_of(likelihood, values) + known["_fixed_noise"]
+        with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
+            attributes = {
+                "noise_variance_": _one_or_all(noise * unit**2),
+                "_exact_data": plan.data if exact else None,
+            }
+        if isinstance(likelihood, Gaussian):
+            return attributes | {"likelihood_": {"variance": attributes["noise_variance_"]}}
+        scale, df = values
+        attributes["likelihood_"] = {"scale": _one_or_all(scale * unit), "df": float(df)}
+        if parsed.noise_name is not None:  # the noise level is the square of the scale
+            attributes["kernel_"] = kernels.rebuild(
+                plan.problem.kernel,
+                (*parsed.names, parsed.noise_name),
+                (*result.theta.kernel, scale**2),
+            )
+        return attributes
 
     def _check_targets(self, y: np.ndarray, start: str) -> None:
         n_targets = 1 if y.ndim == 1 else y.shape[1]
@@ -381,6 +466,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         mean, std = _scaling(Y, weights)
         if self.normalize_y:
             return mean, std, 1.0
+        size = np.maximum(np.abs(mean), std)
+        if not np.all((size <= _LARGEST_RAW) & (std >= 1.0 / _LARGEST_RAW)):
+            raise ValueError(
+                f"normalize_y=False takes y as it is, but its mean is {mean.tolist()} and its "
+                f"standard deviation {std.tolist()}: squares leave the range of numbers beyond "
+                f"{_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
+            )
         return np.zeros_like(mean), np.ones_like(std), float(np.mean(std**2))
 
     def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
@@ -397,12 +489,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self, kernel: Any, parsed: kernels.ParsedKernel, spread: float, unit: float
     ) -> tuple[float, tuple[float, float], bool, float]:
         """Learned noise variance (start, bounds, whether it moves) and the fixed one beside it."""
-        fixed = 0.0 if self.alpha is None else self.alpha / unit
+        fixed = 0.0 if self.alpha is None else float(_in_units_of(unit, self.alpha))
         if parsed.noise_name is not None:
             white = kernel.get_params()[parsed.noise_name.removesuffix("__noise_level")]
             free = not white.hyperparameter_noise_level.fixed
-            bounds = tuple(white.noise_level_bounds) if free else (white.noise_level,) * 2
-            return white.noise_level, bounds, free, fixed
+            given = white.noise_level_bounds if free else (white.noise_level,) * 2
+            low, high = np.ravel(given).tolist()
+            return white.noise_level, (low, high), free, fixed
         if self.alpha is not None:
             return fixed, (fixed, fixed), False, 0.0
         low, high = _NOISE_BOUNDS
@@ -481,8 +574,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         levels = np.asarray(quantiles, dtype=float)
         if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"quantiles must lie strictly between 0 and 1, got {quantiles!r}.")
-        mean, std = self.predict(X, return_std=True)
-        return mean[..., None] + std[..., None] * ndtri(levels)
+        model, rows = self._model_at(X)
+        if model._is_normal():
+            mean, std = self.predict(X, return_std=True)
+            return mean[..., None] + std[..., None] * ndtri(levels)
+        quantiles = functools.partial(model._likelihood.predict_quantiles, levels=levels)
+        scaled = model._by_likelihood(quantiles, rows)  # [N, P, Q]
+        return model._like_y(scaled * model._y_std[:, None] + model._y_mean[:, None])
 
     def log_predictive_density(self, X: Any, y: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
@@ -506,9 +604,42 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         >>> model.log_predictive_density(X, np.sin(X[:, 0])).shape
         (40,)
         """
-        mean, std = self.predict(X, return_std=True)
-        y = check_array(y, ensure_2d=False, dtype=np.float64).reshape(mean.shape)
-        return gaussian_log_density(y, mean, std)
+        model, rows = self._model_at(X)
+        y = model._targets_at(rows, y)
+        if model._is_normal():
+            return gaussian_log_density(y, *self.predict(X, return_std=True))
+        density = model._by_likelihood(model._likelihood.predict_log_density, rows, y)
+        return np.sum(density - np.log(model._y_std), 1)
+
+    def crps(self, X: Any, y: Any) -> np.ndarray:
+        """Continuous ranked probability score of the prediction of each row, noise included.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            In the units of y, smaller is better; averaged over targets. For Gaussian noise it is
+            :func:`skgpng.metrics.gaussian_crps`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor(random_state=0).fit(X, np.sin(X[:, 0]))
+        >>> print(model.crps(X, np.sin(X[:, 0])).max() < 0.01)
+        True
+        """
+        model, rows = self._model_at(X)
+        y = model._targets_at(rows, y)
+        if model._is_normal():
+            return gaussian_crps(y, *self.predict(X, return_std=True))
+        scaled = model._by_likelihood(model._likelihood.predict_crps, rows, y)
+        return np.mean(scaled * model._y_std, 1)
 
     def sample_y(
         self, X: Any, n_samples: int = 1, random_state: Any = 0, *, include_noise: bool = True
@@ -530,10 +661,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             In the units of y.
         """
         rng = check_random_state(random_state)
-        X = self._validate_new(X)
-        model = self._or_prior(X)
+        model, X = self._model_at(X)
         f_mean, cov = model._latent_covariance(X)
-        cov = cov + model._noise(include_noise) * np.eye(cov.shape[-1])
+        heavy = include_noise and not model._is_normal()
+        cov = cov + model._noise(include_noise and not heavy) * np.eye(cov.shape[-1])
         draws = np.stack(
             [
                 rng.multivariate_normal(m, c, n_samples).T
@@ -541,6 +672,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             ],
             1,
         )  # [N, P, n_samples]
+        if heavy:
+            scale, df = model._likelihood_values
+            draws = draws + scale * rng.standard_t(df, draws.shape)
         scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
         return scaled[:, 0] if len(model._y_mean) == 1 else scaled
 
@@ -570,8 +704,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            For a theta (or a gradient) with inducing points: the rows are not kept. Or if
-            ``eval_gradient`` is set without theta.
+            For a theta (or a gradient) with inducing points or Student-t noise: the rows are not
+            kept. Or if ``eval_gradient`` is set without theta.
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
@@ -583,7 +717,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if self._exact_data is None:
             raise ValueError(
                 "log_marginal_likelihood at another theta needs the training rows, which are kept "
-                "by exact regression only: set n_inducing=None and gamma='auto'."
+                "by exact regression only: set n_inducing=None, gamma='auto' and "
+                "likelihood='gaussian'."
             )
         return self._evidence(np.asarray(theta, dtype=float), eval_gradient)
 
@@ -638,16 +773,51 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
         n_targets = 1 if self.n_targets is None else self.n_targets
         prior = copy.copy(self)
-        prior._kernel_values, prior._likelihood_values = parsed.values, (known,)
+        prior._kernel_values = parsed.values
+        prior._fixed_noise = self.alpha or 0.0
+        if parsed.noise_name is not None and self.alpha is not None:
+            self._check_student_t(alpha_beside=parsed.noise_name)
+        level = known + prior._fixed_noise
+        prior._likelihood, prior._likelihood_values = Gaussian(), (known,)
+        if self.likelihood == "student_t" and level > 0:
+            prior._likelihood, prior._fixed_noise = StudentT(), 0.0
+            prior._likelihood_values = np.sqrt(level), _DF_START
         prior._kernel_structure = parsed.structure
         prior._posterior = posterior.nothing_known(X.shape[1], n_targets)
         prior._y_mean, prior._y_std = np.zeros(n_targets), np.ones(n_targets)
-        prior._fixed_noise = self.alpha or 0.0
         return prior
+
+    def _model_at(self, X: Any) -> tuple[Any, np.ndarray]:
+        """What predicts (see :meth:`_or_prior`), and validated rows."""
+        X = self._validate_new(X)
+        return self._or_prior(X), X
+
+    def _is_normal(self) -> bool:
+        """Whether the predictive distribution is."""
+        return isinstance(self._likelihood, Gaussian)
 
     def _noise(self, include_noise: bool) -> float:
         """Noise variance of the scaled y."""
-        return float(self._likelihood_values[0]) + self._fixed_noise if include_noise else 0.0
+        if not include_noise:
+            return 0.0
+        return float(_noise_of(self._likelihood, self._likelihood_values)) + self._fixed_noise
+
+    def _targets_at(self, rows: np.ndarray, y: Any) -> np.ndarray:
+        """Validated targets [N] or [N, P] of validated rows."""
+        y = check_array(y, ensure_2d=False, dtype=np.float64)
+        return self._like_y(y.reshape(len(rows), len(self._y_mean)))
+
+    def _by_likelihood(self, method: Callable, X: np.ndarray, y: Any = None) -> np.ndarray:
+        """What a method of the likelihood says of validated rows, [N, P, ...], scaled y.
+
+        A block of rows at a time, as it takes many nodes for each.
+        """
+        rows: tuple = self._latent(X)
+        if y is not None:
+            rows = *rows, (y.reshape(rows[0].shape) - self._y_mean) / self._y_std
+        starts = range(0, len(X), _BLOCK)
+        blocks = [[a[start : start + _BLOCK] for a in rows] for start in starts]
+        return np.concatenate([method(self._likelihood_values, *block) for block in blocks])
 
     def _in_units_of_y(self, f_mean: np.ndarray) -> np.ndarray:
         return self._like_y(f_mean * self._y_std + self._y_mean)
@@ -662,13 +832,50 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return cov[..., 0] if len(self._y_mean) == 1 else cov
 
 
+def _noise_of(likelihood: Likelihood, values: tuple) -> Any:
+    """Variance of the noise."""
+    return likelihood.predict_mean_and_var(values, 0.0, 0.0)[1]
+
+
+def _one_or_all(values: np.ndarray) -> Any:
+    """Of several targets an array, of one a number."""
+    return float(values[0]) if len(values) == 1 else values
+
+
+def _median_and_unit(
+    Y: np.ndarray, weights: np.ndarray, std: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted median, and the distance between the quartiles over that of a standard normal.
+
+    Where half the values or more are equal, or all but, the unit is ``std``.
+    """
+    order = np.argsort(Y, axis=0)
+    shares = np.cumsum(weights[order], axis=0) / weights.sum()
+    at = [np.argmax(shares >= p - 1e-12, axis=0) for p in (0.25, 0.5, 0.75)]
+    low, median, high = np.take_along_axis(np.take_along_axis(Y, order, 0), np.stack(at), 0)
+    unit = high / _QUARTILES - low / _QUARTILES
+    return median, np.where(unit > 1e-9 * np.maximum(std, np.abs(median)), unit, std)
+
+
 def _check_noise(noise: np.ndarray) -> None:
     """Raise ValueError where a row has no noise at all: its precision would be infinite."""
-    if not np.all(noise > 0):
+    if not np.all(noise > _LEAST_NOISE):
         raise ValueError(
-            "alpha=0 leaves rows without noise. Give fit their noise_variance, add a WhiteKernel, "
-            "or set alpha to a small number such as 1e-10."
+            "alpha=0, or one that is next to nothing beside the variance of y, leaves rows without "
+            "noise. Give fit their noise_variance, add a WhiteKernel, or set alpha to a small "
+            "number such as 1e-10 times the variance of y."
         )
+    if not np.all(noise < _MOST_NOISE):
+        raise ValueError(
+            "alpha or noise_variance is in the units of y squared, and more than "
+            f"{_MOST_NOISE:g} times the variance of y: nothing could be learned. Make it smaller."
+        )
+
+
+def _in_units_of(std: float, variance: Any) -> Any:
+    """A variance in units of the square of ``std``, which itself may be out of range."""
+    with np.errstate(over="ignore", under="ignore"):
+        return variance / std / std
 
 
 def _check_shared(kernel: Any) -> None:
@@ -678,7 +885,16 @@ def _check_shared(kernel: Any) -> None:
 
 def _scaling(Y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean and standard deviation of each column; 1 where it is constant."""
-    mean = np.average(Y, axis=0, weights=weights)
-    std = np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
+    largest = np.abs(Y).max(0)
+    if not np.all(largest <= _LARGEST_Y):
+        raise ValueError(
+            f"y has values up to {largest.max():.3g}; predictions are not sure to be finite beyond "
+            f"{_LARGEST_Y:g}. Divide it by a constant."
+        )
+    unit = power_of_two(largest)
+    scaled, weights = Y / unit, weights / power_of_two(weights.max())
+    mean = np.average(scaled, axis=0, weights=weights)
+    std = np.sqrt(np.average((scaled - mean) ** 2, axis=0, weights=weights))
     # a constant column has a deviation of rounding size
-    return mean, np.where(std > 1e-12 * np.abs(mean), std, 1.0)
+    varies = (std > 1e-12 * np.abs(mean)) & (unit * std > _SMALLEST_STD)
+    return unit * mean, np.where(varies, unit * std, 1.0)

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "skgpng"
 # Lowest first. A module imports from lower levels only.
 LEVELS = {
     "_tensorflow": -1,  # stands for TensorFlow itself, below everything
+    "_memory": 0,
     "linalg": 0,
     "quadrature": 0,
     "gaussians": 1,

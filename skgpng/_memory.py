@@ -1,0 +1,99 @@
+"""Refusing what cannot fit into memory, before it is asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["available", "refuse_beyond"]
+
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+_GIB = 2.0**30
+
+
+def available() -> float:
+    """Bytes that this process may still take, as far as the system tells; else infinity.
+
+    The least of what the machine has free (swap included) and what is left of the limits of the
+    process's control groups (containers). Where there is no ``/proc``, all memory of the machine.
+
+    Examples
+    --------
+    >>> from skgpng._memory import available
+    >>> available() > 0
+    True
+    """
+    return min([_of_machine(), *_left_in_groups()])
+
+
+def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
+    """Raise ValueError where so many bytes are more than there are.
+
+    Parameters
+    ----------
+    n_bytes : float
+        What is needed at the very least.
+    what : str
+        What takes the memory, after "needs about 3 GiB for".
+    remedy : str
+        A sentence.
+
+    Examples
+    --------
+    >>> from skgpng._memory import refuse_beyond
+    >>> refuse_beyond(1e3, "a small matrix", "Use less.")
+    """
+    if n_bytes < _GIB:  # quicker than looking
+        return
+    there = available()
+    if n_bytes > there:
+        raise ValueError(
+            f"This needs about {n_bytes / _GIB:,.0f} GiB for {what}, and {there / _GIB:.1f} GiB "
+            f"of memory are available. {remedy}"
+        )
+
+
+def _of_machine() -> float:
+    text = _read(_PROC / "meminfo")
+    sizes = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    if "MemAvailable" in sizes:
+        names = [name for name in ("MemAvailable", "SwapFree") if name in sizes]
+        return 1024.0 * sum(float(sizes[name].split()[0]) for name in names)
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return float("inf")
+
+
+def _left_in_groups() -> list[float]:
+    """What is left in each control group above this process; files in memory can be dropped."""
+    left = []
+    for line in _read(_PROC / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            left += _left(_CGROUPS, path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+            left += _left(_CGROUPS / "memory", path, *names)
+    return left
+
+
+def _left(root: Path, path: str, limit: str, usage: str, droppable: str) -> list[float]:
+    """Of the group at ``path`` and those above it; a container sees its own at the root."""
+    group = root / path.lstrip("/")
+    folders = [group, *group.parents][: len(group.parts) - len(root.parts) + 1]
+    left = []
+    for folder in folders:
+        most, used = _read(folder / limit).strip(), _read(folder / usage).strip()
+        if most.isdigit() and used.isdigit():
+            stat = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+            left.append(float(most) - float(used) + float(stat.get(droppable, 0)))
+    return left
+
+
+def _read(file: Path) -> str:
+    """Text of a file; nothing where there is none, as on other systems than Linux."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
