@@ -8,7 +8,9 @@ The scorers go wherever scikit-learn takes ``scoring=``: ``cross_val_score``, ``
 (alone or in a dict), ``GridSearchCV``. Greater is better for each. They ask a regressor for
 ``predict(X, return_std=True)`` and take the prediction as normal, with that standard deviation as
 the one of y; pipelines, fitted searches and scikit-learn's own ``GaussianProcessRegressor`` (which
-leaves its ``alpha`` out of it) are welcome.
+leaves its ``alpha`` out of it) are welcome. Where skgpng's regressor predicts another distribution
+(``likelihood="student_t"``), alone or at the end of a pipeline or a search, all scores are those of
+that distribution.
 
 ``sample_weight`` averages rows with these weights; a row of weight 0 is left out before anything
 is predicted. With metadata routing, ``set_score_request(sample_weight=True)`` asks for them. It
@@ -41,7 +43,7 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -51,6 +53,7 @@ from sklearn.base import is_classifier
 # Private, but the one base that multimetric scoring, metadata routing and callbacks all know:
 # `make_scorer` hands a score function what `predict` returns alone, without standard deviations.
 from sklearn.metrics._scorer import _BaseScorer
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, column_or_1d
 
 __all__ = [
@@ -227,22 +230,73 @@ def _average(rows: np.ndarray, sample_weight: Any) -> float:
 
 # --- scores of predictions -------------------------------------------------------------------
 
+
+class _Normal(NamedTuple):
+    """Predictions that are normal, with mean and standard deviation of each target."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def log_density(self, y: np.ndarray) -> np.ndarray:
+        """Of each row, summed over targets."""
+        return gaussian_log_density(y, *self)
+
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        """Of each row, averaged over targets."""
+        return gaussian_crps(y, *self)
+
+    def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the central interval."""
+        half_width = ndtri(0.5 + 0.5 * level) * self.std
+        return self.mean - half_width, self.mean + half_width
+
+
+class _Own(NamedTuple):
+    """Predictions of skgpng's regressor at rows, by its own distribution."""
+
+    regressor: Any
+    X: Any
+
+    def log_density(self, y: np.ndarray) -> np.ndarray:
+        """Of each row, summed over targets."""
+        return self.regressor.log_predictive_density(self.X, y)
+
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        """Of each row, averaged over targets."""
+        return self.regressor.crps(self.X, y)
+
+    def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the central interval."""
+        tail = 0.5 - 0.5 * level
+        ends = self.regressor.predict_quantiles(self.X, (tail, 1.0 - tail))
+        return ends[..., 0], ends[..., 1]
+
+
+def _own_distribution(estimator: Any, X: Any) -> _Own | None:
+    """Where skgpng's regressor is at the end of it all and does not predict a normal one."""
+    while isinstance(estimator, Pipeline):
+        with config_context(enable_metadata_routing=False):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        estimator = getattr(estimator[-1], "best_estimator_", estimator[-1])
+    own = getattr(estimator, "likelihood", "gaussian") != "gaussian"
+    return _Own(estimator, X) if own and hasattr(estimator, "log_predictive_density") else None
+
+
 # scikit-learn reads these signatures for the metadata that a scorer may request. It knows `y_true`
-# and `y_pred` as none; here `y_pred` is the pair (mean, std).
+# and `y_pred` as none; here `y_pred` is a distribution.
 
 
 def _log_density(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-    return _average(gaussian_log_density(y_true, *y_pred), sample_weight)
+    return _average(y_pred.log_density(y_true), sample_weight)
 
 
 def _neg_crps(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-    return -_average(gaussian_crps(y_true, *y_pred), sample_weight)
+    return -_average(y_pred.crps(y_true), sample_weight)
 
 
 def _coverage(y_true: Any, y_pred: Any, sample_weight: Any = None, level: float = 0.95) -> float:
-    mean, std = y_pred
-    half_width = ndtri(0.5 + 0.5 * level) * std
-    return interval_coverage(y_true, mean - half_width, mean + half_width, sample_weight)
+    low, high = y_pred.interval(level)
+    return interval_coverage(np.reshape(y_true, low.shape), low, high, sample_weight)
 
 
 def _calibration(y_true: Any, y_pred: Any, sample_weight: Any = None, level: float = 0.95) -> float:
@@ -296,10 +350,13 @@ class _PredictiveScorer(_BaseScorer):
         estimator = getattr(estimator, "best_estimator_", estimator)
         if is_classifier(estimator):
             return self._score_labels(estimator, X, y, weights)
-        mean, std = self._mean_and_std(estimator, X)
-        # scikit-learn's regressor drops the column of a y of shape (n, 1)
-        y = np.asarray(y, dtype=np.float64).reshape(mean.shape)
-        return self._score_func(y, (mean, std), weights, **self._kwargs)
+        predicted: Any = _own_distribution(estimator, X)
+        y = np.asarray(y, dtype=np.float64)
+        if predicted is None:
+            predicted = _Normal(*self._mean_and_std(estimator, X))
+            # scikit-learn's regressor drops the column of a y of shape (n, 1)
+            y = y.reshape(predicted.mean.shape)
+        return self._score_func(y, predicted, weights, **self._kwargs)
 
     def _score_labels(self, classifier: Any, X: Any, y: Any, weights: np.ndarray) -> float:
         if self._label_func is None:
@@ -337,7 +394,8 @@ neg_crps_scorer = _PredictiveScorer("neg_crps_scorer", _neg_crps)
 def coverage_scorer(level: float = 0.95) -> _PredictiveScorer:
     r"""Scorer of the share of held-out y in the central predictive interval of a level.
 
-    The interval is :math:`m \pm s\,\Phi^{-1}((1 + level) / 2)`. A share near ``level`` is good,
+    The interval is :math:`m \pm s\,\Phi^{-1}((1 + level) / 2)`, or for Student-t noise that between
+    the quantiles at its ends. A share near ``level`` is good,
     and a larger one no better, so this is a number to report; ``calibration_scorer`` selects.
 
     Parameters

@@ -375,6 +375,50 @@ def test_weights_in_a_search_with_several_scorers(rows):
     np.testing.assert_allclose(list(found.values()), by_hand(model, X, y, weights)[:2])
 
 
+# --- a distribution that is not normal -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heavy(rows):
+    X, y = rows
+    return GaussianProcessRegressor(likelihood="student_t", max_iter=300, tol=0.1).fit(X, y)
+
+
+def own_scores(model, X, y, weights=None):
+    low, high = np.moveaxis(model.predict_quantiles(X, (0.1, 0.9)), -1, 0)
+    inside = interval_coverage(y, low, high, weights)
+    scores = model.log_predictive_density(X, y), -model.crps(X, y)
+    averages = [np.average(s, weights=weights) for s in scores]
+    return [*averages, inside, -abs(inside - 0.8)]
+
+
+def test_student_t_is_scored_by_its_own_distribution(heavy, rows):
+    X, y = rows
+    weights = np.arange(40.0) % 3
+    found = [scorer(heavy, X, y, sample_weight=weights) for scorer in SCORERS]
+    # all rows get as many nodes as the one furthest out needs: equal to the 1e-12 of the rule
+    np.testing.assert_allclose(found, own_scores(heavy, X, y, weights), rtol=1e-10)
+    np.testing.assert_allclose(log_density_scorer(heavy, X, y[:, None]), own_scores(heavy, X, y)[0])
+    mean, std = heavy.predict(X, return_std=True)
+    assert found[0] != pytest.approx(
+        np.average(gaussian_log_density(y, mean, std), weights=weights), abs=0.01
+    )
+
+
+def test_student_t_within_pipelines_and_searches(rows, routing):
+    X, y = rows
+    model = GaussianProcessRegressor(likelihood="student_t", max_iter=300, tol=0.1)
+    inner = GridSearchCV(model, {"alpha": [None]}, cv=2, scoring=log_density_scorer)
+    pipeline = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), inner)).fit(X, y)
+    scaler, (second, search) = pipeline[0], pipeline[1]
+    last = search.best_estimator_
+    inside = second.transform(scaler.transform(X))
+    found = [scorer(pipeline, X, y) for scorer in SCORERS]
+    np.testing.assert_allclose(found, own_scores(last, inside, y), rtol=1e-12)
+    alone = [scorer(search, inside, y) for scorer in SCORERS]
+    np.testing.assert_allclose(alone, found, rtol=1e-12)
+
+
 # --- errors ----------------------------------------------------------------------------------
 
 
