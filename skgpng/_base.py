@@ -456,6 +456,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             max_batch_size=grown,
             n_iter_no_change=min(settings.n_iter_no_change, _INT32),
         )
+        # a Python float would become a float32 tensor: 1e-300 is zero there, 1e300 an error
+        settings = training.Settings(
+            *(np.float64(v) if isinstance(v, float) else v for v in settings)
+        )
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))

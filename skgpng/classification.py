@@ -55,7 +55,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``. A ``CompoundKernel``
+        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``; with ``None`` columns
+        need no scaling by the user. A ``CompoundKernel``
         of as many kernels as there are classes gives each class its own.
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
@@ -220,8 +221,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            For a parameter out of its range, NaN or infinity, shapes that do not fit, fewer than
-            two classes, or a kernel setting that is not supported; before any training.
+            For a parameter out of its range, NaN or infinity, values of X beyond 1e150, shapes
+            that do not fit, fewer than two classes, a kernel setting that is not supported, or
+            matrices that do not fit into memory; before any training.
+        numpy.linalg.LinAlgError
+            A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
         """
@@ -353,7 +357,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         if self.class_weight == "balanced":
             return weights.sum() / (len(classes) * np.bincount(labels, weights))
         given = self.class_weight
-        if given is not None and not all(isinstance(v, Real) for v in given.values()):
+        if isinstance(given, dict) and not all(isinstance(v, Real) for v in given.values()):
             raise ValueError(f"class_weight must map labels to numbers, got {given!r}.")
         each = compute_class_weight(given, classes=classes, y=classes)
         if not np.all((each > 0) & (each <= _HEAVIEST_CLASS)):

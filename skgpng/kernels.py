@@ -405,11 +405,12 @@ def _bounds(given: Any, value: np.ndarray, name: str) -> np.ndarray:
 
 
 def _numbers(given: Any) -> np.ndarray | None:
-    """As float64, or None where that is not to be had."""
+    """As float64, or None where they are no real numbers."""
     try:
-        return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+        numbers = np.asarray(given)
+    except ValueError:  # lists of different lengths
         return None
+    return numbers.astype(np.float64) if numbers.dtype.kind in "biuf" else None
 
 
 # --- stationary kernels: phi(r^2), r the distance of the rows divided by the length scales ---

@@ -50,7 +50,7 @@ _BLOCK = 2048
 _QUARTILES = 1.3489795003921634
 # Larger values of y are refused; with a smaller deviation it is constant (no reciprocal); unscaled
 # its squares must be finite and not zero.
-_LARGEST_Y, _SMALLEST_STD, _LARGEST_RAW = 1e301, 1e-305, 1e150
+_LARGEST_Y, _SMALLEST_STD, _LARGEST_RAW = 1e250, 1e-305, 1e150
 # Noise of a row in the variance of y: beyond, its precision or its inverse is lost in rounding.
 _LEAST_NOISE, _MOST_NOISE = 1e-100, 1e100
 
@@ -72,7 +72,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         inf), ``RationalQuadratic``, ``ExpSineSquared``, ``DotProduct``, their sums, products and
         powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
         the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
-        column, set from the data.
+        column, set from the data: the columns need no scaling by the user, whatever their units.
+        A kernel given is taken as it is, in the units of X.
     likelihood : {"gaussian", "student_t"}, default="gaussian"
         Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
@@ -99,8 +100,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression
         without inducing points, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
-        Natural-gradient step size. ``"auto"`` is 1 where that step is exact (all rows in every
-        step), else 0.1.
+        Natural-gradient step size. ``"auto"`` is 1 where that step is exact (Gaussian noise, all
+        rows in every step), 0.3 for Student-t noise on all rows, else 0.1.
     learning_rate : float or "auto", default="auto"
         Step size of Adam in the logarithm of the hyperparameters. ``"auto"`` is 0.1 where every
         step uses all rows, 0.03 with growing batches, else 0.01. It is cut to a third at each
@@ -184,7 +185,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseGaussianProcess._parameter_constraints,
-        "alpha": [None, Interval(Real, 0, None, closed="left")],
+        "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
         "likelihood": [StrOptions({"gaussian", "student_t"})],
@@ -265,8 +266,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            For a parameter out of its range, NaN or infinity, shapes that do not fit, or a
-            kernel setting that is not supported; before any training.
+            For a parameter out of its range, NaN or infinity, values of X beyond 1e150 or of y
+            beyond 1e250, shapes that do not fit, a kernel setting that is not supported, or
+            matrices that do not fit into memory; before any training.
+        numpy.linalg.LinAlgError
+            A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
         """
@@ -884,7 +888,7 @@ def _check_shared(kernel: Any) -> None:
 
 
 def _scaling(Y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column; 1 where it is constant."""
+    """Weighted mean and standard deviation of each column; 1 (or rounding) where constant."""
     largest = np.abs(Y).max(0)
     if not np.all(largest <= _LARGEST_Y):
         raise ValueError(
@@ -897,4 +901,6 @@ def _scaling(Y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     std = np.sqrt(np.average((scaled - mean) ** 2, axis=0, weights=weights))
     # a constant column has a deviation of rounding size
     varies = (std > 1e-12 * np.abs(mean)) & (unit * std > _SMALLEST_STD)
-    return unit * mean, np.where(varies, unit * std, 1.0)
+    # in whose unit rounding is small
+    constant = np.maximum(1.0, unit * (1e-12 * np.abs(mean)))
+    return unit * mean, np.where(varies, unit * std, constant)
