@@ -61,7 +61,7 @@ _HEAVIEST = 1e15
 # and the first steps need no more. elevators, M = 500: held-out NLPD -0.925 after 2.5 s in place of
 # 7.3, and -0.969 in place of -0.950 fifty steps later; kin8nm, M = 256: 1.6 s in place of 2.3 to
 # -1.07. For exact models and classifiers it gained nothing.
-_COARSE_STEPS, _COARSE_SHARE = 20, 4
+_COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM = 20, 4, 500
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
 _CALL_EVERY, _SCORE_EVERY = 10, 5
 
@@ -587,7 +587,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Hyperparameters after some steps on a part of the rows, where that saves time."""
         problem, settings, n = plan.problem, plan.settings, len(plan.data.X) // _COARSE_SHARE
         apt = plan.structure.model == "sgpr" and problem.start == "fresh" and settings.learning_rate
-        if not apt or n < 2 * len(theta.inducing_points):
+        if not apt or n < max(_COARSE_FROM, 2 * len(theta.inducing_points)):
             return theta
         part = np.random.RandomState(settings.seed[0]).permutation(len(plan.data.X))[:n]
         part = np.sort(part)
@@ -615,7 +615,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _early_stopping(self, plan: Plan) -> EarlyStopping:
         return EarlyStopping(
-            lambda result: _held_out_score(plan, result, self.jitter),
+            lambda result: _held_out_score(plan, result),
             self.n_iter_no_change,
             self.tol,
         )
@@ -633,7 +633,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             names = (*names, problem.parsed.noise_name)
             values = (*values, result.theta.likelihood[0])
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
-        p = posterior.posterior(structure, result, plan.data, self.jitter)
+        report = result.report
+        p = posterior.posterior(structure, result, plan.data, report.jitter)
         return {
             "_kernel_structure": structure.kernel,
             "_likelihood": structure.likelihood,
@@ -648,6 +649,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "elbo_": float(finite[-1]),
             "n_iter_": len(finite),
             "converged_": bool(result.status == structures.CONVERGED),
+            "jitter_": float(report.jitter),
+            "n_rejected_steps_": int(report.n_rejected),
+            "n_corrected_steps_": int(report.n_corrected),
             **problem.attributes,
             **self._own_attributes(plan, result),
         }
@@ -838,11 +842,11 @@ def _form(parsed: kernels.ParsedKernel) -> tuple:
     return parsed.structure, parsed.names, [np.shape(v) for v in parsed.values]
 
 
-def _held_out_score(plan: Plan, result: Result, jitter: float) -> float:
+def _held_out_score(plan: Plan, result: Result) -> float:
     """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
     held_out, structure, theta = plan.held_out, plan.structure, result.theta
     assert held_out is not None
-    p = posterior.posterior(structure, result, plan.data, jitter)
+    p = posterior.posterior(structure, result, plan.data, result.report.jitter)
     f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, held_out.X)
     values = tuple(v + held_out.row_noise[:, None] for v in theta.likelihood)
     density = structure.likelihood.predict_log_density(values, f_mean, f_var, held_out.Y)

@@ -86,15 +86,9 @@ class Tensors:
         return tf.matmul(L_inv, L_inv, transpose_a=True), 2.0 * log_root
 
     @staticmethod
-    def gram(A: Any, weights: Any) -> tuple[Any, Any]:
-        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]: of the negative ones, and of all."""
-        whole = tf.matmul(A * weights[:, None, :], A, transpose_b=True)
-        negative = tf.cond(  # rarely needed, and as much work as the rest
-            tf.reduce_any(weights > 0.0),
-            lambda: tf.matmul(A * tf.minimum(weights, 0.0)[:, None, :], A, transpose_b=True),
-            lambda: whole,
-        )
-        return negative, whole
+    def gram(A: Any, weights: Any) -> Any:
+        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]."""
+        return tf.matmul(A * weights[:, None, :], A, transpose_b=True)
 
     @staticmethod
     def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:
@@ -168,12 +162,10 @@ class Arrays:
         return np.stack([inverse for inverse, _ in each]), np.array([value for _, value in each])
 
     @staticmethod
-    def gram(A: Any, weights: Any) -> tuple[Any, Any]:
-        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]: of the negative ones, and of all."""
+    def gram(A: Any, weights: Any) -> Any:
+        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N], which are seldom positive."""
         negative = -_squares(A, -weights)
-        if not np.any(weights > 0.0):
-            return negative, negative
-        return negative, negative + _squares(A, weights)
+        return negative + _squares(A, weights) if np.any(weights > 0.0) else negative
 
     @staticmethod
     def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:

@@ -12,6 +12,7 @@ from ._dense import Tensors, run
 from ._tensorflow import custom_gradient, tf
 
 __all__ = [
+    "add_jitter",
     "add_to_diagonal",
     "inverse_and_log_determinant",
     "lower_triangle_half_diagonal",
@@ -89,6 +90,22 @@ def shift_diagonal(K: Any, shift: Any) -> Any:
 @custom_gradient
 def _shift_diagonal(K: Any, shift: Any) -> Any:
     return tf.linalg.set_diag(K, tf.linalg.diag_part(K) + shift), lambda G: (G, None)
+
+
+@custom_gradient
+def add_jitter(K: Any, jitter: Any) -> Any:
+    """K [M, M] plus ``jitter`` times the mean of its diagonal, on the diagonal.
+
+    Jitter in proportion means the same to a kernel of any variance, and has a gradient.
+    """
+    diagonal = tf.linalg.diag_part(K)
+    share = jitter / tf.cast(tf.size(diagonal), K.dtype)
+
+    def gradient(G: Any) -> Any:
+        inside = tf.linalg.diag_part(G)
+        return tf.linalg.set_diag(G, inside + share * tf.reduce_sum(inside)), None
+
+    return tf.linalg.set_diag(K, diagonal + share * tf.reduce_sum(diagonal)), gradient
 
 
 def lower_triangle_half_diagonal(X: Any) -> Any:

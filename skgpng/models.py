@@ -342,13 +342,11 @@ def elbo_and_gradients(
         Its gradient in the hyperparameters (their values, not their logarithms).
     g_q : tuple of tensors of shapes (M, L) and (L, M, M)
         Gradient of the data term in the mean and the covariance of q: what
-        :func:`skgpng.optimizers.natural_gradient` takes. Rows where more variance would help,
-        as far on the wrong side of a likelihood that forgives errors, have none in the
-        covariance: a step along it could leave no precision at all.
+        :func:`skgpng.optimizers.natural_gradient` takes.
     """
     theta, q = tf.nest.map_structure(tf.convert_to_tensor, (theta, q))
     q_cov = gaussians.covariance(q)
-    with tf.GradientTape(watch_accessed_variables=False, persistent=True) as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch((theta, q.q_mu, q_cov))
         f = marginals(covariances(theta), q.q_mu, q_cov)
     data_term, (g_likelihood, g_mean, g_var) = data_term_and_gradients(
@@ -356,11 +354,6 @@ def elbo_and_gradients(
     )
     g_theta, g_mu, g_cov = tape.gradient(
         f, (theta, q.q_mu, q_cov), (g_mean, g_var), unconnected_gradients="zero"
-    )
-    g_cov = tf.cond(  # rarely needed, and as much work as the rest
-        tf.reduce_any(g_var > 0.0),
-        lambda: tape.gradient(f, q_cov, (g_mean, tf.minimum(g_var, 0.0))),
-        lambda: g_cov,
     )
     g_theta = g_theta._replace(likelihood=g_likelihood)
     return data_term - gaussians.prior_kl(q), g_theta, (g_mu, g_cov)

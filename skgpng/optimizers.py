@@ -21,6 +21,7 @@ __all__ = [
     "natural_gradient",
     "natural_gradient_in_mean_sqrt",
     "natural_gradient_update",
+    "positive_definite_update",
     "softplus",
 ]
 
@@ -55,6 +56,8 @@ def natural_gradient_update(
     Returns
     -------
     Natural
+        P stays positive definite where :math:`g_S` is negative semidefinite, as it is for
+        log-concave likelihoods; for others see :func:`positive_definite_update`.
     """
     g_mu, g_cov = gradients
     nat1 = (1.0 - gamma) * natural.nat1 + gamma * (g_mu - 2.0 * gaussians.apply(g_cov, q_mu))
@@ -62,12 +65,49 @@ def natural_gradient_update(
     return gaussians.Natural(nat1, nat2)
 
 
+def positive_definite_update(
+    natural: gaussians.Natural, q_mu: Any, q_cov: Any, gradients: tuple[Any, Any], gamma: Any
+) -> gaussians.Natural:
+    r"""The same step with a term of second order that keeps P positive definite.
+
+    With :math:`G = P - I + 2 g_S`, the direction of the plain step, and S the covariance of q,
+
+    .. math::
+
+        P \leftarrow P - \gamma G + \tfrac{\gamma^2}{2} G S G
+        = \tfrac12 \bigl(P + (P - \gamma G) S (P - \gamma G)\bigr)
+
+    (Lin, Schmidt & Khan 2020), which is at least half of the old P whatever the
+    gradient, so that no variance more than doubles in a step. The mean moves as in the plain
+    step, :math:`P_{new} (m_{new} - m) = \gamma (g_m - m)`; the fixed points are the same.
+
+    Parameters
+    ----------
+    natural, q_mu, gradients, gamma
+        As in :func:`natural_gradient_update`.
+    q_cov : tensor of shape (L, M, M)
+        Covariance S of q.
+
+    Returns
+    -------
+    Natural
+    """
+    plain = natural_gradient_update(natural, q_mu, gradients, gamma)
+    G = shift_diagonal(2.0 * (gradients[1] - natural.nat2), -1.0)
+    second = 0.5 * gamma**2 * tf.matmul(G, tf.matmul(q_cov, G))
+    return gaussians.Natural(plain.nat1 + gaussians.apply(second, q_mu), plain.nat2 - 0.5 * second)
+
+
 def natural_gradient(
-    q: gaussians.MeanSqrt, gradients: tuple[Any, Any], gamma: Any
+    q: gaussians.MeanSqrt,
+    gradients: tuple[Any, Any],
+    gamma: Any,
+    positive_definite: bool = False,
 ) -> gaussians.MeanSqrt:
     """Step in the natural parameterisation (XiNat), from and to (mean, sqrt).
 
-    See :func:`natural_gradient_update`.
+    See :func:`natural_gradient_update`; with ``positive_definite``, for likelihoods that are not
+    log-concave, :func:`positive_definite_update`.
 
     Examples
     --------
@@ -82,9 +122,12 @@ def natural_gradient(
     [0. 0.] [1. 1.]
     """
     natural = gaussians.mean_sqrt_to_natural(q)
-    return gaussians.natural_to_mean_sqrt(
-        natural_gradient_update(natural, q.q_mu, gradients, gamma)
-    )
+    if positive_definite:
+        q_cov = gaussians.covariance(q)
+        new = positive_definite_update(natural, q.q_mu, q_cov, gradients, gamma)
+    else:
+        new = natural_gradient_update(natural, q.q_mu, gradients, gamma)
+    return gaussians.natural_to_mean_sqrt(new)
 
 
 def natural_gradient_in_mean_sqrt(

@@ -70,20 +70,21 @@ def posterior(structure: Structure, result: Result, data: Data, jitter: float) -
     return Posterior(*(np.asarray(a) for a in arrays))
 
 
-def _sites(structure: Structure, result: Result, data: Data) -> tuple[Any, Any]:
+def _sites(structure: Structure, result: Result, data: Data, K: Any, jitter: float) -> tuple:
     """First natural parameter and precision of each row, [L, N] and [1 or L, N]."""
     if structure.model == "vgp":
         site_mean, site_precision = result.variational
         return tf.transpose(site_mean), tf.transpose(site_precision)
-    precision = data.weights / (result.theta.likelihood[0] + data.row_noise)  # [N]
+    noise = (result.theta.likelihood[0] + data.row_noise) / data.weights
+    precision = 1.0 / (noise + jitter * tf.reduce_mean(tf.linalg.diag_part(K)))  # [N]
     return tf.transpose(precision[:, None] * data.Y), precision[None]
 
 
 def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) -> Any:
     """With B = I + r K r = L L': R- = L^-1 r, w = r B^-1 (beta / r) (R&W eq. 3.26, 3.27)."""
-    site_mean, precision = _sites(structure, result, data)
-    root = tf.sqrt(precision)  # [1 or L, N]
     K = covariance_of_each(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
+    site_mean, precision = _sites(structure, result, data, K, jitter)
+    root = tf.sqrt(precision)  # [1 or L, N]
     B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
     minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
     inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]
@@ -96,12 +97,22 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
     theta = Hyperparameters(*result.theta)
     Z = tf.convert_to_tensor(theta.inducing_points)
     q = gaussians.Natural(*result.variational)
-    Kuu = shift_diagonal(covariance_of_each(structure.kernel, theta.kernel, Z), jitter)
-    L_inv = triangular_inverse(tf.linalg.cholesky(Kuu))  # [1 or L, M, M]
+    L_inv = _prior_root_inverse(covariance_of_each(structure.kernel, theta.kernel, Z), jitter)
     P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
     q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)
     weights = gaussians.apply(tf.linalg.matrix_transpose(L_inv), q_mu)
     return Z, weights, L_inv, tf.matmul(P_root_inv, L_inv)
+
+
+def _prior_root_inverse(Kuu: Any, jitter: float) -> Any:
+    """Luu^-1, [1 or L, M, M]; with more jitter where rounding asks for more than training did."""
+    unit = tf.reduce_mean(tf.linalg.diag_part(Kuu), -1)[:, None]  # [1 or L, 1]
+    for more in (1.0, 10.0, 100.0, 1e3):
+        shifted = tf.linalg.set_diag(Kuu, tf.linalg.diag_part(Kuu) + more * jitter * unit)
+        L_inv = triangular_inverse(tf.linalg.cholesky(shifted))
+        if np.isfinite(tf.reduce_sum(L_inv)):
+            break
+    return L_inv
 
 
 def nothing_known(n_features: int, n_latent: int) -> Posterior:

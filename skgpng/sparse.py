@@ -75,14 +75,11 @@ class Sums(NamedTuple):
     ----------
     mean : matrix of shape (M, L)
         Gradient in m.
-    natural : array of shape (L', M, M)
-        Gradient in S, without the rows where more variance would help.
     cov : array of shape (L', M, M)
         Gradient in S.
     """
 
     mean: Any
-    natural: Any
     cov: Any
 
 
@@ -139,7 +136,7 @@ def _whiten_and_sum(algebra: Any, L_inv: Any, Kuf: Any, precision: Any, Y: Any) 
     r"""A, and of Gaussian rows :math:`A\Lambda y` and :math:`-A\Lambda A^\top/2`."""
     A = _whiten(algebra, L_inv, Kuf)
     weighted = algebra.like(precision * Y, A)  # [P, N]
-    gram, _ = algebra.gram(A, algebra.like(-0.5 * precision, A))
+    gram = algebra.gram(A, algebra.like(-0.5 * precision, A))
     nat1 = algebra.matmul(A, weighted, transpose_b=True)  # [M, P]
     return A, algebra.double(nat1), algebra.double(gram)
 
@@ -153,10 +150,10 @@ def _pull_back(algebra: Any, slope: Any, A: Any, reduced: Any, g_mean: Any, g_va
 
 
 def _pull_back_and_sum(algebra: Any, *arguments: Any) -> tuple:
-    """The same, and the sums of g_2 a a', see :class:`Sums`."""
+    """The same, and the sum of g_2 a a', see :class:`Sums`."""
     A, g_var = arguments[1], arguments[4]
-    grams = algebra.gram(A, algebra.like(g_var, A))
-    return *_pull_back(algebra, *arguments), *map(algebra.double, grams)
+    gram = algebra.gram(A, algebra.like(g_var, A))
+    return *_pull_back(algebra, *arguments), algebra.double(gram)
 
 
 def _prior_gradient(
@@ -233,11 +230,11 @@ def pull_back(
     ``g_cov`` is the sum of g_2 a a' where it is known already.
     """
     d, square = f.L_inv.dtype, f.inner.shape
-    outputs = [(A.dtype, A.shape), (d, f.q_mu.shape), (d, square), (d, square)]
+    outputs = [(A.dtype, A.shape), (d, f.q_mu.shape), (d, square)]
     given = [f.slope, A, reduced, g_mean, g_var]
     if g_cov is not None:
         Kuf_bar, mean = run(large, _tiled(_pull_back, 1, 1), given, outputs[:2])
-        return Kuf_bar, Sums(mean, g_cov, g_cov)
+        return Kuf_bar, Sums(mean, g_cov)
     Kuf_bar, *sums = run(large, _tiled(_pull_back_and_sum, 1, 1), given, outputs)
     return Kuf_bar, Sums(*sums)
 

@@ -1,8 +1,8 @@
 """One step of each model: ELBO, its gradient in the hyperparameters, and the next q.
 
 A step takes the structure, the hyperparameters, q, the rows of the step and the settings, and
-gives ``(value, g_theta, q, q_next)``: the ELBO, its gradient in the values of theta with q held,
-the q they belong to, and q after a natural-gradient step.
+gives a :class:`Step`. Nothing raises: what cannot be evaluated is not finite, and
+:func:`is_singular` tells whether the prior's factorisation is why.
 """
 
 from __future__ import annotations
@@ -16,16 +16,41 @@ from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian
 from .linalg import (
+    add_jitter,
     add_to_diagonal,
     shift_diagonal,
     swap_axes,
 )
 from .structures import Data, Hyperparameters, Structure
 
-__all__ = ["SITE_FLOOR", "STEPS", "evidence"]
+__all__ = ["SITE_FLOOR", "STEPS", "Step", "evidence", "is_singular"]
 
 #: Site precisions stay above this, so that (1 - diag B^-1) / precision keeps nine digits.
 SITE_FLOOR = 1e-6
+
+
+class Step(NamedTuple):
+    """What one step finds.
+
+    Attributes
+    ----------
+    value : scalar tensor
+        ELBO.
+    g_theta : Hyperparameters
+        Its gradient in the values of theta, with q held.
+    q : tuple of tensors
+        The q they belong to.
+    q_next : tuple of tensors
+        q after a natural-gradient step.
+    corrected : scalar tensor
+        1 where that step had to be corrected to leave q a positive definite precision, else 0.
+    """
+
+    value: Any
+    g_theta: Hyperparameters
+    q: tuple
+    q_next: tuple
+    corrected: Any
 
 
 class _KnownRowNoise(NamedTuple):
@@ -138,28 +163,36 @@ def _covariance_by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> _
 
 def _gpr_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-) -> tuple:
+) -> Step:
     """With q exact, the ELBO is the evidence; q itself need not be formed."""
-    return *_evidence(structure.kernel, theta, data, _block_size(structure, s)), q, q
+    size = _block_size(structure, s)
+    value, g_theta = _evidence(structure.kernel, theta, data, s.jitter, size)
+    return Step(value, g_theta, q, q, tf.zeros_like(value))
 
 
 def _block_size(structure: Structure, s: Any) -> Any:
     return s.chunk_size if structure.chunked else None
 
 
-def _evidence(kernel: Kernel, theta: Hyperparameters, data: Data, size: Any) -> tuple:
-    prior = _covariance_within(kernel, theta.kernel, data.X, size)  # the noise serves as jitter
+def _evidence(
+    kernel: Kernel, theta: Hyperparameters, data: Data, jitter: Any, size: Any
+) -> tuple[Any, Hyperparameters]:
+    """The noise serves as jitter; where it is too little, the diagonal gets more."""
+    prior = _covariance_within(kernel, theta.kernel, data.X, size)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(theta.likelihood)
+        tape.watch(theta)
         noise, correction = models.gaussian_noise(theta, data)
-    moments = models.evidence_moments(add_to_diagonal(prior.K[0], noise), data.Y)
+        on_diagonal = noise + jitter * tf.reduce_mean(diagonal(kernel, theta.kernel, data.X))
+    moments = models.evidence_moments(add_to_diagonal(prior.K[0], on_diagonal), data.Y)
     bars = [moments.noise_gradient(), tf.ones_like(correction)]
-    g_likelihood = tape.gradient([noise, correction], theta.likelihood, bars)
+    g_theta = tape.gradient([on_diagonal, correction], theta, bars, unconnected_gradients="zero")
     g_kernel = prior.g_kernel(lambda _, rows, columns: moments.prior_gradient(rows, columns))
-    return moments.value + correction, Hyperparameters(g_kernel, g_likelihood)
+    return moments.value + correction, g_theta._replace(kernel=_add(g_theta.kernel, g_kernel))
 
 
-def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float, Hyperparameters]:
+def evidence(
+    kernel: Kernel, theta: Hyperparameters, data: Data, jitter: float = 0.0
+) -> tuple[float, Hyperparameters]:
     """Exact log marginal likelihood and its gradient in the values of theta; NumPy.
 
     Parameters
@@ -167,15 +200,17 @@ def evidence(kernel: Kernel, theta: Hyperparameters, data: Data) -> tuple[float,
     kernel : Kernel
     theta : Hyperparameters
     data : Data
+    jitter : float, default=0.0
+        Added to the diagonal, times the mean prior variance.
     """
     theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
-    value, gradient = _evidence(kernel, theta, data, None)
+    value, gradient = _evidence(kernel, theta, data, jitter, None)
     return float(value), tf.nest.map_structure(lambda g: g.numpy(), gradient)
 
 
 def _vgp_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-) -> tuple:
+) -> Step:
     """One natural-gradient step on the sites; the gradient in K is that at their fixed point."""
     size = _block_size(structure, s)
     prior = _covariance_within(structure.kernel, theta.kernel, data.X, size)  # B needs no jitter
@@ -193,11 +228,24 @@ def _vgp_step(
         own = moments if n == 1 else moments[j : j + 1]
         return tf.add_n([m.prior_gradient(rows, columns) for m in own])
 
-    site_mean = (1.0 - gamma) * q[0] + gamma * (g_mean - 2.0 * g_var * f_mean)
-    site_precision = (1.0 - gamma) * q[1] - 2.0 * gamma * g_var
     value = data_term - tf.add_n([m.kl for m in moments])
-    q_next = site_mean, tf.maximum(site_precision, SITE_FLOOR * data.weights[:, None])
-    return value, Hyperparameters(prior.g_kernel(K_bar), g_likelihood), q, q_next
+    g_theta = Hyperparameters(prior.g_kernel(K_bar), g_likelihood)
+    g_sites = g_mean - 2.0 * g_var * f_mean, -2.0 * g_var
+    return Step(value, g_theta, q, *_next_sites(q, f_mean, g_sites, gamma, data.weights))
+
+
+def _next_sites(q: tuple, f_mean: Any, target: tuple, gamma: Any, weights: Any) -> tuple:
+    r"""Sites after a step of size gamma towards their targets, and whether any was held.
+
+    Where a likelihood is not log-concave a site may want a negative precision. It is held above
+    zero: the bound is then maximised over the q whose sites have positive precision. Adding
+    :math:`\delta` to a precision and :math:`\delta f_{mean}` to its :math:`\beta` leaves the
+    step of the mean as it was, so that its fixed point is the right one.
+    """
+    site_mean, precision = ((1.0 - gamma) * a + gamma * b for a, b in zip(q, target, strict=True))
+    missing = tf.maximum(SITE_FLOOR * weights[:, None] - precision, 0.0)
+    held = tf.cast(tf.reduce_any(precision < 0.0), weights.dtype)
+    return (site_mean + missing * f_mean, precision + missing), held
 
 
 # --- sparse models: rows in blocks -----------------------------------------------------------
@@ -283,7 +331,7 @@ def _prior(structure: Structure, theta: Hyperparameters, jitter: Any) -> _Prior:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch((theta.kernel, theta.inducing_points))
         each = of_each_latent(structure.kernel, theta.kernel)
-        Kuu = [shift_diagonal(covariance(k, v, theta.inducing_points), jitter) for k, v in each]
+        Kuu = [add_jitter(covariance(k, v, theta.inducing_points), jitter) for k, v in each]
     return _Prior(tape, Kuu, [sparse.whiten_prior(structure.large, K) for K in Kuu])
 
 
@@ -336,6 +384,7 @@ def _block_gradients(
 ) -> tuple:
     """Data term of a block, its gradient in theta through Kuf, and the sums for q and Kuu.
 
+    Last comes how much the rows want more variance, zero for log-concave likelihoods.
     ``whitened`` has A, and ``g_cov`` the gradient in S, where they are known already.
     """
     large, n = structure.large, len(evaluated.covariances)
@@ -351,6 +400,7 @@ def _block_gradients(
     data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
         block.likelihood, theta.likelihood, f_mean, f_var, block.Y, block.scale
     )
+    upward = tf.reduce_sum(tf.maximum(g_var, 0.0))
     g_var = tf.reduce_sum(g_var, 1, keepdims=True) if shared else g_var
     g_mean, g_var = swap_axes(g_mean), swap_axes(g_var)  # [L, N], [L', N]
     back, sums = [], []
@@ -360,7 +410,7 @@ def _block_gradients(
         back.append((Kuf_bar, tf.cast(tf.reduce_sum(g[1], 0), Kuf_bar.dtype)))
         sums.append(total)
     g_theta = _gradient(evaluated.tape, evaluated.covariances, theta, back)
-    return data_term, g_theta._replace(likelihood=g_likelihood), _join_sums(sums)
+    return data_term, g_theta._replace(likelihood=g_likelihood), _join_sums(sums), upward
 
 
 def _join(each: list) -> Any:
@@ -370,8 +420,8 @@ def _join(each: list) -> Any:
 def _join_sums(each: list) -> sparse.Sums:
     if len(each) == 1:
         return each[0]
-    mean, natural, cov = zip(*each, strict=True)
-    return sparse.Sums(tf.concat(mean, 1), tf.concat(natural, 0), tf.concat(cov, 0))
+    mean, cov = zip(*each, strict=True)
+    return sparse.Sums(tf.concat(mean, 1), tf.concat(cov, 0))
 
 
 def _through_prior(
@@ -381,7 +431,7 @@ def _through_prior(
     each = [sums]
     if len(factors) > 1:
         own = [slice(k, k + 1) for k in range(len(factors))]
-        each = [sparse.Sums(sums.mean[:, k], sums.natural[k], sums.cov[k]) for k in own]
+        each = [sparse.Sums(sums.mean[:, k], sums.cov[k]) for k in own]
     bars = [
         sparse.prior_gradient(structure.large, f, s) for f, s in zip(factors, each, strict=True)
     ]
@@ -390,7 +440,7 @@ def _through_prior(
 
 def _svgp_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-) -> tuple:
+) -> Step:
     natural = Natural(*q)
     prior = _prior(structure, theta, s.jitter)
     factors = _factors(structure, prior, natural)
@@ -401,12 +451,29 @@ def _svgp_step(
     total = _over_chunks(structure, data, s, lambda rows: of(_rows(structure, rows)))
     if structure.memory:
         total = _add(total, of(_remembered(structure, data)))
-    data_term, g_theta, sums = total
+    data_term, g_theta, sums, upward = total
     g_theta = _add(g_theta, _through_prior(structure, theta, prior, factors, sums))
     value = data_term - tf.add_n([f.prior_kl for f in factors])
-    q_mu = tf.concat([f.q_mu for f in factors], 1)
-    g_q = sums.mean, sums.natural
-    return value, g_theta, q, optimizers.natural_gradient_update(natural, q_mu, g_q, gamma)
+    return Step(value, g_theta, q, *_next_q(structure, natural, factors, sums, upward, gamma))
+
+
+def _next_q(
+    structure: Structure, q: Natural, factors: list, sums: sparse.Sums, upward: Any, gamma: Any
+) -> tuple:
+    """q after a natural-gradient step, and whether it had to be corrected."""
+    q_mu, g_q = tf.concat([f.q_mu for f in factors], 1), tuple(sums)
+
+    def plain() -> Natural:
+        return optimizers.natural_gradient_update(q, q_mu, g_q, gamma)
+
+    def corrected() -> Natural:
+        q_cov = shift_diagonal(tf.concat([f.inner for f in factors], 0), 1.0)
+        return optimizers.positive_definite_update(q, q_mu, q_cov, g_q, gamma)
+
+    if structure.likelihood.log_concave:
+        return tuple(plain()), tf.zeros_like(upward)
+    needed = upward > 0.0
+    return tuple(tf.cond(needed, corrected, plain)), tf.cast(needed, upward.dtype)
 
 
 # --- SGPR: a Gaussian likelihood, all rows, gamma = 1 ----------------------------------------
@@ -432,7 +499,7 @@ def _block_statistics(
 
 def _sgpr_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-) -> tuple:
+) -> Step:
     """A natural-gradient step of gamma = 1 makes q exact, whatever it was; the gradient follows.
 
     The ELBO with that q is the collapsed bound (Titsias 2009, eq. 9), and so is its gradient in
@@ -465,11 +532,23 @@ def _sgpr_step(
     totals = [second_pass(*k) for k in kept]
     if structure.chunked:
         totals += [over_chunks(second_pass)]
-    data_term, g_theta, sums = _add(*totals)
+    data_term, g_theta, sums, _ = _add(*totals)
     g_cov = structure.n_latent * nat2  # all targets share S
-    sums = sums._replace(natural=g_cov, cov=g_cov)
+    sums = sums._replace(cov=g_cov)
     g_theta = _add(g_theta, _through_prior(structure, theta, prior, factors, sums))
-    return data_term - factors[0].prior_kl, g_theta, q, q
+    return Step(data_term - factors[0].prior_kl, g_theta, q, q, tf.zeros_like(data_term))
+
+
+def is_singular(structure: Structure, theta: Hyperparameters, data: Data, s: Any) -> Any:
+    """Whether the prior at a finite theta lacks jitter: what a step found is then not finite."""
+    if structure.model == "vgp":  # has none
+        return tf.constant(False)
+    if structure.model == "gpr":
+        value, _ = _evidence(structure.kernel, theta, data, s.jitter, _block_size(structure, s))
+        found = [value]
+    else:
+        found = _prior(structure, theta, s.jitter).L_inv
+    return tf.logical_not(tf.math.is_finite(tf.add_n([tf.reduce_sum(f) for f in found])))
 
 
 #: The step of each model: of a structure, theta, q, the rows, the settings and gamma.

@@ -16,6 +16,7 @@ __all__ = [
     "Data",
     "Hyperparameters",
     "Memory",
+    "Report",
     "Result",
     "Structure",
 ]
@@ -24,7 +25,7 @@ __all__ = [
 CONVERGED = 0
 #: Status of a training that used up its steps.
 MAX_ITER = 1
-#: Status of a training whose objective was no longer finite.
+#: Status of a training that could not go on: its objective was not finite whatever was tried.
 NON_FINITE = 2
 #: Status of a training that the user interrupted (Ctrl-C).
 INTERRUPTED = 3
@@ -136,6 +137,24 @@ class Data(NamedTuple):
     memory: Any = ()
 
 
+class Report(NamedTuple):
+    """What it took to train.
+
+    Attributes
+    ----------
+    jitter : float
+        Used in the end, in units of the prior variance.
+    n_rejected : int
+        Steps that led to a state without a finite ELBO and were taken back.
+    n_corrected : int
+        Natural-gradient steps that were corrected to leave q a positive definite precision.
+    """
+
+    jitter: Any = 0.0
+    n_rejected: Any = 0
+    n_corrected: Any = 0
+
+
 class Result(NamedTuple):
     """What training gives.
 
@@ -147,11 +166,14 @@ class Result(NamedTuple):
         ``(nat1, nat2)`` for "svgp" and "sgpr" (whose nat2 is one matrix), ``(site_mean,
         site_precision)`` [N, L] each for "vgp", else empty.
     elbo_curve : tensor of shape (n_iter,)
+        Without the steps that were taken back.
     status : int
         ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED`` or ``STOPPED``.
+    report : Report
     """
 
     theta: Hyperparameters
     variational: tuple
     elbo_curve: Any
     status: Any
+    report: Report = Report()

@@ -17,7 +17,7 @@ import scipy.optimize
 from . import optimizers
 from ._tensorflow import compiled_once, tf
 from .linalg import one_blas_thread
-from .steps import STEPS
+from .steps import STEPS, is_singular
 from .structures import (
     CONVERGED,
     INTERRUPTED,
@@ -27,6 +27,7 @@ from .structures import (
     Data,
     Hyperparameters,
     Memory,
+    Report,
     Result,
     Structure,
 )
@@ -41,6 +42,11 @@ __all__ = [
 # A plateau cuts the learning rate to a third. Where batches may grow, it makes them larger first:
 # the same effect on the noise of the steps, and the next ones see more rows (Smith et al. 2018).
 _RATE_CUT, _GROWTH = 1.0 / 3.0, 4
+# A state without a finite ELBO is taken back to the last good one, and the steps from there are cut
+# to a quarter; each good step lengthens them again by a quarter. So many failures in a row end it.
+_STEP_CUT, _STEP_GROWTH, _MOST_FAILURES = 0.25, 1.25, 8
+# Jitter grows tenfold, from this at least and up to this, where the prior cannot be factorised.
+_JITTER_FROM, _JITTER_TO, _JITTER_GROWTH = 1e-10, 1e-2, 10.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
 _FIRST_SEGMENT, _SECONDS = 16, 0.2
 # L-BFGS: natural-gradient steps at most for each value, and the change per row that is none.
@@ -70,6 +76,7 @@ class Settings(NamedTuple):
         Gain of the ELBO per row that counts as an improvement.
     batch_size : int
     jitter : float
+        To begin with, in units of the prior variance; it grows where that is not enough.
     seed : array of two int
     chunk_size : int, default=2**30
         Rows that a full batch takes at a time.
@@ -119,17 +126,64 @@ class _Batches(NamedTuple):
     epoch: Any
 
 
+class _Safety(NamedTuple):
+    """What failures have led to.
+
+    Attributes
+    ----------
+    cut : scalar
+        Factor of gamma and the learning rate.
+    jitter, kept_jitter : scalar
+        Of the next state, and of the last good one.
+    failures : scalar
+        In a row; a state that had not been visited before ends the row.
+    restored : scalar
+        1 where the state was visited before, else 0.
+    n_rejected, n_corrected : scalar
+        As in :class:`Report`.
+    """
+
+    cut: Any
+    jitter: Any
+    kept_jitter: Any
+    failures: Any
+    restored: Any
+    n_rejected: Any
+    n_corrected: Any
+
+    def good(self, corrected: Any) -> _Safety:
+        """After a step whose state had a finite ELBO."""
+        return self._replace(
+            cut=tf.minimum(_STEP_GROWTH * self.cut, 1.0),
+            kept_jitter=self.jitter,
+            failures=self.failures * self.restored,
+            restored=tf.zeros_like(self.restored),
+            n_corrected=self.n_corrected + corrected,
+        )
+
+    def rejected(self) -> _Safety:
+        """After a step whose state had none."""
+        return self._replace(
+            cut=_STEP_CUT * self.cut,
+            jitter=self.kept_jitter,
+            failures=self.failures + 1.0,
+            restored=tf.ones_like(self.restored),
+            n_rejected=self.n_rejected + 1.0,
+        )
+
+
 class _Carry(NamedTuple):
     """All that one segment of the loop hands to the next.
 
-    ``kept`` holds (u, q) of the last two steps: the last is no good where its ELBO was not finite.
+    ``kept`` is the last state with a finite ELBO, with the q that this belongs to.
     """
 
     step: Any
     batches: _Batches
-    kept: tuple
+    kept: _State
     state: _State
     watch: _Watch
+    safety: _Safety
     status: Any
 
 
@@ -264,44 +318,83 @@ def _finite(*tensors: Any) -> Any:
     return tf.math.is_finite(tf.add_n([tf.reduce_sum(0.0 * t) for t in tensors]))
 
 
+class _Task(NamedTuple):
+    """What stays the same during a segment."""
+
+    structure: Structure
+    layout: _Layout
+    data: Data
+    settings: Settings
+
+
+def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
+    """Theta, ELBO and its gradient in u, the state they belong to, and what comes after it."""
+    theta, derivative = _constrain(task.layout, c.state.u)
+    s = task.settings._replace(jitter=c.safety.jitter)
+    gamma = c.safety.cut * _gamma(s, c.step)
+    value, g_theta, q, *after = STEPS[task.structure.model](
+        task.structure, theta, c.state.variational, batch, s, gamma
+    )
+    g_u = _concat(g_theta, value.dtype) * derivative
+    return theta, value, g_u, c.state._replace(variational=q), after
+
+
+def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, after: list) -> tuple:
+    """Adam's step beside the natural-gradient step that was taken, after a good evaluation."""
+    (q_next, corrected), layout, s = after, task.layout, task.settings
+    watch = _watch(c.watch, value, s, tf.reduce_sum(task.data.weights))
+    moves = layout.free * tf.cast(c.step >= s.warm_up, value.dtype)
+    rate = s.learning_rate * watch.rate * c.safety.cut
+    u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
+    new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
+    status = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
+    return visited, new, watch, c.safety.good(corrected), status
+
+
+def _take_back(task: _Task, c: _Carry, batch: Data, theta: Hyperparameters) -> tuple:
+    """After a bad evaluation: more jitter if that is what lacks, else the last good state."""
+    s = task.settings._replace(jitter=c.safety.jitter)
+    finite = _finite(*tf.nest.flatten(theta))
+    singular = tf.logical_and(finite, is_singular(task.structure, theta, batch, s))
+    grows = tf.logical_and(singular, c.safety.jitter < _JITTER_TO)
+    more = tf.clip_by_value(_JITTER_GROWTH * c.safety.jitter, _JITTER_FROM, _JITTER_TO)
+    state, safety = tf.nest.map_structure(
+        lambda a, b: tf.where(grows, a, b),
+        (c.state, c.safety._replace(jitter=more)),
+        (c.kept, c.safety.rejected()),
+    )
+    status = tf.where(safety.failures > _MOST_FAILURES, NON_FINITE, MAX_ITER)
+    return c.kept, state, c.watch, safety, status
+
+
 def _segment(
     structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, carry: Any, until: Any
 ) -> Any:
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
-    dtype = data.X_scale.dtype
-    layout = _layout(structure, u, bounds, data.X_scale)
-    n_rows = tf.reduce_sum(data.weights)
-    first = carry.step
+    dtype, first = data.X_scale.dtype, carry.step
+    task = _Task(structure, _layout(structure, u, bounds, data.X_scale), data, s)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
-        theta, derivative = _constrain(layout, c.state.u)
-        value, g_theta, q, q_next = STEPS[structure.model](
-            structure, theta, c.state.variational, batch, s, _gamma(s, c.step)
+        theta, value, g_u, visited, after = _evaluate(task, c, batch)
+        good = _finite(value, g_u)
+        kept, state, watch, safety, status = tf.cond(
+            good,
+            lambda: _advance(task, c, value, g_u, visited, after),
+            lambda: _take_back(task, c, batch, theta),
         )
-        g_u = _concat(g_theta, dtype) * derivative
-        watch = _watch(c.watch, value, s, n_rows)
-        moves = layout.free * tf.cast(c.step >= s.warm_up, dtype)
-        u, adam = optimizers.adam_update(
-            c.state.u, g_u * moves, c.state.adam, s.learning_rate * watch.rate
-        )
-        new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
-        stop = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
-        status = tf.where(_finite(value, g_u), stop, NON_FINITE)
-        kept = (c.kept[1], (c.state.u, q))
-        carry = _Carry(c.step + 1, batches, kept, new, watch, status)
-        return carry, curve.write(c.step - first, value)
+        carry = _Carry(c.step + 1, batches, kept, state, watch, safety, status)
+        return carry, curve.write(c.step - first, tf.where(good, value, np.nan))
 
     def go_on(c: _Carry, curve: Any) -> Any:
         return tf.logical_and(c.step < until, c.status == MAX_ITER)
 
     curve = tf.TensorArray(dtype, size=until - first, element_shape=[])
     carry, curve = tf.while_loop(go_on, body, (carry, curve), parallel_iterations=1)
-    good = tf.nest.map_structure(
-        lambda a, b: tf.where(carry.status == NON_FINITE, a, b), *carry.kept
-    )
-    theta = _constrain(layout, good[0])[0]
-    return carry, Result(theta, good[1], curve.stack()[: carry.step - first], carry.status)
+    theta, n = _constrain(task.layout, carry.kept.u)[0], carry.safety
+    report = Report(n.kept_jitter, n.n_rejected, n.n_corrected)
+    curve = curve.stack()[: carry.step - first]
+    return carry, Result(theta, carry.kept.variational, curve, carry.status, report)
 
 
 def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _Carry:
@@ -312,8 +405,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
         _Batches(
             tf.range(n_rows if structure.minibatch else 0), tf.constant(n_rows), tf.constant(0)
         ),
-        ((flat, q),) * 2,
-        _State(flat, q, optimizers.adam_init(flat)),
+        *(_State(flat, q, optimizers.adam_init(flat)),) * 2,
         _Watch(
             zero - np.inf,
             zero - np.inf,
@@ -322,6 +414,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
             zero,
             tf.constant(int(s.batch_size)),
         ),
+        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero, zero, zero, zero),
         tf.constant(MAX_ITER),
     )
 
@@ -367,9 +460,9 @@ def _signature(structure: Structure) -> tuple:
     carry = _Carry(
         integer,
         _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
-        ((vector, form),) * 2,
-        _State(vector, form, optimizers.AdamState(number, vector, vector)),
+        *(_State(vector, form, optimizers.AdamState(number, vector, vector)),) * 2,
         _Watch(number, number, integer, number, number, integer),
+        _Safety(*(number,) * 7),
         integer,
     )
     return u, bounds, data, settings, carry, integer
@@ -392,9 +485,12 @@ def n_compiled() -> int:
 
 def _tensors(values: Any, signature: Any) -> Any:
     """Convert a nest of arrays to tensors of the signature's types."""
-    return tf.nest.map_structure(
-        lambda spec, v: tf.cast(tf.convert_to_tensor(v), spec.dtype), signature, values
-    )
+
+    def convert(spec: Any, v: Any) -> Any:
+        # TensorFlow would take a plain float through float32
+        return tf.cast(v if tf.is_tensor(v) else np.asarray(v), spec.dtype)
+
+    return tf.nest.map_structure(convert, signature, values)
 
 
 def train(
@@ -438,6 +534,8 @@ def train(
     KeyboardInterrupt
         Where it comes before the first steps are done; later it ends training.
     """
+    if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
+        settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
@@ -474,10 +572,11 @@ def _in_segments(
             begin = time.perf_counter()
             until = min(step + length, s.max_iter)
             carry, outcome = run(*given, carry, tf.constant(until))
-            outcome = Result(*tf.nest.map_structure(lambda t: t.numpy(), outcome))
-            curves.append(outcome.elbo_curve)
+            outcome = tf.nest.map_structure(lambda t: t.numpy(), outcome)
+            curves.append(outcome.elbo_curve[np.isfinite(outcome.elbo_curve)])
             result, step = outcome._replace(elbo_curve=np.concatenate(curves)), until
-            if any([monitor(result) for monitor in monitors]) and result.status == MAX_ITER:
+            watched = monitors if len(result.elbo_curve) else ()
+            if any([monitor(result) for monitor in watched]) and result.status == MAX_ITER:
                 return result._replace(status=np.int32(STOPPED))
             if not monitors and time.perf_counter() - begin < _SECONDS:
                 length *= 2
@@ -505,7 +604,7 @@ def _profile(
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
-        new, g_theta, _, q = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
+        new, g_theta, _, q, _ = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
         return k + 1, tf.abs(new - value), new, _concat(g_theta, flat.dtype) * derivative, q
 
     def go_on(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
@@ -537,8 +636,8 @@ class _Objective:
     """
 
     def __init__(self, structure: Structure, given: tuple, q: Any, monitors: Sequence, every: int):
-        u, bounds, data, _ = given
-        self._profile = functools.partial(_compiled_profile(structure), *given)
+        u, bounds, data, self._settings = given
+        self._structure, self._given = structure, given[:3]
         self._layout = _layout(structure, u, bounds, data.X_scale)
         self._free = np.flatnonzero(self._layout.free.numpy())
         self._flat, self._q = _concat(u, tf.float64).numpy(), q
@@ -546,7 +645,7 @@ class _Objective:
         self._monitors, self._every = monitors, every
         self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
         self.result: Any = None
-        self.stopped, self._looked_at = False, 0
+        self.stopped, self._looked_at, self._n_rejected = False, 0, 0
 
     def start(self) -> tuple[np.ndarray, list]:
         """First point and bounds."""
@@ -556,16 +655,29 @@ class _Objective:
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         flat = self._flat.copy()
         flat[self._free] = x
-        value, g, q, theta = self._profile(tf.constant(flat), self._q)
-        value, g = float(value), g.numpy()[self._free]
+        value, g, q, theta = self._evaluate(tf.constant(flat))
         if not np.isfinite(value + g.sum()):
             # a wall, for the line search to step back from
+            self._n_rejected += 1
             return (1e3 - self._best) / self._n_rows, np.zeros_like(x)
         if value > self._best or self.result is None:
             self._best, self._q = value, q
             theta, q = tf.nest.map_structure(lambda t: t.numpy(), (theta, q))
-            self.result = Result(theta, q, np.array(self._curve), np.int32(MAX_ITER))
+            report = Report(float(self._settings.jitter), self._n_rejected)
+            self.result = Result(theta, q, np.array(self._curve), np.int32(MAX_ITER), report)
         return -value / self._n_rows, -g / self._n_rows
+
+    def _evaluate(self, flat: Any) -> tuple:
+        """Value, gradient in the free entries, q and theta; at the start with enough jitter."""
+        while True:
+            s, structure, data = self._settings, self._structure, self._given[2]
+            value, g, q, theta = _compiled_profile(structure)(*self._given, s, flat, self._q)
+            value, g = float(value), g.numpy()[self._free]
+            enough = np.isfinite(value) or s.jitter >= _JITTER_TO
+            if enough or self.result is not None or not is_singular(structure, theta, data, s):
+                return value, g, q, theta
+            more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
+            self._settings = s._replace(jitter=tf.constant(more))
 
     def iterated(self, x: np.ndarray) -> None:
         """SciPy's callback."""

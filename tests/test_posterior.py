@@ -48,7 +48,7 @@ def variational(model, L):
 def best_q(L):
     """First natural parameter [M, L] of the collapsed bound, and the second that targets share."""
     data = make_data(L)
-    Luu_inv = np.linalg.inv(np.linalg.cholesky(KERNEL(Z) + JITTER * np.eye(M)))
+    Luu_inv = np.linalg.inv(np.linalg.cholesky(KERNEL(Z) + 2.0 * JITTER * np.eye(M)))
     A = Luu_inv @ KERNEL(Z, X)
     precision = data.weights / (NOISE + data.row_noise)
     return A * precision @ data.Y, -0.5 * (np.eye(M) + A * precision @ A.T)[None]
@@ -69,7 +69,7 @@ def make_posterior(model, L, data):
     inducing = Z if structure.train_inducing else ()
     theta = Hyperparameters(PARSED.values, (np.array(NOISE),) * conjugate, inducing)
     result = Result(theta, variational(model, L), np.zeros(1), MAX_ITER)
-    return posterior.posterior(structure, result, data, JITTER)
+    return posterior.posterior(structure, result, data, 0.0 if model == "gpr" else JITTER)
 
 
 def dense(model, L, data):
@@ -79,7 +79,8 @@ def dense(model, L, data):
         mean, cov = reference.predict_exact(KERNEL, X, data.Y, noise, XNEW)
         return mean, np.stack([cov] * L)
     points = X if model == "vgp" else Z
-    K = KERNEL(points) + (0.0 if model == "vgp" else JITTER) * np.eye(len(points))
+    # jitter is in units of the prior variance, 2
+    K = KERNEL(points) + (0.0 if model == "vgp" else 2.0 * JITTER) * np.eye(len(points))
     K_inv = np.linalg.inv(K)
     if model == "vgp":
         site_mean, precision = variational("vgp", L)
