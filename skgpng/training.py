@@ -139,6 +139,8 @@ class _Safety(NamedTuple):
         In a row; a state that had not been visited before ends the row.
     restored : scalar
         1 where the state was visited before, else 0.
+    seen : scalar
+        1 once there was a good state, else 0.
     n_rejected, n_corrected : scalar
         As in :class:`Report`.
     """
@@ -148,6 +150,7 @@ class _Safety(NamedTuple):
     kept_jitter: Any
     failures: Any
     restored: Any
+    seen: Any
     n_rejected: Any
     n_corrected: Any
 
@@ -158,6 +161,7 @@ class _Safety(NamedTuple):
             kept_jitter=self.jitter,
             failures=self.failures * self.restored,
             restored=tf.zeros_like(self.restored),
+            seen=tf.ones_like(self.seen),
             n_corrected=self.n_corrected + corrected,
         )
 
@@ -363,7 +367,8 @@ def _take_back(task: _Task, c: _Carry, batch: Data, theta: Hyperparameters) -> t
         (c.state, c.safety._replace(jitter=more)),
         (c.kept, c.safety.rejected()),
     )
-    status = tf.where(safety.failures > _MOST_FAILURES, NON_FINITE, MAX_ITER)
+    most = _MOST_FAILURES * safety.seen  # a start that cannot be evaluated stays one
+    status = tf.where(safety.failures > most, NON_FINITE, MAX_ITER)
     return c.kept, state, c.watch, safety, status
 
 
@@ -414,7 +419,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
             zero,
             tf.constant(int(s.batch_size)),
         ),
-        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero, zero, zero, zero),
+        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, *(zero,) * 5),
         tf.constant(MAX_ITER),
     )
 
@@ -462,7 +467,7 @@ def _signature(structure: Structure) -> tuple:
         _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
         *(_State(vector, form, optimizers.AdamState(number, vector, vector)),) * 2,
         _Watch(number, number, integer, number, number, integer),
-        _Safety(*(number,) * 7),
+        _Safety(*(number,) * 8),
         integer,
     )
     return u, bounds, data, settings, carry, integer
