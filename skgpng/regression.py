@@ -137,7 +137,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
     jitter : float, default=1e-6
-        Added to the diagonal of the kernel matrix of the inducing points.
+        Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
+        variance. Where that is too little to factorise it, training takes ten times as much, see
+        ``jitter_``.
     dtype : {"float64", "float32"}, default="float64"
         Of the covariances between inducing points and rows while training, where the time goes;
         factorisations, models without inducing points and predictions are float64 either way.
@@ -164,6 +166,17 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     n_iter_ : int
     converged_ : bool
         Whether the ELBO (with ``early_stopping`` the held-out score) settled before ``max_iter``.
+    jitter_ : float
+        Jitter that training ended with; without inducing points 0, or what the kernel matrix of
+        the rows needed beside the noise. In units of the prior variance.
+    n_rejected_steps_ : int
+        Steps that led to a state whose ELBO was not finite: training went back to the last good
+        one and on with shorter steps.
+    n_corrected_steps_ : int
+        Natural-gradient steps that were changed so that the variational distribution keeps a
+        positive definite precision, as likelihoods that are not log-concave ask for (with
+        inducing points as Lin, Schmidt & Khan 2020; without, a row's own precision is held at
+        zero).
     validation_scores_ : ndarray or None
         With ``early_stopping``: mean log density of the held-out rows at each look, scaled y.
     feature_relevances_ : ndarray of shape (n_features,)
