@@ -778,12 +778,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             f"the covariances of {len(X):,} rows with each other",
             "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
         )
-        return _check_finite(
+        f_mean, cov = _check_finite(
             posterior.mean_and_covariance(
                 self._kernel_structure, self._kernel_values, self._posterior, X
             ),
             X,
         )
+        _check_covariances(cov)
+        return f_mean, cov
 
 
 class _Run(NamedTuple):
@@ -882,6 +884,24 @@ def _check_finite(moments: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> tupl
         f"{np.abs(X[row]).max():.3g}, are too large beside the length scales of kernel_, or for a "
         "kernel that grows with X. Predict rows nearer to those of fit."
     )
+
+
+def _check_covariances(cov: np.ndarray) -> None:
+    """ValueError where covariances [L, N, N] of scaled y are lost in rounding.
+
+    Eigenvalues may be below zero by a thousandth of the largest variance: a Cholesky factor of
+    the matrix with so much more on its diagonal is quicker to find than they are.
+    """
+    for c in cov:
+        slack = 1e-8 + 1e-3 * max(c.diagonal().max(initial=0.0), 0.0)
+        try:
+            np.linalg.cholesky(0.5 * (c + c.T) + slack * np.eye(len(c)))
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                "The covariance of these rows is lost in rounding: it is not positive "
+                "semi-definite. Values of X that are large beside the length scales, or a prior "
+                "variance that is very large beside the noise, do that. Ask for return_std."
+            ) from error
 
 
 def has_inducing_points(estimator: Any) -> bool:

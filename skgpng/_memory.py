@@ -34,7 +34,7 @@ def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
     n_bytes : float
         What is needed at the very least.
     what : str
-        What takes the memory, after "needs about 3 GiB for".
+        What takes the memory, after "needs at least 3 GiB for".
     remedy : str
         A sentence.
 
@@ -48,7 +48,7 @@ def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
     there = available()
     if n_bytes > there:
         raise ValueError(
-            f"This needs about {n_bytes / _GIB:,.0f} GiB for {what}, and {there / _GIB:.1f} GiB "
+            f"This needs at least {n_bytes / _GIB:,.0f} GiB for {what}, and {there / _GIB:.1f} GiB "
             f"of memory are available. {remedy}"
         )
 

@@ -684,7 +684,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         cov = cov + model._noise(include_noise and not heavy) * np.eye(cov.shape[-1])
         draws = np.stack(
             [
-                rng.multivariate_normal(m, c, n_samples).T
+                # _latent_covariance has looked at it, in the unit of the variance
+                rng.multivariate_normal(m, c, n_samples, check_valid="ignore").T
                 for m, c in zip(f_mean.T, cov, strict=True)
             ],
             1,
@@ -867,9 +868,15 @@ def _median_and_unit(
     Where half the values or more are equal, or all but, the unit is ``std``.
     """
     order = np.argsort(Y, axis=0)
+    ordered = np.take_along_axis(Y, order, 0)
     shares = np.cumsum(weights[order], axis=0) / weights.sum()
-    at = [np.argmax(shares >= p - 1e-12, axis=0) for p in (0.25, 0.5, 0.75)]
-    low, median, high = np.take_along_axis(np.take_along_axis(Y, order, 0), np.stack(at), 0)
+
+    def quantile(p: float) -> np.ndarray:
+        # between the values at either side, so that -Y has the quantiles of Y turned round
+        at = [np.argmax(shares >= p + d, axis=0) for d in (-1e-12, 1e-12)]
+        return 0.5 * np.take_along_axis(ordered, np.stack(at), 0).sum(0)
+
+    low, median, high = map(quantile, (0.25, 0.5, 0.75))
     unit = high / _QUARTILES - low / _QUARTILES
     return median, np.where(unit > 1e-9 * np.maximum(std, np.abs(median)), unit, std)
 

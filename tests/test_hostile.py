@@ -11,7 +11,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base, _memory
 from skgpng.inducing import column_spread, kmeans, power_of_two
 
 SEED = int(os.environ.get("SKGPNG_HOSTILE_SEED", 0))
@@ -172,6 +172,13 @@ def test_a_probability_of_zero_has_a_score():
     np.testing.assert_array_equal(scores.argmax(1), y)
 
 
+def test_a_covariance_lost_in_rounding_is_refused():
+    broken = np.array([[[1.0, 4.2], [4.2, 1.0]]])
+    with pytest.raises(ValueError, match="lost in rounding.*return_std"):
+        _base._check_covariances(broken)
+    _base._check_covariances(np.array([[[1.0, 1.0 + 1e-12], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]))
+
+
 # --- memory ----------------------------------------------------------------------------------
 
 
@@ -183,7 +190,7 @@ def ten_gib(monkeypatch):
 @pytest.mark.parametrize("estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
 def test_exact_models_of_too_many_rows_are_refused(estimator, ten_gib):
     X = np.arange(200_000.0)[:, None]
-    says = r"about 894 GiB for the 200,000 x 200,000 .*n_inducing=None.*10.0 GiB.*Use n_inducing"
+    says = r"at least 894 GiB for the 200,000 x 200,000 .*n_inducing=None.*10.0 GiB.*Use n_inducing"
     with pytest.raises(ValueError, match=says):
         estimator(n_inducing=None).fit(X, X[:, 0] > 1e5)
 
@@ -201,7 +208,9 @@ def test_covariances_of_too_many_rows_are_refused(method, ten_gib):
     model = GaussianProcessRegressor(RBF(), max_iter=2).fit([[0.0], [1.0]], [0.0, 1.0])
     X = np.zeros((100_000, 1))
     given = {"return_cov": True} if method == "predict" else {}
-    with pytest.raises(ValueError, match="149 GiB for the covariances of 100,000 rows.*fewer rows"):
+    with pytest.raises(
+        ValueError, match="at least 149 GiB for the covariances of 100,000 rows.*fewer rows"
+    ):
         getattr(model, method)(X, **given)
     assert np.isfinite(model.predict(X, return_std=True)).all()
 
@@ -211,7 +220,7 @@ def test_what_fits_is_not_refused(monkeypatch):
     monkeypatch.setattr(_memory, "available", lambda: 0.0)
     GaussianProcessRegressor(max_iter=2).fit(X, y)  # below a GiB nobody looks
     _memory.refuse_beyond(2.0**29, "a matrix", "Use less.")
-    with pytest.raises(ValueError, match="about 2 GiB for a matrix, and 0.0 GiB .* Use less."):
+    with pytest.raises(ValueError, match="at least 2 GiB for a matrix, and 0.0 GiB .* Use less."):
         _memory.refuse_beyond(2.0**31, "a matrix", "Use less.")
 
 
