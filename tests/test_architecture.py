@@ -19,6 +19,7 @@ PACKAGE = ROOT / "skgpng"
 # Lowest first. A module imports from lower levels only.
 LEVELS = {
     "_tensorflow": -1,  # stands for TensorFlow itself, below everything
+    "_version": -1,
     "_memory": 0,
     "linalg": 0,
     "quadrature": 0,
@@ -40,6 +41,7 @@ LEVELS = {
     "_base": 4,
     "classification": 4,
     "regression": 4,
+    "persistence": 4.5,
     "skgpng": 5,  # the package's own __init__
 }
 # The one step sideways: the estimators share their base.
