@@ -27,6 +27,7 @@ from ._monitor import (
     progress_line,
     with_callbacks,
 )
+from ._version import __version__
 from .likelihoods import Likelihood
 from .structures import Data, Hyperparameters, Result, Structure
 
@@ -62,6 +63,8 @@ _HEAVIEST = 1e15
 # 7.3, and -0.969 in place of -0.950 fifty steps later; kin8nm, M = 256: 1.6 s in place of 2.3 to
 # -1.07. For exact models and classifiers it gained nothing.
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM = 20, 4, 500
+# Of pickles; raised whenever fitted attributes change, so that none is half understood.
+_STATE = 1
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
 _CALL_EVERY, _SCORE_EVERY = 10, 5
 
@@ -743,14 +746,23 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return relevance / relevance.sum()
 
     def __getstate__(self) -> dict:
-        """State for pickling: triangular matrices without their zeros."""
+        """State for pickling: its version, and triangular matrices without their zeros."""
         state = super().__getstate__()
         if "_posterior" in state:
             state = {**state, "_posterior": posterior.pack(state["_posterior"])}
-        return state
+        return {**state, "_skgpng_state": _STATE, "_skgpng_version": __version__}
 
     def __setstate__(self, state: dict) -> None:
-        """Undo :meth:`__getstate__`."""
+        """Undo :meth:`__getstate__`; ValueError for the state of another version's form."""
+        form = state.get("_skgpng_state")
+        version = state.get("_skgpng_version", "older than 0.1.0")
+        if form != _STATE:
+            raise ValueError(
+                f"This {type(self).__name__} was pickled by skgpng {version} (state {form}); "
+                f"skgpng {__version__} reads state {_STATE}. Unpickle it with that version and "
+                "write it anew by skgpng.save, or fit again."
+            )
+        state = {k: v for k, v in state.items() if not k.startswith("_skgpng_")}
         if "_posterior" in state:
             state = {**state, "_posterior": posterior.unpack(state["_posterior"])}
         super().__setstate__(state)
