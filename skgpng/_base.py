@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from . import _memory, inducing, kernels, posterior, streaming, structures, training
+from ._diagnosis import likely_cause
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -305,15 +306,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
             raise np.linalg.LinAlgError(
                 "The objective is not finite at the initial hyperparameters: the kernel matrix "
-                f"cannot be factorised. Use {self._remedy(plan)}, or start from another kernel "
-                f"(now {problem.kernel})."
+                f"cannot be factorised. {self._advice(plan)}, or start from another kernel (now "
+                f"{problem.kernel})."
             )
         learned = self._attributes(plan, best.result)
         if not all(np.isfinite(array).all() for array in learned["_posterior"]):
             raise np.linalg.LinAlgError(
                 "The kernel matrix cannot be factorised with the hyperparameters learned: rows of "
-                f"X are equal but for rounding beside the others. Use {self._remedy(plan)}, or "
-                "look for columns of X with values that are out of all proportion."
+                f"X are equal but for rounding beside the others. {self._advice(plan)}."
             )
         for name, value in learned.items():
             setattr(self, name, value)
@@ -667,6 +667,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return "more noise (alpha, or the noise_level of a WhiteKernel)"
         return "smaller values of X"
 
+    def _advice(self, plan: Plan) -> str:
+        """The likely cause, where one is found in the data, and what else helps."""
+        problem, noise = plan.problem, np.full(len(plan.problem.X), np.inf)
+        if problem.conjugate:
+            noise = problem.likelihood_bounds[0][0] + problem.row_noise
+        cause = likely_cause(problem.X, problem.Y, noise)
+        return (
+            f"{cause} Otherwise use {self._remedy(plan)}" if cause else f"Use {self._remedy(plan)}"
+        )
+
     def _message(self, plan: Plan, result: Result) -> str | None:
         """What to warn of, with the setting that helps."""
         messages = {
@@ -675,9 +685,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 "max_iter, or raise tol to stop earlier."
             ),
             structures.NON_FINITE: (
-                f"Training stopped at step {self.n_iter_}, where the objective was no longer "
-                "finite; the last good state is kept. Lower learning_rate or gamma, or use "
-                f"{self._remedy(plan)}."
+                f"Training stopped after {self.n_iter_} steps: beyond them the objective was not "
+                "finite, however short the steps; the last good state is kept. "
+                f"{self._advice(plan)}, or lower learning_rate or gamma."
             ),
             structures.INTERRUPTED: (
                 f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
