@@ -16,6 +16,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import struct
@@ -77,6 +78,8 @@ _LIKELIHOODS: dict[str, dict[str, Callable[[dict], Likelihood]]] = {
         "Softmax": lambda stored: Softmax(len(stored["classes_"])),
     },
 }
+# Parameters of kernels that are kernels.
+_OPERANDS = ("k1", "k2", "kernel")
 # What reading a damaged archive raises; a RuntimeError where it claims to be encrypted.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -373,7 +376,7 @@ def _sizes(name: str, stored: dict) -> _Sizes:
     """Of the posterior, whose arrays must agree."""
     D, p = stored["n_features_in_"], stored["_posterior"]
     _check(isinstance(p, Posterior), "_posterior is missing.")
-    _check(type(D) is int and D >= 1, f"n_features_in_ is {D!r}.")
+    _check(type(D) is int and D >= 1, f"n_features_in_ is {D!r:.60}.")
     M = len(_array(p.points, "_posterior.points", None, D))
     L = _array(p.weights, "_posterior.weights", M, None).shape[1]
     _check(M >= 1 and L >= 1, "the posterior has no points, or no latent function.")
@@ -412,7 +415,7 @@ def _likelihood(name: str, stored: dict) -> Likelihood:
     given, values = stored["_likelihood"], stored["_likelihood_values"]
     _check(
         type(given) is str and given in _LIKELIHOODS[name],
-        f"the likelihood of a {name} is {given!r}.",
+        f"the likelihood of a {name} is {given!r:.60}.",
     )
     likelihood = _LIKELIHOODS[name][given](stored)
     if name == "GaussianProcessClassifier":
@@ -458,7 +461,7 @@ def _check_regressor(stored: dict, sizes: _Sizes) -> None:
     _check_reported_noise(stored["noise_variance_"], sizes.P)
     _check(type(stored["likelihood_"]) is dict, "likelihood_ is no dictionary.")
     for key, value in stored["likelihood_"].items():
-        _check(key in ("variance", "scale", "df"), f"likelihood_ has {key!r}.")
+        _check(key in ("variance", "scale", "df"), f"likelihood_ has {key!r:.60}.")
         _check_reported_noise(value, sizes.P)
     data = stored["_exact_data"]
     if data is not None:
@@ -472,7 +475,7 @@ def _check_reported_noise(value: Any, n_targets: int) -> None:
     if isinstance(value, np.ndarray):
         value = _array(value, "the noise", n_targets, finite=False)
     else:
-        _check(type(value) is float, f"the noise is {value!r}.")
+        _check(type(value) is float, f"the noise is {value!r:.60}.")
     _check(np.all(value >= 0), "the noise is negative.")
 
 
@@ -530,7 +533,7 @@ def _array(
 
 def _number(value: Any, name: str) -> float:
     """The value, if it is a finite float."""
-    _check(isinstance(value, float) and math.isfinite(value), f"{name} is {value!r}.")
+    _check(isinstance(value, float) and math.isfinite(value), f"{name} is {value!r:.60}.")
     return value
 
 
@@ -586,6 +589,8 @@ class _Encoder:
         if value.dtype.str not in _NUMBERS or value.ndim > _MOST_DIMENSIONS:
             raise _refusal(value, name)
         if id(value) not in self._names:  # one member for one array, wherever it is used
+            if name in self.arrays or not re.fullmatch(r"[\w.]+", name, re.ASCII):
+                name = f"array{len(self.arrays)}"  # below a key that makes no good name of a file
             self._names[id(value)] = name
             self.arrays[name] = value
         return {"array": self._names[id(value)]}
@@ -691,7 +696,19 @@ class _Decoder:
         )
         if cls is sk.CompoundKernel:
             _check(type(values["kernels"]) is list, "a CompoundKernel has no kernels.")
-        return cls(**values)
+        operands = [v for k, v in values.items() if k in _OPERANDS] + values.get("kernels", [])
+        _check(all(isinstance(k, sk.Kernel) for k in operands), f"{name} has no kernels.")
+        return _printable(cls(**values))
+
+
+def _printable(kernel: Any) -> Any:
+    """The kernel, if messages about it can be written: values of wrong types raise anything."""
+    try:
+        with np.errstate(all="ignore"):
+            repr(kernel)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"a {type(kernel).__name__} has values of a wrong type.") from error
+    return kernel
 
 
 def _pair(content: Any) -> list:
