@@ -51,8 +51,8 @@ _QUARTILES = 1.3489795003921634
 # Larger values of y are refused; with a smaller deviation it is constant (no reciprocal); unscaled
 # its squares must be finite and not zero.
 _LARGEST_Y, _SMALLEST_STD, _LARGEST_RAW = 1e250, 1e-305, 1e150
-# Noise of a row in the variance of y: beyond, its precision or its inverse is lost in rounding.
-_LEAST_NOISE, _MOST_NOISE = 1e-100, 1e100
+# Noise of a row in the variance of y: beyond, its precision is next to nothing.
+_MOST_NOISE = 1e100
 
 
 class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
@@ -883,11 +883,11 @@ def _median_and_unit(
 
 def _check_noise(noise: np.ndarray) -> None:
     """Raise ValueError where a row has no noise at all: its precision would be infinite."""
-    if not np.all(noise > _LEAST_NOISE):
+    if not np.all(noise > 0):
         raise ValueError(
-            "alpha=0, or one that is next to nothing beside the variance of y, leaves rows without "
-            "noise. Give fit their noise_variance, add a WhiteKernel, or set alpha to a small "
-            "number such as 1e-10 times the variance of y."
+            "alpha=0 leaves rows without noise, as does one that is next to nothing beside the "
+            "variance of y. Give fit their noise_variance, add a WhiteKernel, or set alpha to a "
+            "small number such as 1e-10 times the variance of y."
         )
     if not np.all(noise < _MOST_NOISE):
         raise ValueError(
