@@ -45,6 +45,9 @@ _RATE_CUT, _GROWTH = 1.0 / 3.0, 4
 # A state without a finite ELBO is taken back to the last good one, and the steps from there are cut
 # to a quarter; each good step lengthens them again by a quarter. So many failures in a row end it.
 _STEP_CUT, _STEP_GROWTH, _MOST_FAILURES = 0.25, 1.25, 8
+# On all rows, a step that loses so many nats per row is taken back, too: with gamma = 1 on a
+# likelihood that is not log-concave (or with a bold learning rate) it is the first of a collapse.
+_PLUNGE = 0.5
 # Jitter grows tenfold, from this at least and up to this, where the prior cannot be factorised.
 _JITTER_FROM, _JITTER_TO, _JITTER_GROWTH = 1e-10, 1e-2, 10.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
@@ -135,6 +138,8 @@ class _Safety(NamedTuple):
         Factor of gamma and the learning rate.
     jitter, kept_jitter : scalar
         Of the next state, and of the last good one.
+    kept_value : scalar
+        ELBO of the last good state.
     failures : scalar
         In a row; a state that had not been visited before ends the row.
     restored : scalar
@@ -148,17 +153,19 @@ class _Safety(NamedTuple):
     cut: Any
     jitter: Any
     kept_jitter: Any
+    kept_value: Any
     failures: Any
     restored: Any
     seen: Any
     n_rejected: Any
     n_corrected: Any
 
-    def good(self, corrected: Any) -> _Safety:
+    def good(self, value: Any, corrected: Any) -> _Safety:
         """After a step whose state had a finite ELBO."""
         return self._replace(
             cut=tf.minimum(_STEP_GROWTH * self.cut, 1.0),
             kept_jitter=self.jitter,
+            kept_value=value,
             failures=self.failures * self.restored,
             restored=tf.zeros_like(self.restored),
             seen=tf.ones_like(self.seen),
@@ -352,7 +359,7 @@ def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, afte
     u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
     new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
     status = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
-    return visited, new, watch, c.safety.good(corrected), status
+    return visited, new, watch, c.safety.good(value, corrected), status
 
 
 def _take_back(task: _Task, c: _Carry, batch: Data, theta: Hyperparameters) -> tuple:
@@ -378,11 +385,14 @@ def _segment(
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype, first = data.X_scale.dtype, carry.step
     task = _Task(structure, _layout(structure, u, bounds, data.X_scale), data, s)
+    least = _PLUNGE * tf.reduce_sum(data.weights)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
         theta, value, g_u, visited, after = _evaluate(task, c, batch)
         good = _finite(value, g_u)
+        if not structure.minibatch:
+            good = tf.logical_and(good, value > c.safety.kept_value - least)
         kept, state, watch, safety, status = tf.cond(
             good,
             lambda: _advance(task, c, value, g_u, visited, after),
@@ -419,7 +429,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
             zero,
             tf.constant(int(s.batch_size)),
         ),
-        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, *(zero,) * 5),
+        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero - np.inf, *(zero,) * 5),
         tf.constant(MAX_ITER),
     )
 
@@ -467,7 +477,7 @@ def _signature(structure: Structure) -> tuple:
         _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
         *(_State(vector, form, optimizers.AdamState(number, vector, vector)),) * 2,
         _Watch(number, number, integer, number, number, integer),
-        _Safety(*(number,) * 8),
+        _Safety(*(number,) * 9),
         integer,
     )
     return u, bounds, data, settings, carry, integer

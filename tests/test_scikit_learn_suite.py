@@ -244,10 +244,11 @@ def test_own_optimizer_is_refused():
 
 
 def test_matrix_that_is_not_positive_definite():
+    # scikit-learn raises; here the diagonal gets what it takes, and the model says how much
     rows = np.arange(12.0).reshape(6, -1)
-    message = r"cannot be factorised. Use more noise \(alpha.*now DotProduct\(sigma_0=1\)"
-    with pytest.raises(np.linalg.LinAlgError, match=message):
-        regressor(DotProduct(), alpha=1e-300).fit(rows, np.ones(6))
+    model = regressor(DotProduct(), alpha=1e-300).fit(rows, np.ones(6))
+    assert 0.0 < model.jitter_ <= 1e-6
+    np.testing.assert_allclose(model.predict(rows), 1.0, atol=1e-4)
 
 
 def test_default_kernel_before_fit():

@@ -167,7 +167,7 @@ def test_memory_of_exact_regression_is_its_rows(L):
     structure, values = structure_of("gpr", KERNEL, Gaussian(), L)
     result = Result(Hyperparameters(values, (np.array(0.1),)), (), np.zeros(1), MAX_ITER)
     data = Data(X, Y, weights, known, np.ones(2))
-    p = posterior.posterior(structure, result, data, JITTER)
+    p = posterior.posterior(structure, result, data, 0.0)
     memory = posterior.memory_of(p, posterior.prior_variance(structure.kernel, values, X))
     size = np.sqrt(weights / (0.1 + known))
     np.testing.assert_array_equal(memory.points, X)
