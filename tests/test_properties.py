@@ -411,7 +411,7 @@ def test_other_precisions_where_the_safe_step_rests_are_convex_in_the_mean(seed,
     assert smallest_eigenvalue(2.0 * g_cov - np.eye(M)) > 0
 
 
-@cases_each(20)
+@cases_each(12)
 @given(cases(), st.floats(0.1, 2.0))
 def test_safe_steps_arrive_at_the_exact_posterior(case, noise):
     Y, prior = case.targets(), case.sparse_prior()
