@@ -212,9 +212,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return self
 
     def _partial_fit(self, X: Any, y: Any, **given: Any) -> Any:
-        self._validate_params()
-        if self.early_stopping:
-            raise ValueError("early_stopping=True works with fit only; set it to False.")
         _warn(self._learn(X, y, start="on" if hasattr(self, "_posterior") else "first", **given))
         return self
 
@@ -222,6 +219,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, **given: Any) -> str | None:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
+        if self.early_stopping and start in ("first", "on"):
+            raise ValueError("early_stopping=True works with fit only; set it to False.")
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         callbacks = Callbacks(self, X, y, metadata, self._most_calls())
         with _all_or_nothing(self):
@@ -394,7 +393,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             _memory.refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
             return
         M = min(n, N)
-        rows = min(N, max(1024, _CHUNK // (M * problem.n_latent)))
+        rows = min(N, self._chunk_rows(problem, M))
         what = f"the {M:,} x {M:,} covariance matrices of {name}(n_inducing={self.n_inducing})"
         need = 8.0 * M * (4 * problem.n_latent * M + 2 * rows)
         _memory.refuse_beyond(need, what, "Use a smaller n_inducing.")
@@ -433,7 +432,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
         if memory is not None:  # the collapsed bound knows one precision for all targets
             exact = exact and len(memory.roots) == 1
-        chunk = self._chunk_rows(problem, Z)
+        chunk = self._chunk_rows(problem, None if Z is None else len(Z))
         grows = batch < len(problem.X) and self.batch_size == "auto"
         grown = min(chunk, len(problem.X)) if grows else 0
         model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
@@ -454,15 +453,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
-        settings = settings._replace(
-            chunk_size=chunk,
-            max_batch_size=grown,
-            n_iter_no_change=min(settings.n_iter_no_change, _INT32),
-        )
-        # a Python float would become a float32 tensor: 1e-300 is zero there, 1e300 an error
-        settings = training.Settings(
-            *(np.float64(v) if isinstance(v, float) else v for v in settings)
-        )
+        settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
@@ -473,11 +464,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
         return self.dtype == "float64" and n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
 
-    def _chunk_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
+    def _chunk_rows(self, problem: Problem, n_points: int | None) -> int:
         """Rows of a full batch that are taken at a time."""
-        if Z is None:
+        if n_points is None:
             return max(64, _BLOCK // len(problem.X))
-        return max(1024, _CHUNK // (len(Z) * problem.n_latent))
+        return max(1024, _CHUNK // (n_points * problem.n_latent))
 
     def _remembered(self) -> structures.Memory:
         prior = posterior.prior_variance(
@@ -506,7 +497,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         steps_per_epoch = -(-len(problem.X) // batch)
         grows = structure.minibatch and self.batch_size == "auto"
         # ten steps are enough to tell a plateau from the noise of batches that can grow
-        patience = self.n_iter_no_change * (10 if grows else steps_per_epoch)
+        patience = min(self.n_iter_no_change * (10 if grows else steps_per_epoch), _INT32)
         return training.Settings(
             gamma=gamma,
             gamma_ramp=1.0 if problem.conjugate else 5.0,
@@ -593,8 +584,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if not apt or n < max(_COARSE_FROM, 2 * len(theta.inducing_points)):
             return theta
         part = np.random.RandomState(settings.seed[0]).permutation(len(plan.data.X))[:n]
-        part = np.sort(part)
-        rows = problem.rows(part)
+        rows = problem.rows(np.sort(part))
         result = training.train(
             plan.structure,
             theta,
@@ -634,7 +624,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         names, values = problem.parsed.names, result.theta.kernel
         if problem.parsed.noise_name is not None:
             names = (*names, problem.parsed.noise_name)
-            values = (*values, result.theta.likelihood[0])
+            values = (*values, self._noise_level(result.theta.likelihood))
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
         report = result.report
         p = posterior.posterior(structure, result, plan.data, report.jitter)
@@ -659,6 +649,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             **self._own_attributes(plan, result),
         }
 
+    def _noise_level(self, values: tuple) -> Any:
+        """What a ``WhiteKernel`` stands for, of the likelihood's values."""
+        return values[0]
+
     def _remedy(self, plan: Plan) -> str:
         """What makes a matrix easier to factorise; jitter is for inducing points only."""
         if plan.structure.model in ("sgpr", "svgp"):
@@ -673,9 +667,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if problem.conjugate:
             noise = problem.likelihood_bounds[0][0] + problem.row_noise
         cause = likely_cause(problem.X, problem.Y, noise)
-        return (
-            f"{cause} Otherwise use {self._remedy(plan)}" if cause else f"Use {self._remedy(plan)}"
-        )
+        return f"{f'{cause} Otherwise use' if cause else 'Use'} {self._remedy(plan)}"
 
     def _message(self, plan: Plan, result: Result) -> str | None:
         """What to warn of, with the setting that helps."""

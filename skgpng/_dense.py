@@ -235,10 +235,7 @@ def _inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _inverse_by_blocks(K: np.ndarray) -> tuple[np.ndarray, float]:
     L_inv, inverse = np.empty_like(K), _aligned(K.shape, K.dtype)
-    try:
-        log_root = _lower_inverse_by_blocks(K, L_inv)
-    except np.linalg.LinAlgError:
-        return np.full_like(K, np.nan), np.nan
+    log_root = _lower_inverse_by_blocks(K, L_inv)
 
     def rows(a: int, b: int) -> None:
         np.matmul(L_inv[a:, a:b].T, L_inv[a:, :b], out=inverse[a:b, :b])
@@ -257,7 +254,8 @@ def _lower_inverse_by_blocks(K: np.ndarray, out: np.ndarray) -> float:
     """
     n, h = len(K), len(K) // 2
     if n <= _LEAF:
-        return _lower_inverse_by_lapack(K, out)
+        out[:] = Arrays.lower_inverse(K)
+        return -np.log(np.diag(out)).sum()
     L11_inv, L22_inv = out[:h, :h], out[h:, h:]
     L21, rest = np.empty((n - h, h)), np.empty((n - h, n - h))
     log_root = _lower_inverse_by_blocks(K[:h, :h], L11_inv)
@@ -285,15 +283,6 @@ def _lower_inverse_by_blocks(K: np.ndarray, out: np.ndarray) -> float:
     _in_threads(half_way, n - h)
     _in_threads(below, h)
     out[:h, h:] = 0.0
-    return log_root
-
-
-def _lower_inverse_by_lapack(K: np.ndarray, out: np.ndarray) -> float:
-    factor, info = lapack.dpotrf(K.T, lower=0)
-    if info != 0:
-        raise np.linalg.LinAlgError
-    log_root = np.log(np.diag(factor)).sum()
-    out[:] = lapack.dtrtri(factor, lower=0, overwrite_c=1)[0].T
     return log_root
 
 

@@ -94,18 +94,19 @@ def _shift_diagonal(K: Any, shift: Any) -> Any:
 
 @custom_gradient
 def add_jitter(K: Any, jitter: Any) -> Any:
-    """K [M, M] plus ``jitter`` times the mean of its diagonal, on the diagonal.
+    """K [..., M, M] plus ``jitter`` times the mean of its diagonal, on the diagonal.
 
     Jitter in proportion means the same to a kernel of any variance, and has a gradient.
     """
     diagonal = tf.linalg.diag_part(K)
-    share = jitter / tf.cast(tf.size(diagonal), K.dtype)
+
+    def with_share(inside: Any) -> Any:
+        return inside + jitter * tf.reduce_mean(inside, -1, keepdims=True)
 
     def gradient(G: Any) -> Any:
-        inside = tf.linalg.diag_part(G)
-        return tf.linalg.set_diag(G, inside + share * tf.reduce_sum(inside)), None
+        return tf.linalg.set_diag(G, with_share(tf.linalg.diag_part(G))), None
 
-    return tf.linalg.set_diag(K, diagonal + share * tf.reduce_sum(diagonal)), gradient
+    return tf.linalg.set_diag(K, with_share(diagonal)), gradient
 
 
 def lower_triangle_half_diagonal(X: Any) -> Any:

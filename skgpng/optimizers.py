@@ -79,7 +79,9 @@ def positive_definite_update(
 
     (Lin, Schmidt & Khan 2020), which is at least half of the old P whatever the
     gradient, so that no variance more than doubles in a step. The mean moves as in the plain
-    step, :math:`P_{new} (m_{new} - m) = \gamma (g_m - m)`; the fixed points are the same.
+    step, :math:`P_{new} (m_{new} - m) = \gamma (g_m - m)`. The fixed points of the plain step are
+    fixed points here; where log p is not concave there are precisions that rest here alone
+    (:math:`\gamma G = 2P`), at which the ELBO is convex in the mean.
 
     Parameters
     ----------

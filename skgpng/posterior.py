@@ -21,7 +21,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel
 from . import gaussians
 from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, diagonal, of_each_latent
-from .linalg import shift_diagonal, triangular_inverse
+from .linalg import add_jitter, shift_diagonal, triangular_inverse
 from .structures import Data, Hyperparameters, Memory, Result, Structure
 
 __all__ = [
@@ -106,10 +106,8 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
 
 def _prior_root_inverse(Kuu: Any, jitter: float) -> Any:
     """Luu^-1, [1 or L, M, M]; with more jitter where rounding asks for more than training did."""
-    unit = tf.reduce_mean(tf.linalg.diag_part(Kuu), -1)[:, None]  # [1 or L, 1]
     for more in (1.0, 10.0, 100.0, 1e3):
-        shifted = tf.linalg.set_diag(Kuu, tf.linalg.diag_part(Kuu) + more * jitter * unit)
-        L_inv = triangular_inverse(tf.linalg.cholesky(shifted))
+        L_inv = triangular_inverse(tf.linalg.cholesky(add_jitter(Kuu, more * jitter)))
         if np.isfinite(tf.reduce_sum(L_inv)):
             break
     return L_inv

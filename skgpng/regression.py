@@ -440,7 +440,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         exact = plan.structure.model == "gpr"
-        known, parsed = plan.problem.attributes, plan.problem.parsed
+        known = plan.problem.attributes
         likelihood, values = plan.problem.likelihood, result.theta.likelihood
         unit = known["_y_std"]
         noise = _noise_of(likelihood, values) + known["_fixed_noise"]
@@ -452,14 +452,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if isinstance(likelihood, Gaussian):
             return attributes | {"likelihood_": {"variance": attributes["noise_variance_"]}}
         scale, df = values
-        attributes["likelihood_"] = {"scale": _one_or_all(scale * unit), "df": float(df)}
-        if parsed.noise_name is not None:  # the noise level is the square of the scale
-            attributes["kernel_"] = kernels.rebuild(
-                plan.problem.kernel,
-                (*parsed.names, parsed.noise_name),
-                (*result.theta.kernel, scale**2),
-            )
-        return attributes
+        learned = {"scale": _one_or_all(scale * unit), "df": float(df)}
+        return attributes | {"likelihood_": learned}
+
+    def _noise_level(self, values: tuple) -> Any:
+        """The variance of Gaussian noise, the square of the scale of Student-t noise."""
+        return values[0] if self.likelihood == "gaussian" else values[0] ** 2
 
     def _check_targets(self, y: np.ndarray, start: str) -> None:
         n_targets = 1 if y.ndim == 1 else y.shape[1]

@@ -14,13 +14,8 @@ from . import models, optimizers, sparse
 from ._tensorflow import tf
 from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, of_each_latent
-from .likelihoods import ExpectedLogDensity, Gaussian
-from .linalg import (
-    add_jitter,
-    add_to_diagonal,
-    shift_diagonal,
-    swap_axes,
-)
+from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
+from .linalg import add_jitter, add_to_diagonal, shift_diagonal, swap_axes
 from .structures import Data, Hyperparameters, Structure
 
 __all__ = ["SITE_FLOOR", "STEPS", "Step", "evidence", "is_singular"]
@@ -56,12 +51,11 @@ class Step(NamedTuple):
 class _KnownRowNoise(NamedTuple):
     """A likelihood to whose variance, where it has one, the known noise of each row is added."""
 
-    likelihood: ExpectedLogDensity
+    likelihood: Likelihood
     row_noise: Any
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
-        if self.likelihood.parameter_names[:1] == ("variance",):  # type: ignore[attr-defined]
-            values = (values[0] + self.row_noise[:, None], *values[1:])
+        values = self.likelihood.with_row_noise(values, self.row_noise)
         return self.likelihood.variational_expectations(values, f_mean, f_var, Y)
 
 
@@ -539,15 +533,13 @@ def _sgpr_step(
     return Step(data_term - factors[0].prior_kl, g_theta, q, q, tf.zeros_like(data_term))
 
 
-def is_singular(structure: Structure, theta: Hyperparameters, data: Data, s: Any) -> Any:
-    """Whether the prior at a finite theta lacks jitter: what a step found is then not finite."""
+def is_singular(structure: Structure, theta: Hyperparameters, value: Any, jitter: Any) -> Any:
+    """Whether the prior at a finite theta lacks jitter, where a step found an ELBO of ``value``."""
     if structure.model == "vgp":  # has none
         return tf.constant(False)
-    if structure.model == "gpr":
-        value, _ = _evidence(structure.kernel, theta, data, s.jitter, _block_size(structure, s))
-        found = [value]
-    else:
-        found = _prior(structure, theta, s.jitter).L_inv
+    found = [value]
+    if structure.model != "gpr":
+        found = _prior(structure, theta, jitter).L_inv
     return tf.logical_not(tf.math.is_finite(tf.add_n([tf.reduce_sum(f) for f in found])))
 
 

@@ -139,13 +139,11 @@ class _Safety(NamedTuple):
     jitter, kept_jitter : scalar
         Of the next state, and of the last good one.
     kept_value : scalar
-        ELBO of the last good state.
+        ELBO of the last good state; minus infinity before the first.
     failures : scalar
         In a row; a state that had not been visited before ends the row.
     restored : scalar
         1 where the state was visited before, else 0.
-    seen : scalar
-        1 once there was a good state, else 0.
     n_rejected, n_corrected : scalar
         As in :class:`Report`.
     """
@@ -156,7 +154,6 @@ class _Safety(NamedTuple):
     kept_value: Any
     failures: Any
     restored: Any
-    seen: Any
     n_rejected: Any
     n_corrected: Any
 
@@ -168,7 +165,6 @@ class _Safety(NamedTuple):
             kept_value=value,
             failures=self.failures * self.restored,
             restored=tf.zeros_like(self.restored),
-            seen=tf.ones_like(self.seen),
             n_corrected=self.n_corrected + corrected,
         )
 
@@ -334,8 +330,8 @@ class _Task(NamedTuple):
 
     structure: Structure
     layout: _Layout
-    data: Data
     settings: Settings
+    n_rows: Any
 
 
 def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
@@ -353,7 +349,7 @@ def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
 def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, after: list) -> tuple:
     """Adam's step beside the natural-gradient step that was taken, after a good evaluation."""
     (q_next, corrected), layout, s = after, task.layout, task.settings
-    watch = _watch(c.watch, value, s, tf.reduce_sum(task.data.weights))
+    watch = _watch(c.watch, value, s, task.n_rows)
     moves = layout.free * tf.cast(c.step >= s.warm_up, value.dtype)
     rate = s.learning_rate * watch.rate * c.safety.cut
     u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
@@ -362,11 +358,11 @@ def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, afte
     return visited, new, watch, c.safety.good(value, corrected), status
 
 
-def _take_back(task: _Task, c: _Carry, batch: Data, theta: Hyperparameters) -> tuple:
+def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tuple:
     """After a bad evaluation: more jitter if that is what lacks, else the last good state."""
-    s = task.settings._replace(jitter=c.safety.jitter)
     finite = _finite(*tf.nest.flatten(theta))
-    singular = tf.logical_and(finite, is_singular(task.structure, theta, batch, s))
+    singular = is_singular(task.structure, theta, value, c.safety.jitter)
+    singular = tf.logical_and(finite, singular)
     grows = tf.logical_and(singular, c.safety.jitter < _JITTER_TO)
     more = tf.clip_by_value(_JITTER_GROWTH * c.safety.jitter, _JITTER_FROM, _JITTER_TO)
     state, safety = tf.nest.map_structure(
@@ -374,8 +370,10 @@ def _take_back(task: _Task, c: _Carry, batch: Data, theta: Hyperparameters) -> t
         (c.state, c.safety._replace(jitter=more)),
         (c.kept, c.safety.rejected()),
     )
-    most = _MOST_FAILURES * safety.seen  # a start that cannot be evaluated stays one
-    status = tf.where(safety.failures > most, NON_FINITE, MAX_ITER)
+    # a start that cannot be evaluated stays one
+    most = tf.where(tf.math.is_finite(safety.kept_value), _MOST_FAILURES, 0)
+    lost = safety.failures > tf.cast(most, safety.failures.dtype)
+    status = tf.where(lost, NON_FINITE, MAX_ITER)
     return c.kept, state, c.watch, safety, status
 
 
@@ -384,19 +382,19 @@ def _segment(
 ) -> Any:
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype, first = data.X_scale.dtype, carry.step
-    task = _Task(structure, _layout(structure, u, bounds, data.X_scale), data, s)
-    least = _PLUNGE * tf.reduce_sum(data.weights)
+    n_rows = tf.reduce_sum(data.weights)
+    task = _Task(structure, _layout(structure, u, bounds, data.X_scale), s, n_rows)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
         theta, value, g_u, visited, after = _evaluate(task, c, batch)
         good = _finite(value, g_u)
         if not structure.minibatch:
-            good = tf.logical_and(good, value > c.safety.kept_value - least)
+            good = tf.logical_and(good, value > c.safety.kept_value - _PLUNGE * n_rows)
         kept, state, watch, safety, status = tf.cond(
             good,
             lambda: _advance(task, c, value, g_u, visited, after),
-            lambda: _take_back(task, c, batch, theta),
+            lambda: _take_back(task, c, value, theta),
         )
         carry = _Carry(c.step + 1, batches, kept, state, watch, safety, status)
         return carry, curve.write(c.step - first, tf.where(good, value, np.nan))
@@ -429,7 +427,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
             zero,
             tf.constant(int(s.batch_size)),
         ),
-        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero - np.inf, *(zero,) * 5),
+        _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero - np.inf, *(zero,) * 4),
         tf.constant(MAX_ITER),
     )
 
@@ -477,7 +475,7 @@ def _signature(structure: Structure) -> tuple:
         _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
         *(_State(vector, form, optimizers.AdamState(number, vector, vector)),) * 2,
         _Watch(number, number, integer, number, number, integer),
-        _Safety(*(number,) * 9),
+        _Safety(*(number,) * 8),
         integer,
     )
     return u, bounds, data, settings, carry, integer
@@ -685,11 +683,15 @@ class _Objective:
     def _evaluate(self, flat: Any) -> tuple:
         """Value, gradient in the free entries, q and theta; at the start with enough jitter."""
         while True:
-            s, structure, data = self._settings, self._structure, self._given[2]
+            s, structure = self._settings, self._structure
             value, g, q, theta = _compiled_profile(structure)(*self._given, s, flat, self._q)
             value, g = float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
-            if enough or self.result is not None or not is_singular(structure, theta, data, s):
+            if (
+                enough
+                or self.result is not None
+                or not is_singular(structure, theta, value, s.jitter)
+            ):
                 return value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
             self._settings = s._replace(jitter=tf.constant(more))

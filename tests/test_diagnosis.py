@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -35,8 +37,7 @@ def test_columns(columns, words):
     bad = X.copy()
     for d, values in columns.items():
         bad[:, d] = values
-    with pytest.raises(AssertionError, match=words):
-        raise AssertionError(likely_cause(bad, Y, NOISE))
+    assert re.search(words, likely_cause(bad, Y, NOISE))
 
 
 def test_contradictions_without_noise():
