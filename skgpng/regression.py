@@ -748,6 +748,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             self._kernel_structure,
             Hyperparameters(parsed.values, (np.float64(noise),)),
             self._exact_data,
+            self.jitter_,
         )
         if not eval_gradient:
             return value

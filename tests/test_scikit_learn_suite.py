@@ -249,6 +249,8 @@ def test_matrix_that_is_not_positive_definite():
     model = regressor(DotProduct(), alpha=1e-300).fit(rows, np.ones(6))
     assert 0.0 < model.jitter_ <= 1e-6
     np.testing.assert_allclose(model.predict(rows), 1.0, atol=1e-4)
+    again = model.log_marginal_likelihood(model.kernel_.theta)
+    np.testing.assert_allclose(again, model.elbo_, rtol=1e-6)  # of the same matrix
 
 
 def test_default_kernel_before_fit():

@@ -527,11 +527,6 @@ def test_ways_to_train(heavy):
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.xfail(
-    reason="Adam's first step moves everything by the learning rate, and training may end on the "
-    "plateau before it is back (the loop keeps the last state, not the best)",
-    strict=False,
-)
 def test_warm_start_is_no_worse(heavy):
     model, X, y, *_ = heavy
     warm = clone(model).set_params(warm_start=True).fit(X, y)
