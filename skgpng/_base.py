@@ -55,8 +55,9 @@ _BLOCK = 2**19
 _START_PRECISION = 1e-2
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
-# Values of X beyond are refused: the squares of their distances are not finite.
-_LARGEST = 1e150
+# Values of X beyond are refused: the squares of their distances are not finite in float64, and
+# length scales of their size have no reciprocal in float32 (the ELBO was wrong from 1e37).
+_LARGEST = {"float64": 1e150, "float32": 1e35}
 # The evidence of so heavy rows hides everything else in rounding.
 _HEAVIEST = 1e15
 # Sparse regression on all rows begins with so many steps on a part of them: they cost as much less,
@@ -666,7 +667,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         problem, noise = plan.problem, np.full(len(plan.problem.X), np.inf)
         if problem.conjugate:
             noise = problem.likelihood_bounds[0][0] + problem.row_noise
-        cause = likely_cause(problem.X, problem.Y, noise)
+        cause = likely_cause(problem.X, problem.Y, noise, problem.weights, self.dtype)
         return f"{f'{cause} Otherwise use' if cause else 'Use'} {self._remedy(plan)}"
 
     def _message(self, plan: Plan, result: Result) -> str | None:
@@ -774,7 +775,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _validate_new(self, X: Any) -> np.ndarray:
         """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
         check_is_fitted(self)
-        return check_range(validated(self, X, reset=False))
+        return check_range(validated(self, X, reset=False), self.dtype)
 
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""
@@ -876,14 +877,14 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
         return validate_data(estimator, X, *y, dtype=FLOATS, **options)
 
 
-def check_range(X: np.ndarray) -> np.ndarray:
-    """X as it is; ValueError where its values are so large that squares overflow."""
+def check_range(X: np.ndarray, dtype: str) -> np.ndarray:
+    """X as it is; ValueError where its values are too large to compute with in ``dtype``."""
     largest = np.maximum(X.max(0), -X.min(0)).astype(np.float64)
-    if not np.all(largest <= _LARGEST):
+    if not np.all(largest <= _LARGEST[dtype]):
         column = int(largest.argmax())
         raise ValueError(
             f"X has values up to {largest[column]:.3g} (column {column}): squares of distances "
-            f"overflow beyond {_LARGEST:g}. Divide the column by its standard deviation."
+            f"overflow beyond {_LARGEST[dtype]:g}. Divide the column by its standard deviation."
         )
     return X
 

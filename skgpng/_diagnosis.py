@@ -10,11 +10,18 @@ __all__ = ["likely_cause"]
 
 # Columns whose spreads differ by more than this leave the smaller ones to rounding.
 _APART = 1e8
-# Noise below this share of the variance of y cannot tell two equal rows apart.
-_TINY_NOISE = 1e-8
+# Noise below this share of the variance of y cannot tell two equal rows apart, and below the
+# second no model with inducing points explains rows of y that vary.
+_TINY_NOISE, _NO_NOISE = 1e-8, 1e-12
+# Weights further apart leave the light rows to rounding.
+_HEAVIER = {"float64": 1e14, "float32": 1e7}
+# Spreads below have no reciprocal in float32.
+_SMALLEST = {"float64": 0.0, "float32": 1e-35}
 
 
-def likely_cause(X: np.ndarray, Y: np.ndarray, noise: np.ndarray) -> str:
+def likely_cause(
+    X: np.ndarray, Y: np.ndarray, noise: np.ndarray, weights: np.ndarray, dtype: str = "float64"
+) -> str:
     """A sentence that names the first cause found, with its remedy; "" where there is none.
 
     Parameters
@@ -25,16 +32,27 @@ def likely_cause(X: np.ndarray, Y: np.ndarray, noise: np.ndarray) -> str:
     noise : ndarray of shape (N,)
         Least noise variance that each row may have, on the scale of Y; infinite where the
         likelihood has none.
+    weights : ndarray of shape (N,)
+        Positive weight of each row.
+    dtype : {"float64", "float32"}
+        What the model computes in.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skgpng._diagnosis import likely_cause
     >>> X = np.array([[0.0, 1e12], [1.0, 1e12 + 1.0]])
-    >>> print(likely_cause(X, np.zeros((2, 1)), np.ones(2)))
+    >>> print(likely_cause(X, np.zeros((2, 1)), np.ones(2), np.ones(2)))
     Column 1 of X varies by 1 around 1e+12, which is of the size of rounding: subtract its mean.
     """
-    found = (*_rounded_columns(X), *_scales_apart(X), *_contradictions(X, Y, noise))
+    found = (
+        *_rounded_columns(X),
+        *_tiny_columns(X, dtype),
+        *_scales_apart(X),
+        *_contradictions(X, Y, noise),
+        *_no_noise(noise),
+        *_weights_apart(weights, dtype),
+    )
     return next(iter(found), "")
 
 
@@ -48,13 +66,22 @@ def _rounded_columns(X: np.ndarray) -> list[str]:
     ]
 
 
+def _tiny_columns(X: np.ndarray, dtype: str) -> list[str]:
+    spread = np.ptp(X, axis=0)
+    return [
+        f"Column {d} of X varies by {spread[d]:.3g}, next to nothing in float32: multiply it by a "
+        'constant, or set dtype="float64".'
+        for d in np.flatnonzero((spread > 0) & (spread < _SMALLEST[dtype]))
+    ]
+
+
 def _scales_apart(X: np.ndarray) -> list[str]:
     spread = np.ptp(X, axis=0)
     moving = np.flatnonzero(spread)
     if not len(moving):
         return ["Every column of X is constant: nothing can be learned from it."]
     low, high = (moving[k(spread[moving])] for k in (np.argmin, np.argmax))
-    if spread[high] < _APART * spread[low]:
+    if spread[high] / _APART < spread[low]:  # divided: the product overflows in float32
         return []
     return [
         f"Column {high} of X varies by {spread[high]:.3g} and column {low} by {spread[low]:.3g}: "
@@ -70,4 +97,23 @@ def _contradictions(X: np.ndarray, Y: np.ndarray, noise: np.ndarray) -> list[str
     return [
         "Equal rows of X have different y, but next to no noise is allowed: raise alpha, or leave "
         "alpha=None to learn the noise."
+    ]
+
+
+def _no_noise(noise: np.ndarray) -> list[str]:
+    if noise.min() > _NO_NOISE:
+        return []
+    return [
+        f"The noise allowed (alpha, noise_variance) is {noise.min():.3g} of the variance of y: "
+        "raise it, or leave alpha=None to learn the noise."
+    ]
+
+
+def _weights_apart(weights: np.ndarray, dtype: str) -> list[str]:
+    low, high = weights.min(), weights.max()
+    if high / _HEAVIER[dtype] < low:
+        return []
+    return [
+        f"sample_weight goes from {low:.3g} to {high:.3g}, more than {dtype} can tell apart: leave "
+        "out the lightest rows."
     ]

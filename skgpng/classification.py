@@ -293,7 +293,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0
-        X, y, weights = check_range(X[keep]), y[keep], weights[keep]
+        X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
         if self._is_small(len(X)):
             codes = np.unique(y, return_inverse=True)[1]
             rows, weights = merge_equal_rows(weights, X, codes)

@@ -432,7 +432,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self._check_targets(y, start)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
-        check_range(X)
+        check_range(X, self.dtype)
         if self._is_small(len(X)):
             rows, weights = merge_equal_rows(weights, X, y, known)
             X, y, known = X[rows], y[rows], known[rows]

@@ -11,15 +11,16 @@ from skgpng import GaussianProcessRegressor
 from skgpng._diagnosis import likely_cause
 
 RNG = np.random.RandomState(8)
-X, Y, NOISE = RNG.randn(30, 3), RNG.randn(30, 1), np.ones(30)
+X, Y, ONE = RNG.randn(30, 3), RNG.randn(30, 1), np.ones(30)
+NOISE, TINY = ONE, np.full(30, 1e-11)
 
 
 def test_nothing_to_blame():
-    assert likely_cause(X, Y, NOISE) == ""
-    assert likely_cause(X, Y, np.full(30, 1e-12)) == ""
+    assert likely_cause(X, Y, NOISE, ONE) == ""
+    assert likely_cause(X, Y, TINY, ONE) == ""
     twice = np.vstack([X, X])
-    assert likely_cause(twice, np.vstack([Y, Y]), np.full(60, 1e-12)) == ""
-    assert likely_cause(twice, np.vstack([Y, -Y]), np.ones(60)) == ""
+    assert likely_cause(twice, np.vstack([Y, Y]), np.tile(TINY, 2), np.ones(60)) == ""
+    assert likely_cause(twice, np.vstack([Y, -Y]), np.ones(60), np.ones(60)) == ""
 
 
 @pytest.mark.parametrize(
@@ -37,12 +38,37 @@ def test_columns(columns, words):
     bad = X.copy()
     for d, values in columns.items():
         bad[:, d] = values
-    assert re.search(words, likely_cause(bad, Y, NOISE))
+    assert re.search(words, likely_cause(bad, Y, NOISE, ONE))
+
+
+def test_columns_near_the_end_of_float32():
+    large = (1e36 * X).astype("f4")
+    assert likely_cause(large, Y, NOISE, ONE) == ""
+    large[:, 0] = X[:, 0]
+    assert "column 0 by" in likely_cause(large, Y, NOISE, ONE)
 
 
 def test_contradictions_without_noise():
-    found = likely_cause(np.vstack([X, X]), np.vstack([Y, -Y]), np.full(60, 1e-12))
+    rows, targets = np.vstack([X, X]), np.vstack([Y, -Y])
+    found = likely_cause(rows, targets, np.tile(TINY, 2), np.ones(60))
     assert found.startswith("Equal rows of X have different y") and "alpha" in found
+
+
+def test_next_to_no_noise():
+    found = likely_cause(X, Y, np.where(np.arange(30) == 4, 1e-300, 1.0), ONE)
+    assert found.startswith("The noise allowed") and "1e-300 of the variance of y" in found
+
+
+def test_weights_further_apart_than_the_numbers_tell():
+    weights = np.where(np.arange(30) == 4, 1e-9, 1.0)
+    assert likely_cause(X, Y, NOISE, weights) == ""
+    found = likely_cause(X, Y, NOISE, weights, "float32")
+    assert found.startswith("sample_weight goes from 1e-09 to 1")
+
+
+def test_columns_too_small_for_float32():
+    assert likely_cause(1e-37 * X, Y, NOISE, ONE) == ""
+    assert "next to nothing in float32" in likely_cause(1e-37 * X, Y, NOISE, ONE, "float32")
 
 
 def test_a_fit_that_cannot_begin_names_the_cause(monkeypatch):
