@@ -18,8 +18,9 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.model_selection import GridSearchCV
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _tensorflow
 
@@ -286,6 +287,55 @@ def test_workers_of_joblib_use_the_threads_they_are_given(in_parallel):
     # OMP_NUM_THREADS is 3 in the first process, and joblib makes it 2 in its workers
     assert set(out["one"]["threads"]) == set(out["threading"]["threads"]) == {3}
     assert set(out["loky"]["threads"]) == {2}
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_settings_that_fit_refuses_get_the_error_score(n_jobs):
+    X, targets = problem()
+    grid = {"alpha": [0.1, -1.0], "n_inducing": [8]}
+    search = GridSearchCV(GaussianProcessRegressor(tol=1.0), grid, cv=2, n_jobs=n_jobs)
+    with pytest.warns(FitFailedWarning, match="2 fits failed out of a total of 4(.|\n)*alpha"):
+        search.fit(X, targets["y"])
+    good, bad = search.cv_results_["mean_test_score"]
+    assert np.isfinite(good) and np.isnan(bad) and search.best_params_["alpha"] == 0.1
+    search.set_params(error_score="raise")
+    with pytest.raises(ValueError, match="alpha"):
+        search.fit(X, targets["y"])
+    assert np.isfinite(search.predict(X)).all()
+
+
+def test_a_killed_worker_ends_the_search_and_nothing_else():
+    out, err = run(
+        """
+        import json, os, signal, sys
+        import numpy as np
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+        from sklearn.model_selection import GridSearchCV
+        from skgpng import GaussianProcessRegressor
+
+        rng = np.random.RandomState(0)
+        X = rng.uniform(-3, 3, (40, 2))
+        y = np.sin(X[:, 0]) + 0.1 * rng.randn(40)
+        first = os.getpid()
+
+        def killed(model, X, y):
+            if os.getpid() != first:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return 0.0
+
+        model = GaussianProcessRegressor(tol=1.0, random_state=0)
+        search = GridSearchCV(model, {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2).fit(X, y)
+        before = search.predict(X)
+        try:
+            search.set_params(scoring=killed).fit(X, y)
+        except TerminatedWorkerError:
+            print(json.dumps(np.array_equal(search.predict(X), before)))
+        again = search.set_params(scoring=None).fit(X, y).predict(X)
+        print(json.dumps(np.allclose(again, before, rtol=1e-6, atol=1e-9)))
+        """
+    )
+    assert out.split() == ["true", "true"] and err == ""
 
 
 # --- threads -------------------------------------------------------------------------------------
