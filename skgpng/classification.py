@@ -129,7 +129,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     elbo_ : float
         Lower bound of the log evidence.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
-        ``elbo_`` at each step.
+        ``elbo_`` at each step; an estimate where a step does not take all rows.
     n_iter_ : int
     converged_ : bool
         Whether the ELBO (with ``early_stopping`` the held-out score) settled before ``max_iter``.

@@ -50,11 +50,15 @@ class Likelihood(abc.ABC):
     log_concave : bool
         Whether log p(y | f) is concave in f, so that the expected one never asks for more
         variance and every natural-gradient step keeps q's precision positive.
+    bounded_precision : bool
+        Whether the second derivative of log p(y | f) in f is of size 1 at most, whatever the
+        parameters: no row is known more precisely than that.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
     n_points: ClassVar[int] = 20
     log_concave: ClassVar[bool] = False
+    bounded_precision: ClassVar[bool] = False
 
     def n_columns(self, n_latent: int) -> int:
         """Columns of Y for so many latent functions: one each."""
@@ -394,6 +398,7 @@ class Bernoulli(Likelihood):
     """
 
     epsilon: float = 1e-3
+    bounded_precision: ClassVar[bool] = True
 
     def _yes(self, F: Any) -> Any:
         return self.epsilon + (1.0 - 2.0 * self.epsilon) * normal_cdf(F)
@@ -444,6 +449,7 @@ class Softmax(Likelihood):
 
     n_classes: int
     log_concave: ClassVar[bool] = True
+    bounded_precision: ClassVar[bool] = True
 
     def n_columns(self, n_latent: int) -> int:
         """One column of class numbers."""

@@ -9,7 +9,8 @@ With :math:`L L^\top = K_{uu}` and whitened variables v ~ N(m, S) the latent fun
 
 Each formula takes the algebra that it is to use first, see :mod:`skgpng._dense`. Of the products
 with N columns there are four: :math:`A`, :math:`E A` with :math:`E = L^{-\top}(S-I)`, and the sum
-of :math:`w_n a_n a_n^\top`, which the natural gradient and the gradient in Kuu share. Shapes: M
+of :math:`w_n a_n a_n^\top`, which the natural gradient and the gradient in Kuu share. The first
+can be spared, see :func:`direct`. Shapes: M
 points, N rows, L latent functions; rows are the last axis here. S may be one matrix that all L
 share, L' = 1, as it is for targets with the same noise.
 """
@@ -24,6 +25,7 @@ from ._dense import Tensors, run
 __all__ = [
     "Factors",
     "Sums",
+    "direct",
     "factors",
     "factors_of_moments",
     "prior_gradient",
@@ -31,6 +33,7 @@ __all__ = [
     "pull_back",
     "whiten_and_sum",
     "whiten_prior",
+    "whiten_sums",
 ]
 
 
@@ -112,6 +115,15 @@ def _apply(algebra: Any, S: Any, vectors: Any) -> Any:
         return algebra.matmul(S[0], vectors)
     each = [algebra.matmul(S[k], vectors[:, k : k + 1]) for k in range(S.shape[0])]
     return algebra.concat(each, 1)
+
+
+def _direct(algebra: Any, L_inv: Any, excess: Any) -> tuple:
+    return (algebra.square_matmul(excess, L_inv),)
+
+
+def _whiten_sums(algebra: Any, L_inv: Any, mean: Any, cov: Any) -> tuple:
+    left = algebra.square_matmul(L_inv, cov)
+    return algebra.matmul(L_inv, mean), algebra.square_matmul(left, algebra.transpose(L_inv))
 
 
 def _whiten(algebra: Any, L_inv: Any, Kuf: Any) -> Any:
@@ -201,6 +213,28 @@ def factors_of_moments(L_inv: Any, q_mu: Any, q_cov: Any) -> Factors:
     inner = Tensors.shift_diagonal(q_cov, -1.0)
     excess, slope = _directions(Tensors, L_inv, q_mu, inner)
     return Factors(L_inv, q_mu, inner, excess, slope, None)
+
+
+def direct(large: bool, f: Factors) -> Factors:
+    r"""Factors for which Kuf itself takes the place of A, which spares a product with N columns.
+
+    .. math::
+
+        f_{mean} = k_n^\top L^{-\top} m, \qquad
+        f_{var} = k_{nn} + k_n^\top Q k_n, \qquad Q = L^{-\top}(S - I) L^{-1} .
+
+    Q has the condition of Kuu, 1e6 with the usual jitter, and so have the sums, which
+    :func:`whiten_sums` brings back: rounding in them is some 1e-10 times the precisions of all
+    rows. Those must be bounded (no noise that is learned), and all be float64.
+    """
+    Q = run(large, _direct, [f.L_inv, f.excess], [(f.L_inv.dtype, f.excess.shape)])[0]
+    return f._replace(q_mu=f.slope, excess=Q)
+
+
+def whiten_sums(large: bool, f: Factors, sums: Sums) -> Sums:
+    """Of A, from those of Kuf."""
+    given = [f.L_inv, sums.mean, sums.cov]
+    return Sums(*run(large, _whiten_sums, given, [(s.dtype, s.shape) for s in sums]))
 
 
 def whiten_and_sum(large: bool, L_inv: Any, Kuf: Any, precision: Any, Y: Any) -> tuple:

@@ -71,17 +71,21 @@ def _add(*nests: Any) -> Any:
     return tf.nest.map_structure(lambda *leaves: tf.add_n(leaves), *nests)
 
 
-def _sum_over(N: Any, size: Any, function: Callable) -> Any:
-    """Sum of ``function(start, stop)`` over parts of N rows."""
+def _sum_over(N: Any, size: Any, function: Callable, zero: Any) -> Any:
+    """Sum of ``function(start, stop)`` over parts of N rows, from ``zero`` on."""
 
     def body(start: Any, total: Any) -> Any:
         return start + size, _add(total, function(start, tf.minimum(start + size, N)))
 
-    first = function(tf.constant(0), tf.minimum(size, N))
     _, total = tf.while_loop(
-        lambda start, total: start < N, body, (size, first), parallel_iterations=1
+        lambda start, total: start < N, body, (tf.constant(0), zero), parallel_iterations=1
     )
     return total
+
+
+def _zeros(*nests: Any) -> Any:
+    """As many, of the same shapes, after one that is a number."""
+    return tf.nest.map_structure(tf.zeros_like, (tf.zeros([], tf.float64), *nests))
 
 
 # --- exact models ----------------------------------------------------------------------------
@@ -152,7 +156,8 @@ def _covariance_by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> _
         lambda start, _: start < N, body, (tf.constant(0), empty), parallel_iterations=1
     )
     K = [tf.ensure_shape(a.concat(), [None, None]) for a in arrays]
-    return _Within(K, lambda bar: _sum_over(N, size, lambda start, _: g_block(start, bar)))
+    _, zero = _zeros(values)
+    return _Within(K, lambda bar: _sum_over(N, size, lambda start, _: g_block(start, bar), zero))
 
 
 def _gpr_step(
@@ -335,7 +340,7 @@ def _gradient(tape: Any, targets: Any, theta: Hyperparameters, upstream: Any) ->
     return Hyperparameters(g_kernel, tuple(map(tf.zeros_like, theta.likelihood)), g_Z)
 
 
-def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable) -> Any:
+def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable, zero: Any) -> Any:
     """Sum of ``function(rows)`` over chunks of the rows, so that memory does not grow with N."""
     if not structure.chunked:
         return function(data)
@@ -344,7 +349,7 @@ def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable) -
         X, Y, weights, row_noise = (a[start:stop] for a in data[:4])
         return function(data._replace(X=X, Y=Y, weights=weights, row_noise=row_noise))
 
-    return _sum_over(tf.shape(data.X)[0], s.chunk_size, chunk)
+    return _sum_over(tf.shape(data.X)[0], s.chunk_size, chunk, zero)
 
 
 # --- SVGP ------------------------------------------------------------------------------------
@@ -373,20 +378,20 @@ def _block_gradients(
     factors: list,
     block: _Block,
     evaluated: _Evaluated,
-    whitened: list | None = None,
+    A: list | None = None,
     g_cov: Any = None,
 ) -> tuple:
     """Data term of a block, its gradient in theta through Kuf, and the sums for q and Kuu.
 
     Last comes how much the rows want more variance, zero for log-concave likelihoods.
-    ``whitened`` has A, and ``g_cov`` the gradient in S, where they are known already.
+    ``A`` is given where it is known already or Kuf takes its place, ``g_cov``, the gradient in S,
+    where it is known.
     """
     large, n = structure.large, len(evaluated.covariances)
     own = _of_block(factors, n)
-    A = whitened or [None] * n
     projected = [
         sparse.project(large, f, K[0], K[1], a)
-        for f, K, a in zip(own, evaluated.covariances, A, strict=True)
+        for f, K, a in zip(own, evaluated.covariances, A or [None] * n, strict=True)
     ]
     f_mean = _join([p[2] for p in projected])  # [N, L]
     f_var = _join([p[3] for p in projected])  # [N, L']
@@ -422,30 +427,42 @@ def _through_prior(
     structure: Structure, theta: Hyperparameters, prior: _Prior, factors: list, sums: sparse.Sums
 ) -> Hyperparameters:
     """Gradient in theta through Kuu."""
-    each = [sums]
-    if len(factors) > 1:
-        own = [slice(k, k + 1) for k in range(len(factors))]
-        each = [sparse.Sums(sums.mean[:, k], sums.cov[k]) for k in own]
-    bars = [
-        sparse.prior_gradient(structure.large, f, s) for f, s in zip(factors, each, strict=True)
-    ]
+    each = zip(factors, _of_factors(factors, sums), strict=True)
+    bars = [sparse.prior_gradient(structure.large, f, s) for f, s in each]
     return _gradient(prior.tape, prior.Kuu, theta, bars)
+
+
+def _of_factors(factors: list, sums: sparse.Sums) -> list:
+    """The sums that belong to each of the factors."""
+    if len(factors) == 1:
+        return [sums]
+    own = [slice(k, k + 1) for k in range(len(factors))]
+    return [sparse.Sums(sums.mean[:, k], sums.cov[k]) for k in own]
 
 
 def _svgp_step(
     structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
 ) -> Step:
-    natural = Natural(*q)
+    natural, large = Natural(*q), structure.large
     prior = _prior(structure, theta, s.jitter)
     factors = _factors(structure, prior, natural)
+    acting = [sparse.direct(large, f) for f in factors] if structure.direct else factors
 
     def of(block: _Block) -> tuple:
-        return _block_gradients(structure, theta, factors, block, _evaluate(block, theta))
+        evaluated = _evaluate(block, theta)
+        A = [Kuf for Kuf, _ in evaluated.covariances] if structure.direct else None
+        return _block_gradients(structure, theta, acting, block, evaluated, A)
 
-    total = _over_chunks(structure, data, s, lambda rows: of(_rows(structure, rows)))
+    zero, *zeros = _zeros(theta, sparse.Sums(*natural))
+    total = _over_chunks(
+        structure, data, s, lambda rows: of(_rows(structure, rows)), (zero, *zeros, zero)
+    )
     if structure.memory:
         total = _add(total, of(_remembered(structure, data)))
     data_term, g_theta, sums, upward = total
+    if structure.direct:
+        each = zip(factors, _of_factors(factors, sums), strict=True)
+        sums = _join_sums([sparse.whiten_sums(large, f, own) for f, own in each])
     g_theta = _add(g_theta, _through_prior(structure, theta, prior, factors, sums))
     value = data_term - tf.add_n([f.prior_kl for f in factors])
     return Step(value, g_theta, q, *_next_q(structure, natural, factors, sums, upward, gamma))
@@ -512,20 +529,22 @@ def _sgpr_step(
         none = tf.zeros_like(nat2)
         return _block_gradients(structure, theta, factors, block, evaluated, A, none)
 
-    def over_chunks(function: Callable) -> Any:
-        return _over_chunks(structure, data, s, lambda rows: function(_rows(structure, rows)))
+    def over_chunks(function: Callable, zero: Any) -> Any:
+        return _over_chunks(structure, data, s, lambda rows: function(_rows(structure, rows)), zero)
+
+    zero, *zeros = _zeros(theta, sparse.Sums(*q))
 
     whole = [] if structure.chunked else [_rows(structure, data)]
     whole += [_remembered(structure, data)] if structure.memory else []
     kept, naturals = zip(*map(first_pass, whole), strict=True) if whole else ((), ())
     if structure.chunked:
-        naturals += (over_chunks(lambda rows: first_pass(rows)[1]),)
+        naturals += (over_chunks(lambda rows: first_pass(rows)[1], tuple(zeros[1])),)
     nat1, nat2 = _add(*naturals)
     q = nat1, shift_diagonal(nat2, -0.5)
     factors = [sparse.factors(structure.large, prior.L_inv[0], *q)]
     totals = [second_pass(*k) for k in kept]
     if structure.chunked:
-        totals += [over_chunks(second_pass)]
+        totals += [over_chunks(second_pass, (zero, *zeros, zero))]
     data_term, g_theta, sums, _ = _add(*totals)
     g_cov = structure.n_latent * nat2  # all targets share S
     sums = sums._replace(cov=g_cov)

@@ -76,6 +76,8 @@ class Structure(NamedTuple):
         Whether matrices are large enough for BLAS and LAPACK to pay, see ``skgpng._dense``.
     chunked : bool
         Whether a step takes its rows in chunks.
+    direct : bool
+        Whether rows are projected without being whitened, see :func:`skgpng.sparse.direct`.
     """
 
     model: str
@@ -90,6 +92,7 @@ class Structure(NamedTuple):
     X_dtype: str = "float64"
     large: bool = False
     chunked: bool = False
+    direct: bool = False
 
 
 class Memory(NamedTuple):

@@ -516,6 +516,7 @@ def train(
     monitors: Sequence[Callable[[Result], bool]] = (),
     every: int = 10,
     optimizer: str = "adam",
+    first: tuple[Data, int] | None = None,
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
@@ -536,6 +537,8 @@ def train(
         Steps between two calls of the monitors.
     optimizer : {"adam", "lbfgs"}, default="adam"
         How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
+    first : (Data, int), optional
+        Rows that the first so many steps of Adam take in place of all, of the same total weight.
 
     Returns
     -------
@@ -555,7 +558,10 @@ def train(
         if optimizer == "lbfgs":
             return _by_lbfgs(structure, given, q, settings, monitors, every)
         carry = _start(structure, given[0], q, len(data.X), settings)
-        return _in_segments(compiled_segment(structure), given, carry, settings, monitors, every)
+        run, part = compiled_segment(structure), None
+        if first is not None:
+            part = _tensors(first[0], _signature(structure)[2]), first[1]
+        return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
 def _given(
@@ -571,8 +577,23 @@ def _given(
     )
 
 
+def _on_other_rows(carry: _Carry) -> _Carry:
+    """Values of the ELBO so far are not to be compared with those to come."""
+    low = tf.constant(np.finfo(np.float64).min, tf.float64)
+    return carry._replace(
+        watch=carry.watch._replace(best=low - np.inf, smooth=low - np.inf),
+        safety=carry.safety._replace(kept_value=low),
+    )
+
+
 def _in_segments(
-    run: Callable, given: tuple, carry: _Carry, s: Settings, monitors: Sequence, every: int
+    run: Callable,
+    given: tuple,
+    carry: _Carry,
+    s: Settings,
+    monitors: Sequence,
+    every: int,
+    first: tuple[Data, int] | None = None,
 ) -> Result:
     """Segments of steps until one ends the training; between them Python is in control.
 
@@ -580,11 +601,15 @@ def _in_segments(
     """
     curves: list = []
     result, step, length = None, 0, every if monitors else _FIRST_SEGMENT
+    u, bounds, everything, settings = given
+    part, n_first = first or (everything, 0)
     try:
         while result is None or (result.status == MAX_ITER and step < s.max_iter):
             begin = time.perf_counter()
-            until = min(step + length, s.max_iter)
-            carry, outcome = run(*given, carry, tf.constant(until))
+            rows, end = (part, n_first) if step < n_first else (everything, s.max_iter)
+            until = min(step + length, end)
+            carry, outcome = run(u, bounds, rows, settings, carry, tf.constant(until))
+            carry = _on_other_rows(carry) if until == n_first else carry
             outcome = tf.nest.map_structure(lambda t: t.numpy(), outcome)
             curves.append(outcome.elbo_curve[np.isfinite(outcome.elbo_curve)])
             result, step = outcome._replace(elbo_curve=np.concatenate(curves)), until

@@ -408,6 +408,16 @@ def test_large_changes_nothing_with_tiles_and_threads(name):
     assert_same_step(found, step(structure, *given), rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["wrong side", "classes", "classes, own kernels"])
+@pytest.mark.parametrize("chunked", [False, True])
+@algebra
+def test_unwhitened_rows_change_nothing(name, chunked, large):
+    structure, *given = make_case(name)
+    direct = structure._replace(direct=True, chunked=chunked, large=large)
+    found = step(direct, *given, chunk_size=7)
+    assert_same_step(found, step(structure, *given), rtol=1e-9)
+
+
 @every_case
 @with_memory
 @pytest.mark.parametrize("chunk_size", [1, 7, 40, 100])
@@ -579,6 +589,7 @@ def test_greedy_variance_fits(kind, X_dtype, rows, labels):
 def test_a_fit_in_chunks(kind, rows, labels, trained, monkeypatch):
     whole = fit(kind, rows, labels, "float64")
     monkeypatch.setattr(_base, "_CHUNK", 10)
+    monkeypatch.setattr(_base, "_BLOCK", 10)
     model = fit(kind, rows, labels, "float64")
     (plain, _, _), (structure, data, settings) = trained
     assert not plain.chunked and len(data.X) == N_ROWS
@@ -588,6 +599,51 @@ def test_a_fit_in_chunks(kind, rows, labels, trained, monkeypatch):
     X = rows[0][:200]
     for a, b in zip(outputs(model, X), outputs(whole, X), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+@pytest.fixture
+def first_rows(monkeypatch):
+    """What each training begins with, and its data."""
+    seen = []
+
+    def train(*arguments, original=training.train, **settings):
+        seen.append((arguments[9] if len(arguments) > 9 else None, arguments[4]))
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(training, "train", train)
+    return seen
+
+
+def test_a_classifier_begins_on_a_quarter_of_the_rows(rows, labels, first_rows):
+    weights = np.random.RandomState(34).uniform(0.5, 2.0, N_ROWS)
+    model = make_classifier(max_iter=60).fit(*labels, sample_weight=weights)
+    (((part, n_steps), data),) = first_rows
+    assert n_steps == 20 and len(part.X) == N_ROWS // 4 and model.n_iter_ == 60
+    known = set(map(tuple, data.X))
+    assert len({*map(tuple, part.X)}) == N_ROWS // 4 and all(tuple(x) in known for x in part.X)
+    assert part.weights.sum() == pytest.approx(weights.sum())
+    assert model.score(*labels) > 0.8  # of all classes
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_iter": 39},
+        {"batch_size": 500},
+        {"optimizer": "lbfgs"},
+        {"optimizer": None},
+        {"n": 1999},
+    ],
+)
+def test_when_all_steps_take_all_rows(settings, rows, labels, first_rows):
+    fit("classifier", rows, labels, **{"max_iter": 40, **settings})
+    assert first_rows[-1][0] is None
+
+
+def test_a_training_that_goes_on_takes_all_rows(rows, labels, first_rows):
+    model = fit("classifier", rows, labels, max_iter=40, warm_start=True)
+    model.fit(*labels)
+    assert [first is None for first, _ in first_rows] == [False, True]
 
 
 def test_a_stream_in_chunks(rows, trained, monkeypatch):
@@ -606,6 +662,18 @@ def test_a_stream_in_chunks(rows, trained, monkeypatch):
     assert seen == [(False, False), (True, False), (False, True), (True, True)]
     for a, b in zip(*(outputs(model, X[:200]) for model in fitted), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_rows_are_left_unwhitened_where_that_is_exact_and_saves_work(rows, labels, trained):
+    weights = np.full(N_ROWS, 1e4)
+    fit("classifier", rows, labels)
+    fit("classifier", rows, labels, n=119)  # less than four rows for each of 3 times 10 functions
+    fit("classifier", rows, labels, dtype="float32")
+    fit("classifier", rows, labels, jitter=1e-12)
+    fit("collapsed", rows, labels, gamma=0.5)
+    make_classifier().fit(*labels, sample_weight=weights)
+    direct = [structure.direct for structure, _, _ in trained]
+    assert direct == [True, False, False, False, False, False]
 
 
 @pytest.mark.parametrize("kind", ["collapsed", "classifier"])

@@ -95,6 +95,7 @@ def run(
     structure=None,
     q=None,
     Z=None,
+    first=None,
     **numbers,
 ):
     structure = structure or make_structure(name, kernel)
@@ -107,13 +108,42 @@ def run(
     limits = tuple(np.broadcast_to(bounds, (*v.shape, 2)) for v in theta.kernel + theta.likelihood)
     if q is None:
         q = start_of_q(structure.model, len(data.X), M, structure.n_latent)
-    return training.train(structure, theta, q, limits, data, make_settings(**numbers))
+    settings = make_settings(**numbers)
+    return training.train(structure, theta, q, limits, data, settings, first=first)
 
 
 def assert_same_run(a, b, rtol=1e-7):
     np.testing.assert_allclose(a.elbo_curve, b.elbo_curve, rtol=rtol)
     for x, y in zip(tf.nest.flatten(a.theta), tf.nest.flatten(b.theta), strict=True):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-9)
+
+
+# --- it begins on other rows -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_steps", [5, 16, 20])
+def test_first_steps_on_the_same_rows_change_nothing(n_steps):
+    data = make_data()
+    assert_same_run(run("svgp", data, first=(data, n_steps)), run("svgp", data), rtol=0)
+
+
+def test_first_steps_take_their_own_rows_and_the_others_go_on():
+    data = make_data()
+    other = make_data(8, seed=21)._replace(X_scale=data.X_scale)
+    result = run("svgp", data, first=(other, 7), gamma=0.5)
+    begin = run("svgp", other, Z=data.X[:M] + 0.01, gamma=0.5, max_iter=7)
+    np.testing.assert_allclose(result.elbo_curve[:7], begin.elbo_curve, rtol=1e-7)
+    whole = run("svgp", data, gamma=0.5, max_iter=100)
+    assert len(result.elbo_curve) == 25 and result.elbo_curve[-1] > whole.elbo_curve[25] - 0.5
+
+
+def test_rows_that_are_harder_than_the_first_ones_are_no_failure():
+    """An ELBO that falls by 0.5 nats per row is one, where the rows stay the same."""
+    data = make_data()
+    easy = data._replace(Y=np.zeros_like(data.Y))
+    result = run("svgp", data, first=(easy, 12), max_iter=40)
+    fall = result.elbo_curve[11] - result.elbo_curve[12]
+    assert fall > 0.5 * N and result.report.n_rejected == 0 and len(result.elbo_curve) == 40
 
 
 # --- it trains -------------------------------------------------------------------------------
