@@ -456,8 +456,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             X_dtype="float64" if Z is None else problem.X.dtype.name,
             large=Z is not None and self._is_large(len(Z), max(batch, grown)),
             chunked=chunk < max(batch, grown),
-            direct=model[exact] == "svgp" and memory is None and self._is_direct(problem, Z, batch),
         )
+        # only then, so that the sizes of small sets never ask for a second compilation
+        if structure.model == "svgp" and structure.chunked and memory is None:
+            structure = structure._replace(direct=self._is_direct(problem, len(Z), batch))
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
@@ -472,9 +474,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
         return self.dtype == "float64" and n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
 
-    def _is_direct(self, problem: Problem, Z: np.ndarray, n_rows: int) -> bool:
+    def _is_direct(self, problem: Problem, n_points: int, n_rows: int) -> bool:
         """Whether :func:`skgpng.sparse.direct` is exact enough, and less work."""
-        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * len(Z)
+        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * n_points
         # rounding in the precision that all rows add to the prior's, which is 1
         lost = np.finfo(np.float64).eps * problem.weights.sum()
         exact = problem.likelihood.bounded_precision and lost < _ROUNDING * self.jitter
