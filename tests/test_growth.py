@@ -81,13 +81,14 @@ def watch(n_fits):
 
 # Rounds of 8 fits. The warm-up compiles every loop (100 MiB on top of TensorFlow's 700) and lets
 # the allocator find its shape. After it memory moves by what lies between blocks in use: 2 to 5
-# MiB from fit 24 to 64, 1 to 3 MiB from fit 104 to 504, none with sizes that stay the same. A leak
-# of one 200 x 200 matrix a fit would be 12 MiB and 122 MiB. Files and objects are counts, and
+# MiB from fit 24 to 64, 1 to 5 MiB from fit 104 to 504 (10 after 2,000 fits of the hostile battery
+# in the same process), none with sizes that stay the same. A leak of one 200 x 200 matrix a fit
+# would be 12 MiB and 122 MiB. Files and objects are counts, and
 # exact: they may not grow by one a fit.
 @needs_proc
 @pytest.mark.parametrize(
     "n_fits, warm_up, mebibytes",
-    [(64, 3, 10.0), pytest.param(504, 13, 8.0, marks=pytest.mark.slow)],
+    [(64, 3, 10.0), pytest.param(504, 13, 20.0, marks=pytest.mark.slow)],
 )
 def test_nothing_grows_with_the_number_of_fits(n_fits, warm_up, mebibytes):
     seen = watch(n_fits)
