@@ -410,6 +410,11 @@ def _segment(
     return carry, Result(theta, carry.kept.variational, curve, carry.status, report)
 
 
+def _fresh_watch(batch_size: Any) -> _Watch:
+    zero = tf.zeros([], tf.float64)
+    return _Watch(zero - np.inf, zero - np.inf, tf.constant(0), zero + 1.0, zero, batch_size)
+
+
 def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _Carry:
     flat, zero = _concat(u, tf.float64), tf.zeros([], tf.float64)
     return _Carry(
@@ -419,14 +424,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
             tf.range(n_rows if structure.minibatch else 0), tf.constant(n_rows), tf.constant(0)
         ),
         *(_State(flat, q, optimizers.adam_init(flat)),) * 2,
-        _Watch(
-            zero - np.inf,
-            zero - np.inf,
-            tf.constant(0),
-            zero + 1.0,
-            zero,
-            tf.constant(int(s.batch_size)),
-        ),
+        _fresh_watch(tf.constant(int(s.batch_size))),
         _Safety(zero + 1.0, *(zero + s.jitter,) * 2, zero - np.inf, *(zero,) * 4),
         tf.constant(MAX_ITER),
     )
@@ -559,8 +557,9 @@ def train(
             return _by_lbfgs(structure, given, q, settings, monitors, every)
         carry = _start(structure, given[0], q, len(data.X), settings)
         run, part = compiled_segment(structure), None
-        if first is not None:
-            part = _tensors(first[0], _signature(structure)[2]), first[1]
+        if first is not None:  # the stopping rule is for all rows
+            unending = settings._replace(n_plateaus=np.inf)
+            part = _given(structure, theta, bounds, first[0], unending), first[1]
         return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
@@ -578,11 +577,10 @@ def _given(
 
 
 def _on_other_rows(carry: _Carry) -> _Carry:
-    """Values of the ELBO so far are not to be compared with those to come."""
+    """What the ELBO was so far says nothing about that of other rows."""
     low = tf.constant(np.finfo(np.float64).min, tf.float64)
     return carry._replace(
-        watch=carry.watch._replace(best=low - np.inf, smooth=low - np.inf),
-        safety=carry.safety._replace(kept_value=low),
+        watch=_fresh_watch(carry.watch.batch_size), safety=carry.safety._replace(kept_value=low)
     )
 
 
@@ -593,22 +591,22 @@ def _in_segments(
     s: Settings,
     monitors: Sequence,
     every: int,
-    first: tuple[Data, int] | None = None,
+    first: tuple[tuple, int] | None,
 ) -> Result:
     """Segments of steps until one ends the training; between them Python is in control.
 
     How long they are changes no number, so that without a monitor they may follow the clock.
+    ``first`` has what takes the place of ``given`` in the first so many steps.
     """
     curves: list = []
     result, step, length = None, 0, every if monitors else _FIRST_SEGMENT
-    u, bounds, everything, settings = given
-    part, n_first = first or (everything, 0)
+    begin_with, n_first = first or (given, 0)
     try:
         while result is None or (result.status == MAX_ITER and step < s.max_iter):
             begin = time.perf_counter()
-            rows, end = (part, n_first) if step < n_first else (everything, s.max_iter)
-            until = min(step + length, end)
-            carry, outcome = run(u, bounds, rows, settings, carry, tf.constant(until))
+            now, end = (begin_with, n_first) if step < n_first else (given, s.max_iter)
+            until = min(step + length, end, s.max_iter)
+            carry, outcome = run(*now, carry, tf.constant(until))
             carry = _on_other_rows(carry) if until == n_first else carry
             outcome = tf.nest.map_structure(lambda t: t.numpy(), outcome)
             curves.append(outcome.elbo_curve[np.isfinite(outcome.elbo_curve)])

@@ -137,6 +137,15 @@ def test_first_steps_take_their_own_rows_and_the_others_go_on():
     assert len(result.elbo_curve) == 25 and result.elbo_curve[-1] > whole.elbo_curve[25] - 0.5
 
 
+def test_first_steps_do_not_end_a_training():
+    data = make_data()
+    patience = {"n_iter_no_change": 1, "tol": 1e3, "n_plateaus": 1}
+    assert run("svgp", data, **patience).status == training.CONVERGED
+    result = run("svgp", data, first=(data, 12), max_iter=40, **patience)
+    assert result.status == training.CONVERGED and len(result.elbo_curve) == 14
+    assert len(run("svgp", data, first=(data, 50)).elbo_curve) == 25  # max_iter
+
+
 def test_rows_that_are_harder_than_the_first_ones_are_no_failure():
     """An ELBO that falls by 0.5 nats per row is one, where the rows stay the same."""
     data = make_data()

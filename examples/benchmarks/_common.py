@@ -191,10 +191,12 @@ class _PlannedError(Exception):
 
 def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[Callable, Any]:
     """``train(**settings)``, the loop as ``fit`` would run it with other settings, and its own."""
-    from skgpng import training
+    from skgpng import _base, training
 
     def stop(*arguments: Any, **named: Any) -> None:
         raise _PlannedError(arguments, named)
+
+    _base._COARSE_FROM = _base._COARSE_FROM_EXACT = 10**9  # steps of all rows only
 
     if dtype is not None and "dtype" in estimator.get_params():
         estimator.set_params(dtype=dtype)
