@@ -8,10 +8,11 @@ Regression: the first 2,000 training rows of kin8nm (split 0). Classification: 1
 scikit-learn kernel, 1.0 * Matern-5/2 with length scales of sqrt(8), and in regression a
 ``WhiteKernel`` of 0.1.
 
-Evidence and held-out NLPD are looked at every two steps of skgpng, while the clock stands still,
-and for every iterate of scikit-learn, after its fit. "To the target" are the seconds until what
-scikit-learn ends with is first reached: its evidence less 0.5 in regression, its held-out NLPD or
-better in classification. scikit-learn may meet that on its way, too, and go on.
+"To the target" are the seconds until what scikit-learn ends with is first reached: its evidence
+less 0.5 in regression, its held-out NLPD or better in classification. Of skgpng they are the
+seconds of a fit that a callback ends after as many steps as another fit, with a look every two
+steps, was seen to need; the iterates of scikit-learn are looked at after its fit. It may meet the
+target on its way, and go on.
 
 Prints the log evidence on scaled y (in classification scikit-learn's is Laplace's approximation
 and skgpng's a lower bound, not to be compared), the held-out NLPD (in units of y, or nats per
@@ -37,7 +38,7 @@ import numpy as np
 import scipy.optimize
 import sklearn.gaussian_process
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-from time_to_quality import Callback, Watch
+from time_to_quality import Callback
 
 from skgpng import _base
 
@@ -75,37 +76,58 @@ def quality(model: Any, labels: bool, rows: common.Rows) -> dict:
     return {"evidence": float(evidence), "nlpd": nlpd}
 
 
-class Progress(Watch):
-    """A clock with the quality at each look."""
+class Looks(list):
+    """(step, quality) of a fit, as the callback of ``time_to_quality.py`` finds them."""
 
-    def __init__(self, labels: bool, rows: common.Rows) -> None:
-        super().__init__(labels, rows, argparse.Namespace(target=None, seconds=np.inf))
-        self.points: list[dict] = []
+    def stop(self) -> None:
+        """The clock is of no use here."""
+
+    go_on = stop
 
     def look(self, step: int, predict: Callable) -> bool:
-        """``predict`` gives evidence and NLPD."""
-        seconds = self.now()
-        with self.stopped():
-            self.points.append({"seconds": seconds, **predict()})
+        """After a few steps."""
+        self.append((step, predict()))
         return False
 
 
-def watched(library: str, labels: bool, rows: common.Rows) -> list[dict]:
-    """Train once: the quality at every look, last at the end."""
-    model = estimators(labels)[library]
-    if library == "scikit-learn":
-        return watched_peer(model, labels, rows)
-    progress = Progress(labels, rows)
-    model.set_callbacks(Callback(progress, lambda m: quality(m, labels, rows), EVERY))
-    progress.start()
+class End(Looks):
+    """Ends a fit at the first look."""
+
+    def look(self, step: int, predict: Callable) -> bool:
+        """After so many steps as there are between two looks."""
+        return True
+
+
+def first_step(labels: bool, rows: common.Rows, target: dict) -> int:
+    """Of skgpng, at which the target is met."""
+    model, looks = estimators(labels)["skgpng"], Looks()
+    _base._CALL_EVERY = EVERY  # how often callbacks are called is not a public setting
+    model.set_callbacks(Callback(looks, lambda m: quality(m, labels, rows), EVERY))
     model.fit(rows.X, rows.y)
-    progress.look(-1, lambda: quality(model, labels, rows))
-    return progress.points
+    return next((step for step, found in looks if meets(found, target, labels)), model.n_iter_)
 
 
-def watched_peer(model: Any, labels: bool, rows: common.Rows) -> list[dict]:
-    """The same of scikit-learn, whose own L-BFGS leaves its iterates to be looked at afterwards."""
-    seen, begin = [], time.perf_counter()
+def meets(found: dict, target: dict, labels: bool) -> bool:
+    """Whether the NLPD, or the evidence but for 0.5, is as good."""
+    if labels:
+        return found["nlpd"] <= target["nlpd"]
+    return found["evidence"] >= target["evidence"] - 0.5
+
+
+def timed(labels: bool, rows: common.Rows, step: int | None = None) -> dict:
+    """A plain fit of skgpng, or one that a callback ends after so many steps."""
+    model = estimators(labels)["skgpng"]
+    if step is not None:
+        _base._CALL_EVERY = step
+        model.set_callbacks(Callback(End(), quality, step))
+    begin = time.perf_counter()
+    model.fit(rows.X, rows.y)
+    return {"seconds": time.perf_counter() - begin, **quality(model, labels, rows)}
+
+
+def watched_peer(labels: bool, rows: common.Rows) -> list[dict]:
+    """A fit of scikit-learn, whose own L-BFGS leaves its iterates to be looked at afterwards."""
+    model, seen, begin = estimators(labels)["scikit-learn"], [], time.perf_counter()
 
     def optimizer(objective: Callable, theta: np.ndarray, bounds: np.ndarray) -> tuple:
         end = scipy.optimize.minimize(
@@ -131,26 +153,21 @@ def run(task: str, a: argparse.Namespace) -> tuple[float, dict[str, list]]:
     name, n = TASKS[task]
     labels, rows = common.load(a.data_folder, name, 0, a.rows or n)
     rows = rows._replace(X=rows.X[:, :N_COLUMNS], X_test=rows.X_test[:, :N_COLUMNS])
-    begin = time.perf_counter()
-    estimators(labels)["skgpng"].fit(rows.X, rows.y)
-    first = time.perf_counter() - begin
+    first = timed(labels, rows)["seconds"]
     print(f"{task}, first fit of skgpng: {first:.2f} s", flush=True)
-    runs: dict[str, list] = {}
+    peer, ours, step = [], [], 0
     for k in range(a.repeats):
-        for library in estimators(labels):
-            runs.setdefault(library, []).append(watched(library, labels, rows))
-            print(f"{task}, round {k + 1}, {library}: {runs[library][-1][-1]}", flush=True)
-    return first, runs
+        peer.append(watched_peer(labels, rows))
+        step = step or first_step(labels, rows, peer[0][-1])
+        ours.append([timed(labels, rows, step), timed(labels, rows)])
+        for library, points in (("skgpng", ours[-1]), ("scikit-learn", peer[-1])):
+            print(f"{task}, round {k + 1}, {library}: {points[-1]}", flush=True)
+    return first, {"skgpng": ours, "scikit-learn": peer}
 
 
 def seconds_to(points: list[dict], target: dict, labels: bool) -> float:
-    """Of the first look at which the target is met; infinite where none was."""
-    met = [
-        p["seconds"]
-        for p in points
-        if (p["nlpd"] <= target["nlpd"] if labels else p["evidence"] >= target["evidence"] - 0.5)
-    ]
-    return min(met, default=np.inf)
+    """Of the first point at which the target is met; infinite where none was."""
+    return min((p["seconds"] for p in points if meets(p, target, labels)), default=np.inf)
 
 
 def lines_of(task: str, first: float, runs: dict[str, list], labels: bool) -> list[list[str]]:
@@ -189,7 +206,6 @@ def main() -> None:
     a = ARGUMENTS.parse_args()
     warnings.simplefilter("ignore")
     importlib.import_module("tensorflow")
-    _base._CALL_EVERY = EVERY  # how often callbacks are called is not a public setting
     lines, every = [], {}
     for task in a.tasks:
         first, runs = run(task, a)
