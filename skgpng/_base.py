@@ -459,7 +459,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             chunked=chunk < max(batch, grown),
         )
         # only then, so that the sizes of small sets never ask for a second compilation
-        if structure.model == "svgp" and structure.chunked and memory is None:
+        if Z is not None and not exact and structure.chunked and memory is None:
             structure = structure._replace(direct=self._is_direct(problem, len(Z), batch))
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
@@ -713,22 +713,23 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _message(self, plan: Plan, result: Result) -> str | None:
         """What to warn of, with the setting that helps."""
-        messages = {
-            structures.MAX_ITER: (
+        if result.status == structures.MAX_ITER:
+            return (
                 f"Training stopped at max_iter={self.max_iter} before the ELBO settled. Raise "
                 "max_iter, or raise tol to stop earlier."
-            ),
-            structures.NON_FINITE: (
+            )
+        if result.status == structures.NON_FINITE:
+            return (
                 f"Training stopped after {self.n_iter_} steps: beyond them the objective was not "
                 "finite, however short the steps; the last good state is kept. "
                 f"{self._advice(plan)}, or lower learning_rate or gamma."
-            ),
-            structures.INTERRUPTED: (
+            )
+        if result.status == structures.INTERRUPTED:
+            return (
                 f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
                 "kept. warm_start=True goes on from here."
-            ),
-        }
-        return messages.get(int(result.status))
+            )
+        return None
 
     def _is_small(self, n_rows: int) -> bool:
         """Whether an exact model may be trained: then equal rows are merged.

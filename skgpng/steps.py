@@ -83,9 +83,8 @@ def _sum_over(N: Any, size: Any, function: Callable, zero: Any) -> Any:
     return total
 
 
-def _zeros(*nests: Any) -> Any:
-    """As many, of the same shapes, after one that is a number."""
-    return tf.nest.map_structure(tf.zeros_like, (tf.zeros([], tf.float64), *nests))
+def _zeros(nest: Any) -> Any:
+    return tf.nest.map_structure(tf.zeros_like, nest)
 
 
 # --- exact models ----------------------------------------------------------------------------
@@ -156,7 +155,7 @@ def _covariance_by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> _
         lambda start, _: start < N, body, (tf.constant(0), empty), parallel_iterations=1
     )
     K = [tf.ensure_shape(a.concat(), [None, None]) for a in arrays]
-    _, zero = _zeros(values)
+    zero = _zeros(values)
     return _Within(K, lambda bar: _sum_over(N, size, lambda start, _: g_block(start, bar), zero))
 
 
@@ -453,10 +452,8 @@ def _svgp_step(
         A = [Kuf for Kuf, _ in evaluated.covariances] if structure.direct else None
         return _block_gradients(structure, theta, acting, block, evaluated, A)
 
-    zero, *zeros = _zeros(theta, sparse.Sums(*natural))
-    total = _over_chunks(
-        structure, data, s, lambda rows: of(_rows(structure, rows)), (zero, *zeros, zero)
-    )
+    zero = _zeros((gamma, theta, sparse.Sums(*natural), gamma))  # shaped as what ``of`` gives
+    total = _over_chunks(structure, data, s, lambda rows: of(_rows(structure, rows)), zero)
     if structure.memory:
         total = _add(total, of(_remembered(structure, data)))
     data_term, g_theta, sums, upward = total
@@ -532,19 +529,18 @@ def _sgpr_step(
     def over_chunks(function: Callable, zero: Any) -> Any:
         return _over_chunks(structure, data, s, lambda rows: function(_rows(structure, rows)), zero)
 
-    zero, *zeros = _zeros(theta, sparse.Sums(*q))
-
     whole = [] if structure.chunked else [_rows(structure, data)]
     whole += [_remembered(structure, data)] if structure.memory else []
     kept, naturals = zip(*map(first_pass, whole), strict=True) if whole else ((), ())
     if structure.chunked:
-        naturals += (over_chunks(lambda rows: first_pass(rows)[1], tuple(zeros[1])),)
+        naturals += (over_chunks(lambda rows: first_pass(rows)[1], _zeros(tuple(q))),)
     nat1, nat2 = _add(*naturals)
     q = nat1, shift_diagonal(nat2, -0.5)
     factors = [sparse.factors(structure.large, prior.L_inv[0], *q)]
     totals = [second_pass(*k) for k in kept]
     if structure.chunked:
-        totals += [over_chunks(second_pass, (zero, *zeros, zero))]
+        zero = _zeros((gamma, theta, sparse.Sums(*q), gamma))
+        totals += [over_chunks(second_pass, zero)]
     data_term, g_theta, sums, _ = _add(*totals)
     g_cov = structure.n_latent * nat2  # all targets share S
     sums = sums._replace(cov=g_cov)

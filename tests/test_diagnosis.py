@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
-from skgpng import GaussianProcessRegressor
+from skgpng import GaussianProcessRegressor, _base
 from skgpng._diagnosis import likely_cause
 
 RNG = np.random.RandomState(8)
@@ -82,3 +83,13 @@ def test_a_fit_that_cannot_begin_names_the_cause(monkeypatch):
     wide = X * [1.0, 1.0, 1e12]
     with pytest.raises(np.linalg.LinAlgError, match="Column 2 of X .*StandardScaler.* Otherwise"):
         GaussianProcessRegressor().fit(wide, Y[:, 0])
+
+
+def test_no_cause_is_looked_for_where_training_went_on(monkeypatch):
+    def fails(*arguments):
+        raise AssertionError("all rows were read for a sentence that nobody sees")
+
+    monkeypatch.setattr(_base, "likely_cause", fails)
+    assert GaussianProcessRegressor().fit(X, Y[:, 0]).converged_
+    with pytest.warns(ConvergenceWarning, match="max_iter=1 before"):
+        GaussianProcessRegressor(max_iter=1).fit(X, Y[:, 0])
