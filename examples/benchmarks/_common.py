@@ -15,10 +15,12 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -190,24 +192,24 @@ class _PlannedError(Exception):
 
 
 def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[Callable, Any]:
-    """``train(**settings)``, the loop as ``fit`` would run it with other settings, and its own."""
+    """``train(**settings)``, the loop as ``fit`` would run it with other settings, and its own.
+
+    All steps take all rows (or batches of them): none is spent on a part of them first.
+    """
     from skgpng import _base, training
 
     def stop(*arguments: Any, **named: Any) -> None:
         raise _PlannedError(arguments, named)
 
-    _base._COARSE_FROM = _base._COARSE_FROM_EXACT = 10**9  # steps of all rows only
-
     if dtype is not None and "dtype" in estimator.get_params():
         estimator.set_params(dtype=dtype)
-    own, training.train = training.train, stop
-    try:
-        estimator.fit(X, y)
-        raise RuntimeError("fit did not train")
-    except _PlannedError as plan:
-        arguments, named = plan.args
-    finally:
-        training.train = own
+    own, all_rows = training.train, {"_COARSE_FROM": 10**9, "_COARSE_FROM_EXACT": 10**9}
+    with mock.patch.object(training, "train", stop), mock.patch.multiple(_base, **all_rows):
+        try:
+            estimator.fit(X, y)
+            raise RuntimeError("fit did not train")
+        except _PlannedError as plan:
+            arguments, named = plan.args
 
     def train(**changes: Any) -> Any:
         changed = {name: _changed(value, dtype, changes) for name, value in named.items()}
@@ -215,6 +217,19 @@ def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[C
 
     every = [*arguments, *named.values()]
     return train, next(value for value in every if isinstance(value, training.Settings))
+
+
+def seconds_of_steps(train: Callable, steps: int) -> float:
+    """Of so many more steps: of twice as many less those of one time, so that the rest cancels."""
+
+    def seconds(n: int) -> float:
+        begin = time.perf_counter()
+        result = train(max_iter=n)
+        taken = time.perf_counter() - begin
+        assert len(result.elbo_curve) == n
+        return taken
+
+    return seconds(2 * steps) - seconds(steps)
 
 
 def _changed(value: Any, dtype: str | None, changes: dict) -> Any:

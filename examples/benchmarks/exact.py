@@ -77,7 +77,14 @@ def quality(model: Any, labels: bool, rows: common.Rows) -> dict:
 
 
 class Looks(list):
-    """(step, quality) of a fit, as the callback of ``time_to_quality.py`` finds them."""
+    """(step, quality) of a fit, as the callback of ``time_to_quality.py`` finds them.
+
+    With ``ends`` the first look ends the fit, and nothing is looked at.
+    """
+
+    def __init__(self, ends: bool = False) -> None:
+        super().__init__()
+        self.ends = ends
 
     def stop(self) -> None:
         """The clock is of no use here."""
@@ -86,16 +93,9 @@ class Looks(list):
 
     def look(self, step: int, predict: Callable) -> bool:
         """After a few steps."""
-        self.append((step, predict()))
-        return False
-
-
-class End(Looks):
-    """Ends a fit at the first look."""
-
-    def look(self, step: int, predict: Callable) -> bool:
-        """After so many steps as there are between two looks."""
-        return True
+        if not self.ends:
+            self.append((step, predict()))
+        return self.ends
 
 
 def first_step(labels: bool, rows: common.Rows, target: dict) -> int:
@@ -119,7 +119,7 @@ def timed(labels: bool, rows: common.Rows, step: int | None = None) -> dict:
     model = estimators(labels)["skgpng"]
     if step is not None:
         _base._CALL_EVERY = step
-        model.set_callbacks(Callback(End(), quality, step))
+        model.set_callbacks(Callback(Looks(ends=True), quality, step))
     begin = time.perf_counter()
     model.fit(rows.X, rows.y)
     return {"seconds": time.perf_counter() - begin, **quality(model, labels, rows)}

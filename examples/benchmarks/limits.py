@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import _common as common
 import numpy as np
+from step_time import rows
 
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("--blocks", type=int, default=5, help="the median counts")
@@ -103,14 +104,12 @@ def speeds(blocks: int) -> dict[str, float]:
 
 
 def step_seconds(work: Work, blocks: int) -> float:
-    """Of the estimator's own loop: two lengths, so that what is done once cancels."""
+    """Of the estimator's own loop."""
     from sklearn.gaussian_process.kernels import Matern
 
     from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
 
-    rng = np.random.RandomState(0)
-    X = rng.randn(work.rows, work.columns)
-    y = np.sin(2 * X[:, 0]) + 0.3 * rng.randn(work.rows)
+    X, y, _ = rows(work)
     Estimator = GaussianProcessClassifier if work.labels else GaussianProcessRegressor
     estimator = Estimator(
         1.0 * Matern(np.full(work.columns, work.columns**0.5), nu=2.5),
@@ -125,14 +124,9 @@ def step_seconds(work: Work, blocks: int) -> float:
     )
     train, _ = common.planned(estimator, X, y > 0 if work.labels else y)
 
-    def run(steps: int) -> float:
-        begin = time.perf_counter()
-        train(max_iter=steps)
-        return time.perf_counter() - begin
-
-    run(1)
-    differences = [run(2 * work.steps) - run(work.steps) for _ in range(blocks)]
-    return statistics.median(differences) / work.steps
+    train(max_iter=1)
+    seconds = [common.seconds_of_steps(train, work.steps) for _ in range(blocks)]
+    return statistics.median(seconds) / work.steps
 
 
 def main() -> None:

@@ -52,15 +52,10 @@ def epoch_seconds(estimator: Any, X: np.ndarray, y: np.ndarray, a: argparse.Name
     train, settings = common.planned(estimator, X, y)
     steps = -(-len(X) // settings.batch_size)
 
-    def run(epochs: int) -> float:
-        begin = time.perf_counter()
-        train(max_iter=epochs * steps)
-        return time.perf_counter() - begin
-
-    run(1)
+    train(max_iter=steps)
     k = -(-a.passed // len(X))
-    seconds = statistics.median((run(2 * k) - run(k)) / k for _ in range(a.repeats))
-    return {"epoch_seconds": seconds, "batch": int(settings.batch_size)}
+    seconds = [common.seconds_of_steps(train, k * steps) / k for _ in range(a.repeats)]
+    return {"epoch_seconds": statistics.median(seconds), "batch": int(settings.batch_size)}
 
 
 def work(a: argparse.Namespace) -> None:

@@ -80,18 +80,11 @@ def skgpng_steps(size: Size, dtype: str) -> tuple[float, Callable]:
         random_state=0,
     )
 
-    def run(steps: int) -> float:
-        begin = time.perf_counter()
-        result = train(max_iter=steps)
-        seconds = time.perf_counter() - begin
-        assert len(result.elbo_curve) == steps
-        return seconds
-
     begin = time.perf_counter()
     train, _ = common.planned(estimator, X.astype(dtype), y.astype(dtype), dtype)
-    run(1)
+    train(max_iter=1)
     first = time.perf_counter() - begin
-    return first, lambda steps: run(2 * steps) - run(steps)
+    return first, lambda steps: common.seconds_of_steps(train, steps)
 
 
 def gpflow_steps(size: Size, dtype: str) -> tuple[float, Callable]:
