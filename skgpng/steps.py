@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import models, optimizers, sparse
-from ._tensorflow import tf
+from ._tensorflow import tf, where_needed
 from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
@@ -471,17 +471,16 @@ def _next_q(
     """q after a natural-gradient step, and whether it had to be corrected."""
     q_mu, g_q = tf.concat([f.q_mu for f in factors], 1), tuple(sums)
 
-    def plain() -> Natural:
-        return optimizers.natural_gradient_update(q, q_mu, g_q, gamma)
+    plain = optimizers.natural_gradient_update(q, q_mu, g_q, gamma)
+    if structure.likelihood.log_concave:
+        return tuple(plain), tf.zeros_like(upward)
 
     def corrected() -> Natural:
         q_cov = shift_diagonal(tf.concat([f.inner for f in factors], 0), 1.0)
         return optimizers.positive_definite_update(q, q_mu, q_cov, g_q, gamma)
 
-    if structure.likelihood.log_concave:
-        return tuple(plain()), tf.zeros_like(upward)
     needed = upward > 0.0
-    return tuple(tf.cond(needed, corrected, plain)), tf.cast(needed, upward.dtype)
+    return tuple(where_needed(needed, plain, corrected)), tf.cast(needed, upward.dtype)
 
 
 # --- SGPR: a Gaussian likelihood, all rows, gamma = 1 ----------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.optimize
 
 from . import optimizers
-from ._tensorflow import compiled_once, tf
+from ._tensorflow import compiled_once, in_order, tf, where_needed
 from .linalg import one_blas_thread
 from .steps import STEPS, is_singular
 from .structures import (
@@ -52,6 +52,9 @@ _PLUNGE = 0.5
 _JITTER_FROM, _JITTER_TO, _JITTER_GROWTH = 1e-10, 1e-2, 10.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
 _FIRST_SEGMENT, _SECONDS = 16, 0.2
+# Entries of matrices from which on operations side by side are quicker than one by one: 64 inducing
+# points and batches of 256 are as quick either way, 10 and 50 take 0.12 ms a step and not 0.17.
+_SMALL = 2**14
 # L-BFGS: natural-gradient steps at most for each value, and the change per row that is none.
 _INNER_STEPS, _INNER_TOL = 30, 1e-9
 # It ends where an iteration gains less than this share of tol per row, or at a gradient per row of
@@ -277,18 +280,17 @@ def _next_batch(
     if not structure.minibatch:
         return data, b
     N = tf.shape(data.X)[0]
-    b = tf.cond(
-        b.at + size > N,
-        lambda: _Batches(
-            tf.random.experimental.stateless_shuffle(b.order, s.seed + [0, b.epoch]), 0, b.epoch + 1
-        ),
-        lambda: b,
-    )
+    b = where_needed(b.at + size > N, b, lambda: _next_epoch(b, s.seed))
     rows = b.order[b.at : b.at + size]
     X, Y, weights, noise = (tf.gather(a, rows) for a in data[:4])
     scale = tf.cast(N, weights.dtype) / tf.cast(size, weights.dtype)
     chosen = data._replace(X=X, Y=Y, weights=scale * weights, row_noise=noise)
     return chosen, b._replace(at=b.at + size)
+
+
+def _next_epoch(b: _Batches, seed: Any) -> _Batches:
+    order = tf.random.experimental.stateless_shuffle(b.order, seed + [0, b.epoch])
+    return _Batches(order, tf.constant(0), b.epoch + 1)
 
 
 def _gamma(s: Settings, step: Any) -> Any:
@@ -391,9 +393,9 @@ def _segment(
         good = _finite(value, g_u)
         if not structure.minibatch:
             good = tf.logical_and(good, value > c.safety.kept_value - _PLUNGE * n_rows)
-        kept, state, watch, safety, status = tf.cond(
-            good,
-            lambda: _advance(task, c, value, g_u, visited, after),
+        kept, state, watch, safety, status = where_needed(
+            tf.logical_not(good),
+            _advance(task, c, value, g_u, visited, after),
             lambda: _take_back(task, c, value, theta),
         )
         carry = _Carry(c.step + 1, batches, kept, state, watch, safety, status)
@@ -552,7 +554,7 @@ def train(
         settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
-    with one_blas_thread:
+    with one_blas_thread, in_order(_is_small(structure, theta, len(data.X), settings)):
         if optimizer == "lbfgs":
             return _by_lbfgs(structure, given, q, settings, monitors, every)
         carry = _start(structure, given[0], q, len(data.X), settings)
@@ -561,6 +563,13 @@ def train(
             unending = settings._replace(n_plateaus=np.inf)
             part = _given(structure, theta, bounds, first[0], unending), first[1]
         return _in_segments(run, given, carry, settings, monitors, every, part)
+
+
+def _is_small(structure: Structure, theta: Hyperparameters, n: int, s: Settings) -> bool:
+    """Whether the largest matrix of a step is."""
+    rows = min(s.batch_size, n)
+    columns = n if isinstance(theta.inducing_points, tuple) else len(theta.inducing_points)
+    return structure.n_latent * rows * columns < _SMALL
 
 
 def _given(
