@@ -44,8 +44,9 @@ _AUTO_FULL_BATCH = 2e7
 # From so many inducing points on the algebra of a step is done by LAPACK and BLAS: kin8nm, M = 256,
 # all rows, 48 ms a step in place of 55 (39 of 57 with OpenBLAS's code for this processor); M = 100,
 # 14 in place of 10. TensorFlow's float32 products are as fast as BLAS.
-# 500 points and batches of 1000: 43 in place of 36, calls and M x M work weigh more.
-_LARGE, _ROWS_A_POINT = 250, 8
+# With fewer rows a point, calls weigh more: 256 points and batches of 1024 take 14 in place of 11,
+# from 500 points on LAPACK pays in any case: 34 in place of 36, with 1000 points 150 of 187.
+_LARGE, _ROWS_A_POINT, _LARGE_ANYWAY = 250, 8, 500
 # Numbers in the largest array of a full-batch step (64 MB in float64); more rows come in chunks.
 _CHUNK = 2**23
 # Where one pass is enough, of an array that elementwise operations find in the cache (4 MB): magic,
@@ -473,7 +474,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
-        return self.dtype == "float64" and n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
+        many_rows = n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
+        return self.dtype == "float64" and (many_rows or n_points >= _LARGE_ANYWAY)
 
     def _is_direct(self, problem: Problem, n_points: int, n_rows: int) -> bool:
         """Whether :func:`skgpng.sparse.direct` is exact enough, and less work."""

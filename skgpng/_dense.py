@@ -61,6 +61,9 @@ class Tensors:
     matmul = staticmethod(lambda A, B, **transposed: tf.matmul(A, B, **transposed))
     lower_matmul = matmul
     square_matmul = matmul
+    transposed_lower_matmul = staticmethod(lambda L, B: tf.matmul(L, B, transpose_a=True))
+    lower_of_products = staticmethod(lambda A, B: tf.reduce_sum(tf.matmul(A, B), 0))
+    congruence = staticmethod(lambda L, X: tf.matmul(L, tf.matmul(X, L), transpose_a=True))
 
     @staticmethod
     def shift_diagonal(X: Any, shift: float) -> Any:
@@ -118,17 +121,14 @@ class Arrays:
         return A @ (np.swapaxes(B, -1, -2) if transpose_b else B)
 
     @staticmethod
-    def lower_matmul(L: Any, B: Any, transpose_a: bool = False) -> Any:
+    def lower_matmul(L: Any, B: Any) -> Any:
         """Product with a lower triangular matrix, without most of its zeros."""
         M = len(L)
         if M < 32 * _BLOCKS:
-            return (L.T if transpose_a else L) @ B
+            return L @ B
         out = np.empty(B.shape, B.dtype)
         for a, b in _blocks(M):
-            if transpose_a:
-                np.matmul(L[a:, a:b].T, B[a:], out=out[a:b])
-            else:
-                np.matmul(L[a:b, :b], B[:b], out=out[a:b])
+            np.matmul(L[a:b, :b], B[:b], out=out[a:b])
         return out
 
     @staticmethod
@@ -149,11 +149,7 @@ class Arrays:
     @staticmethod
     def lower_inverse(K: Any) -> Any:
         """Inverse of the Cholesky factor."""
-        # K is symmetric, so its transpose is the same matrix in LAPACK's column order, uncopied
-        factor, info = lapack.dpotrf(K.T, lower=0)
-        if info != 0:
-            return np.full_like(K, np.nan)
-        return lapack.dtrtri(factor, lower=0, overwrite_c=1)[0].T
+        return lapack.dtrtri(_cholesky(K).T, lower=0, overwrite_c=1)[0].T
 
     @staticmethod
     def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
@@ -202,6 +198,44 @@ class Arrays:
         (out,) = Arrays.tiled(lambda algebra, A, B: (A @ B,), [A], [B], 1)
         return out
 
+    @staticmethod
+    def transposed_lower_matmul(L: Any, B: Any) -> Any:
+        """L' B for a lower triangular L and matrices B [L, M, M]."""
+        M, out = len(L), np.empty(B.shape, B.dtype)
+
+        def rows(a: int, b: int) -> None:
+            np.matmul(L[a:, a:b].T, B[:, a:], out=out[:, a:b])
+
+        _in_threads(rows, M, 2 * _BLOCKS, longest="first")
+        return out
+
+    @staticmethod
+    def lower_of_products(A: Any, B: Any) -> Any:
+        """Sum of A_l B_l over l for matrices [L, M, M]; not to be read above the diagonal."""
+        M, out = A.shape[-1], np.zeros(A.shape[1:], A.dtype)
+
+        def rows(a: int, b: int) -> None:
+            out[a:b, :b] = np.matmul(A[:, a:b], B[:, :, :b]).sum(0)
+
+        _in_threads(rows, M, 2 * _BLOCKS)
+        return out
+
+    @staticmethod
+    def congruence(L: Any, X: Any) -> Any:
+        """L' X L for lower triangular L and X: a third of the work of two products."""
+        M, right, out = len(L), np.empty(X.shape, X.dtype), _aligned(X.shape, X.dtype)
+
+        def columns(c: int, d: int) -> None:  # above row c, X L is zero here
+            for a, b in _blocks(M):
+                if b > c:
+                    np.matmul(X[a:b, c:b], L[c:b, c:d], out=right[a:b, c:d])
+            for a, b in _blocks(M):
+                first = max(a, c)
+                np.matmul(L[first:, a:b].T, right[first:, c:d], out=out[a:b, c:d])
+
+        _in_threads(columns, M, _BLOCKS, longest="first")
+        return out
+
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array that begins where TensorFlow wants tensors to, so that it need not copy it."""
@@ -216,15 +250,22 @@ def _squares(A: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.stack([a @ a.T for a in scaled])  # the same array twice is syrk: half the work
 
 
+def _cholesky(K: np.ndarray) -> np.ndarray:
+    """Lower factor; NumPy's function lets another thread run Python meanwhile, SciPy's does not."""
+    try:
+        return np.linalg.cholesky(K)
+    except np.linalg.LinAlgError:
+        return np.full_like(K, np.nan)
+
+
 def _inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
     """Inverse and log-determinant; only the lower triangle of K is read."""
     if len(K) >= _SHARED_FROM and allowed_threads() > 1:
         return _inverse_by_blocks(K)
-    factor, info = lapack.dpotrf(K.T, lower=0)
-    if info != 0:
-        return np.full_like(K, np.nan), np.nan
+    factor = _cholesky(K)
     log_determinant = 2.0 * np.log(np.diag(factor)).sum()
-    inverse, _ = lapack.dpotri(factor, lower=0, overwrite_c=1)  # upper triangle, zeros below
+    # in LAPACK's column order it is the upper triangle, uncopied; zeros stay below
+    inverse, _ = lapack.dpotri(factor.T, lower=0, overwrite_c=1)
     inverse += inverse.T
     inverse.flat[:: len(K) + 1] *= 0.5
     return inverse, log_determinant
@@ -301,12 +342,18 @@ def _blocks(n: int, k: int = _BLOCKS) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-def _in_threads(task: Callable[[int, int], None], n: int, k: int | None = None) -> None:
-    """``task(first, last + 1)`` for k equal parts of n, one for each thread by default."""
+def _in_threads(
+    task: Callable[[int, int], None], n: int, k: int | None = None, longest: str = "last"
+) -> None:
+    """``task(first, last + 1)`` for k equal parts of n, one for each thread by default.
+
+    ``longest`` tells which part takes longest: it is begun with.
+    """
 
     def silent(part: tuple[int, int]) -> None:
         with np.errstate(all="ignore"):  # what is not finite is found by whoever asked
             task(*part)
 
     parts = _blocks(n, k or allowed_threads())
-    list(_pool(os.getpid()).map(silent, reversed(parts)))  # the longest first
+    parts = parts if longest == "first" else parts[::-1]
+    list(_pool(os.getpid()).map(silent, parts))

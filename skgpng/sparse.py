@@ -93,19 +93,23 @@ def _whiten_prior(algebra: Any, Kuu: Any) -> tuple:
     return (algebra.lower_inverse(Kuu),)
 
 
-def _factors(algebra: Any, L_inv: Any, nat1: Any, nat2: Any) -> tuple:
-    r""":math:`S = P^{-1}`, :math:`m = S\theta_1`, KL as in :func:`skgpng.gaussians.prior_kl`."""
-    S, log_P = algebra.inverse_and_log_determinant(-2.0 * nat2)
+def _covariance(algebra: Any, nat2: Any) -> tuple:
+    r""":math:`S = P^{-1}`, and the log-determinant of P."""
+    return algebra.inverse_and_log_determinant(-2.0 * nat2)
+
+
+def _factors(algebra: Any, L_inv: Any, nat1: Any, S: Any, log_P: Any) -> tuple:
+    r""":math:`m = S\theta_1`, KL as in :func:`skgpng.gaussians.prior_kl`."""
     inner = algebra.shift_diagonal(S, -1.0)  # [L', M, M]
     q_mu = _apply(algebra, S, nat1)
-    share = nat1.shape[1] // nat2.shape[0]  # latent functions that share a covariance
+    share = nat1.shape[1] // S.shape[0]  # latent functions that share a covariance
     kl = share * algebra.total(algebra.trace(inner) + log_P, None) + algebra.total(q_mu**2, None)
     return q_mu, inner, *_directions(algebra, L_inv, q_mu, inner), 0.5 * kl
 
 
 def _directions(algebra: Any, L_inv: Any, q_mu: Any, inner: Any) -> tuple:
     """L^-T (S - I) and L^-T m."""
-    excess = algebra.square_matmul(algebra.transpose(L_inv), inner)
+    excess = algebra.transposed_lower_matmul(L_inv, inner)
     return excess, algebra.matmul(L_inv, q_mu, transpose_a=True)
 
 
@@ -178,9 +182,8 @@ def _prior_gradient(
     unsymmetrised: Kuu is symmetric whatever moves it.
     """
     A_bar_A = algebra.matmul(q_mu, g_mu, transpose_b=True)
-    A_bar_A += 2.0 * algebra.total(algebra.square_matmul(inner, g_cov), 0)
-    right = algebra.lower_matmul(algebra.lower_half(A_bar_A), L_inv)
-    return (-algebra.lower_matmul(L_inv, right, transpose_a=True),)
+    A_bar_A += 2.0 * algebra.lower_of_products(inner, g_cov)
+    return (-algebra.congruence(L_inv, algebra.lower_half(A_bar_A)),)
 
 
 # --- their evaluation ------------------------------------------------------------------------
@@ -203,8 +206,10 @@ def whiten_prior(large: bool, Kuu: Any) -> Any:
 def factors(large: bool, L_inv: Any, nat1: Any, nat2: Any) -> Factors:
     """All about q = N(m, S), from its natural parameters [M, L] and [L', M, M]."""
     d, mean, square = L_inv.dtype, nat1.shape, nat2.shape
+    # a call of its own, as LAPACK uses one thread: covariances can be evaluated beside it
+    S, log_P = run(large, _covariance, [nat2], [(d, square), (d, square[:1])])
     outputs = [(d, mean), (d, square), (d, square), (d, mean), (d, [])]
-    q_mu, inner, excess, slope, kl = run(large, _factors, [L_inv, nat1, nat2], outputs)
+    q_mu, inner, excess, slope, kl = run(large, _factors, [L_inv, nat1, S, log_P], outputs)
     return Factors(L_inv, q_mu, inner, excess, slope, kl)
 
 

@@ -72,15 +72,14 @@ def test_matmul(rng, transposed):
     np.testing.assert_allclose(found, np.einsum("lij,ljk->lik", left, right), rtol=1e-11)
 
 
-@pytest.mark.parametrize("transposed", [False, True], ids=["L", "L'"])
 @pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-11), (np.float32, 1e-4)])
 @pytest.mark.parametrize("M", [1, 7, BLOCKED - 1, BLOCKED, BLOCKED + 3, 301])
-def test_lower_matmul(rng, M, dtype, rtol, transposed):
+def test_lower_matmul(rng, M, dtype, rtol):
     L, B = lower(rng, M).astype(dtype), rng.randn(M, 11).astype(dtype)
-    found = assert_same("lower_matmul", L, B, transpose_a=transposed, rtol=rtol)
-    expected = (L.T if transposed else L).astype(float) @ B
+    found = assert_same("lower_matmul", L, B, rtol=rtol)
+    expected = L.astype(float) @ B
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * np.abs(expected).max())
-    fortran = Arrays.lower_matmul(np.asfortranarray(L), B[:, ::2], transpose_a=transposed)
+    fortran = Arrays.lower_matmul(np.asfortranarray(L), B[:, ::2])
     np.testing.assert_allclose(fortran, found[:, ::2], rtol=rtol, atol=rtol * np.abs(found).max())
 
 
@@ -93,6 +92,19 @@ def test_square_matmul(rng, M, L):
     np.testing.assert_allclose(found, expected, atol=1e-11 * M)
     # one matrix from the left for all of the right
     np.testing.assert_allclose(Arrays.square_matmul(A[0], B), A[0] @ B, atol=1e-11 * M)
+
+
+@pytest.mark.parametrize("M", [1, 7, 150])
+def test_products_with_triangles(rng, M):
+    L, X, (A, B) = lower(rng, M), lower(rng, M), rng.randn(2, 3, M, M)
+    tolerance = {"rtol": 1e-11, "atol": 1e-11 * M}
+    found = assert_same("transposed_lower_matmul", L, A)
+    np.testing.assert_allclose(found, L.T @ A, **tolerance)
+    np.testing.assert_allclose(assert_same("congruence", L, X), L.T @ X @ L, **tolerance)
+    expected = np.tril((A @ B).sum(0))
+    for algebra in (Arrays, Tensors):
+        found = np.tril(np.asarray(algebra.lower_of_products(A, B)))
+        np.testing.assert_allclose(found, expected, **tolerance)
 
 
 @pytest.mark.parametrize("M", [1, 6, 150])
