@@ -69,6 +69,8 @@ def standard_normal(n_points: int, n_latent: int = 1, dtype: str = "float64") ->
 
 def apply(matrices: Any, vectors: Any) -> Any:
     """Multiply each column of vectors [M, L] by its own matrix of [L, M, M]."""
+    if matrices.shape[0] == vectors.shape[1] == 1:
+        return tf.matmul(matrices[0], vectors)
     columns = tf.expand_dims(swap_axes(vectors), -1)  # [L, M, 1]
     return swap_axes(tf.squeeze(tf.matmul(matrices, columns), -1))
 

@@ -322,9 +322,9 @@ def _watch(watch: _Watch, value: Any, s: Settings, n_rows: Any) -> _Watch:
     )
 
 
-def _finite(*tensors: Any) -> Any:
-    # the sum of zeros times each entry: one test for all
-    return tf.math.is_finite(tf.add_n([tf.reduce_sum(0.0 * t) for t in tensors]))
+def _finite(value: Any, *tensors: Any) -> Any:
+    # zeros times each entry: one test for all
+    return tf.math.is_finite(value + tf.add_n([tf.reduce_sum(0.0 * t) for t in tensors]))
 
 
 class _Task(NamedTuple):
@@ -362,7 +362,7 @@ def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, afte
 
 def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tuple:
     """After a bad evaluation: more jitter if that is what lacks, else the last good state."""
-    finite = _finite(*tf.nest.flatten(theta))
+    finite = _finite(0.0, *tf.nest.flatten(theta))
     singular = is_singular(task.structure, theta, value, c.safety.jitter)
     singular = tf.logical_and(finite, singular)
     grows = tf.logical_and(singular, c.safety.jitter < _JITTER_TO)
