@@ -24,6 +24,13 @@ _IMPORTING = threading.RLock()
 # One thread compiles: a call that waits for the compilation of another counts as one more
 # compilation, and TensorFlow warns of the fifth.
 _COMPILING = threading.RLock()
+# Operations that call other functions; loops alone run them where they stand.
+_HANDING_ON = {"If", "StatelessIf", "Case", "StatelessCase"} | {
+    "PartitionedCall",
+    "StatefulPartitionedCall",
+    "SymbolicGradient",
+    "MapDefun",
+}
 
 
 class _LazyTensorFlow:
@@ -123,7 +130,8 @@ def in_order(small: bool = True) -> Any:
     That is quicker where operations are small: TensorFlow's scheduler costs as much as they do,
     and the variables of a loop cost more. It pays up to some fifty inducing points; beyond,
     operations that run side by side gain more. A function that is traced in this context keeps
-    its loops whole, which neither way of running it minds.
+    its loops whole, which neither way of running it minds. Only for functions whose attribute
+    ``runs_in_order`` is true, see :func:`compiled_once`.
     """
     if not small:
         return contextlib.nullcontext()
@@ -133,7 +141,8 @@ def in_order(small: bool = True) -> Any:
 def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     """``function()`` where the tensor ``needed`` is true, else ``value``, both of one structure.
 
-    A loop of at most one turn, as ``tf.cond`` wakes another thread: 25 us, a loop takes 1.
+    A loop of at most one turn takes 1 us; ``tf.cond`` takes 25, as it wakes another thread, and
+    must not stand in a function that is to run :func:`in_order`.
     """
 
     def once(again: Any, value: Any) -> tuple:
@@ -143,17 +152,29 @@ def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     return tf.while_loop(lambda again, _: again, once, (needed, value), parallel_iterations=1)[1]
 
 
+def _runs_in_order(graph: Any) -> bool:
+    """Whether no operation hands a part of its work to another thread and waits for it.
+
+    With one thread for all (joblib's processes) it would wait for ever. A user's kernel or
+    likelihood may have branches, as TensorFlow's own gradients do.
+    """
+    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+    return _HANDING_ON.isdisjoint(node.op for body in bodies for node in body)
+
+
 def compiled_once(build: Callable) -> Any:
     """Keep the ``tf.function`` that ``build`` makes of hashable arguments, compiled, for good.
 
-    ``build`` gives it an input signature, so that it is compiled once and here.
+    ``build`` gives it an input signature, so that it is compiled once and here. Its attribute
+    ``runs_in_order`` tells whether :func:`in_order` is for it.
     """
 
     @functools.lru_cache(maxsize=256)
     def compile_for(*key: Any) -> Any:
         function = build(*key)
         with in_order():  # its loops then suit either way of running it, see in_order
-            function.get_concrete_function()
+            graph = function.get_concrete_function().graph
+        function.runs_in_order = _runs_in_order(graph.as_graph_def())
         return function
 
     @functools.wraps(build)

@@ -554,11 +554,12 @@ def train(
         settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
-    with one_blas_thread, in_order(_is_small(structure, theta, len(data.X), settings)):
+    run = (_compiled_profile if optimizer == "lbfgs" else compiled_segment)(structure)
+    small = _is_small(structure, theta, len(data.X), settings)
+    with one_blas_thread, in_order(small and run.runs_in_order):
         if optimizer == "lbfgs":
             return _by_lbfgs(structure, given, q, settings, monitors, every)
-        carry = _start(structure, given[0], q, len(data.X), settings)
-        run, part = compiled_segment(structure), None
+        carry, part = _start(structure, given[0], q, len(data.X), settings), None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
             part = _given(structure, theta, bounds, first[0], unending), first[1]

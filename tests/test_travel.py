@@ -470,6 +470,49 @@ def test_omp_num_threads_holds_for_tensorflow(monkeypatch, environment, expected
     assert dict(os.environ) == before  # processes started later are asked anew
 
 
+def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
+    """Operations in order: one that waits for another thread would wait for ever."""
+    code = """
+    import warnings
+    from concurrent.futures import ThreadPoolExecutor
+    import numpy as np, tensorflow as tf
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    from sklearn.gaussian_process.kernels import RBF
+    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, training
+
+    class Branching(RBF):
+        pass
+
+    plain = kernels._FORMULAS[RBF]
+    def covariance(kernel, values, *X):
+        K = plain.covariance(kernel, values, *X)
+        return tf.cond(values[0] > 0.0, lambda: K, lambda: 0.0 * K)
+    kernels.register(Branching, covariance, plain.diagonal, ("length_scale",))
+
+    warnings.simplefilter("ignore")
+    X = np.random.RandomState(0).randn(40, 2)
+    y = np.sin(X[:, 0])
+    def fit(cls, **settings):
+        model = cls(max_iter=20, random_state=0, **settings)
+        model.fit(X, y if cls is GaussianProcessRegressor else y > 0)
+        return model.score(X, y if cls is GaussianProcessRegressor else y > 0)
+
+    seen, in_order = [], training.in_order
+    training.in_order = lambda small: seen.append(small) or in_order(small)
+    for kernel in RBF(), Branching():
+        for cls in GaussianProcessRegressor, GaussianProcessClassifier:
+            fit(cls, kernel=kernel)
+            fit(cls, kernel=kernel, n_inducing=5, batch_size=10)
+            fit(cls, kernel=kernel, n_inducing=5)
+    print(seen)
+    with ThreadPoolExecutor(4) as pool:
+        fits = [pool.submit(fit, GaussianProcessRegressor, n_inducing=5) for _ in range(8)]
+        assert len({f.result() for f in fits}) == 1
+    """
+    plain, branching = [[False, True, True] * 2, [False] * 6]
+    assert run(code)[0].strip() == str(plain + branching)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 def test_tensorflow_starts_as_many_threads_as_it_may():
     code = """
