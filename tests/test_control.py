@@ -764,11 +764,12 @@ def test_interrupt_of_lbfgs(rows, at, monkeypatch):
 
 
 SIGNALLED = """
-import signal, threading, warnings
+import faulthandler, signal, threading, warnings
 import numpy as np
 from skgpng import GaussianProcessRegressor, training
 
-segments, begun = [], threading.Event()
+faulthandler.dump_traceback_later(200, exit=True)  # tells where, if it hangs
+segments, begun, ended = [], threading.Event(), threading.Event()
 original = training.compiled_segment
 
 def compiled_segment(structure):
@@ -783,9 +784,14 @@ def compiled_segment(structure):
 
 training.compiled_segment = compiled_segment
 main = threading.main_thread().ident
-threading.Thread(
-    target=lambda: begun.wait() and signal.pthread_kill(main, signal.SIGINT), daemon=True
-).start()
+
+def interrupt():
+    begun.wait()
+    signal.pthread_kill(main, signal.SIGINT)
+    while not ended.wait(20):  # Python drops an interrupt that falls into a finaliser
+        signal.pthread_kill(main, signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
 X = np.random.RandomState(0).randn(40, 1)
 model = GaussianProcessRegressor(
     n_inducing=None, optimizer="adam", max_iter=10**9, tol=0.0, n_iter_no_change=10**9
@@ -793,6 +799,7 @@ model = GaussianProcessRegressor(
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model.fit(X, np.sin(X[:, 0]))
+    ended.set()
 assert len(caught) == 1 and "interrupted" in str(caught[0].message), caught
 assert model.n_iter_ > 0 and not model.converged_
 assert model.score(X, np.sin(X[:, 0])) > 0.0

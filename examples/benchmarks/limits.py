@@ -44,7 +44,7 @@ class Work(NamedTuple):
     steps: int
 
     def operations(self) -> float:
-        """Multiplications and additions of products and factorisations."""
+        """Multiplications and additions of products (triangles in full) and factorisations."""
         N, M = self.batch or self.rows, self.inducing
         if M is None:
             return float(N) ** 3
