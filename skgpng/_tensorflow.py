@@ -8,6 +8,7 @@ that is looked up, so that ``import skgpng`` stays quick.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import importlib
 import os
@@ -24,6 +25,8 @@ _IMPORTING = threading.RLock()
 # One thread compiles: a call that waits for the compilation of another counts as one more
 # compilation, and TensorFlow warns of the fifth.
 _COMPILING = threading.RLock()
+# Whether what is traced now is to run in order.
+_IN_ORDER = contextvars.ContextVar("skgpng_in_order", default=False)
 # Operations that call other functions; loops alone run them where they stand.
 _HANDING_ON = {"If", "StatelessIf", "Case", "StatelessCase"} | {
     "PartitionedCall",
@@ -124,26 +127,32 @@ def custom_gradient(function: Callable) -> Callable:
     return call
 
 
-def in_order(small: bool = True) -> Any:
-    """A context in which compiled functions run their operations one by one, in one thread.
+@contextlib.contextmanager
+def in_order(small: bool = True) -> Iterator[None]:
+    """A context in which functions that were traced in it run one operation after the other.
 
     That is quicker where operations are small: TensorFlow's scheduler costs as much as they do,
     and the variables of a loop cost more. It pays up to some fifty inducing points; beyond,
-    operations that run side by side gain more. A function that is traced in this context keeps
-    its loops whole, which neither way of running it minds. Only for functions whose attribute
-    ``runs_in_order`` is true, see :func:`compiled_once`.
+    operations that run side by side gain more. Loops are traced whole here, and only here: with
+    branches inside, the usual scheduler has been seen to wait for ever on them.
     """
-    if not small:
-        return contextlib.nullcontext()
-    return tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")
+    token = _IN_ORDER.set(small)
+    executor = tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")
+    try:
+        with executor if small else contextlib.nullcontext():
+            yield
+    finally:
+        _IN_ORDER.reset(token)
 
 
 def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     """``function()`` where the tensor ``needed`` is true, else ``value``, both of one structure.
 
-    A loop of at most one turn takes 1 us; ``tf.cond`` takes 25, as it wakes another thread, and
-    must not stand in a function that is to run :func:`in_order`.
+    What is to run :func:`in_order` gets a loop of at most one turn: that takes 1 us, where a
+    branch would be handed to another thread.
     """
+    if not _IN_ORDER.get():
+        return tf.cond(needed, function, lambda: value)
 
     def once(again: Any, value: Any) -> tuple:
         new = tf.nest.map_structure(lambda a, b: tf.ensure_shape(a, b.shape), function(), value)
@@ -165,22 +174,22 @@ def _runs_in_order(graph: Any) -> bool:
 def compiled_once(build: Callable) -> Any:
     """Keep the ``tf.function`` that ``build`` makes of hashable arguments, compiled, for good.
 
-    ``build`` gives it an input signature, so that it is compiled once and here. Its attribute
-    ``runs_in_order`` tells whether :func:`in_order` is for it.
+    ``build`` gives it an input signature, so that it is compiled once and here; once more with
+    ``small``, to run :func:`in_order`, which its attribute ``runs_in_order`` allows or not.
     """
 
     @functools.lru_cache(maxsize=256)
-    def compile_for(*key: Any) -> Any:
+    def compile_for(small: bool, *key: Any) -> Any:
         function = build(*key)
-        with in_order():  # its loops then suit either way of running it, see in_order
+        with in_order(small):
             graph = function.get_concrete_function().graph
-        function.runs_in_order = _runs_in_order(graph.as_graph_def())
+        function.runs_in_order = small and _runs_in_order(graph.as_graph_def())
         return function
 
     @functools.wraps(build)
-    def get(*key: Any) -> Any:
+    def get(*key: Any, small: bool = False) -> Any:
         with _COMPILING:
-            return compile_for(*key)
+            return compile_for(small, *key)
 
     vars(get)["n_compiled"] = lambda: compile_for.cache_info().misses
     return get

@@ -554,11 +554,11 @@ def train(
         settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
-    run = (_compiled_profile if optimizer == "lbfgs" else compiled_segment)(structure)
-    small = _is_small(structure, theta, len(data.X), settings)
-    with one_blas_thread, in_order(small and run.runs_in_order):
-        if optimizer == "lbfgs":
+    if optimizer == "lbfgs":
+        with one_blas_thread:
             return _by_lbfgs(structure, given, q, settings, monitors, every)
+    run, small = _loop(structure, _is_small(structure, theta, len(data.X), settings))
+    with one_blas_thread, in_order(small):
         carry, part = _start(structure, given[0], q, len(data.X), settings), None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
@@ -567,10 +567,20 @@ def train(
 
 
 def _is_small(structure: Structure, theta: Hyperparameters, n: int, s: Settings) -> bool:
-    """Whether the largest matrix of a step is."""
+    """Whether the largest matrix of a sparse model's step is; exact ones gain nothing."""
+    if isinstance(theta.inducing_points, tuple):
+        return False
     rows = min(s.batch_size, n)
-    columns = n if isinstance(theta.inducing_points, tuple) else len(theta.inducing_points)
-    return structure.n_latent * rows * columns < _SMALL
+    return structure.n_latent * rows * len(theta.inducing_points) < _SMALL
+
+
+def _loop(structure: Structure, small: bool) -> tuple[Any, bool]:
+    """The compiled loop, and whether its operations are to run in order."""
+    if small:
+        run = compiled_segment(structure, small=True)
+        if run.runs_in_order:
+            return run, True
+    return compiled_segment(structure), False
 
 
 def _given(

@@ -779,7 +779,6 @@ def compiled_segment(structure):
         if len(segments) == 2:  # the first one is done and noted
             begun.set()
         return run(*arguments)
-    segment.runs_in_order = run.runs_in_order
     return segment
 
 training.compiled_segment = compiled_segment

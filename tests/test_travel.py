@@ -501,7 +501,7 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
     training.in_order = lambda small: seen.append(small) or in_order(small)
     for kernel in RBF(), Branching():
         for cls in GaussianProcessRegressor, GaussianProcessClassifier:
-            fit(cls, kernel=kernel)
+            fit(cls, kernel=kernel, optimizer="adam")
             fit(cls, kernel=kernel, n_inducing=5, batch_size=10)
             fit(cls, kernel=kernel, n_inducing=5)
     print(seen)
