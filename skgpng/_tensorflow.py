@@ -133,8 +133,8 @@ def in_order(small: bool = True) -> Iterator[None]:
 
     That is quicker where operations are small: TensorFlow's scheduler costs as much as they do,
     and the variables of a loop cost more. It pays up to some fifty inducing points; beyond,
-    operations that run side by side gain more. Loops are traced whole here, and only here: with
-    branches inside, the usual scheduler has been seen to wait for ever on them.
+    operations that run side by side gain more. Loops are traced whole here, as this way of
+    running knows no parts of them; the usual scheduler takes them apart.
     """
     token = _IN_ORDER.set(small)
     executor = tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")

@@ -769,6 +769,7 @@ import numpy as np
 from skgpng import GaussianProcessRegressor, training
 
 faulthandler.dump_traceback_later(200, exit=True)  # tells where, if it hangs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's "&"
 segments, begun, ended = [], threading.Event(), threading.Event()
 original = training.compiled_segment
 
