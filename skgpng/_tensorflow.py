@@ -128,7 +128,7 @@ def custom_gradient(function: Callable) -> Callable:
 
 
 @contextlib.contextmanager
-def in_order(small: bool = True) -> Iterator[None]:
+def in_order() -> Iterator[None]:
     """A context in which functions that were traced in it run one operation after the other.
 
     That is quicker where operations are small: TensorFlow's scheduler costs as much as they do,
@@ -136,10 +136,9 @@ def in_order(small: bool = True) -> Iterator[None]:
     operations that run side by side gain more. Loops are traced whole here, as this way of
     running knows no parts of them; the usual scheduler takes them apart.
     """
-    token = _IN_ORDER.set(small)
-    executor = tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")
+    token = _IN_ORDER.set(True)
     try:
-        with executor if small else contextlib.nullcontext():
+        with tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR"):
             yield
     finally:
         _IN_ORDER.reset(token)
@@ -181,7 +180,7 @@ def compiled_once(build: Callable) -> Any:
     @functools.lru_cache(maxsize=256)
     def compile_for(small: bool, *key: Any) -> Any:
         function = build(*key)
-        with in_order(small):
+        with in_order() if small else contextlib.nullcontext():
             graph = function.get_concrete_function().graph
         function.runs_in_order = small and _runs_in_order(graph.as_graph_def())
         return function

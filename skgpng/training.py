@@ -554,33 +554,37 @@ def train(
         settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
-    if optimizer == "lbfgs":
-        with one_blas_thread:
+    with one_blas_thread:
+        if optimizer == "lbfgs":
             return _by_lbfgs(structure, given, q, settings, monitors, every)
-    run, small = _loop(structure, _is_small(structure, theta, len(data.X), settings))
-    with one_blas_thread, in_order(small):
-        carry, part = _start(structure, given[0], q, len(data.X), settings), None
+        carry = _start(structure, given[0], q, len(data.X), settings)
+        run = _loop(structure, _is_small_step(structure, theta, len(data.X), settings))
+        part = None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
             part = _given(structure, theta, bounds, first[0], unending), first[1]
         return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
-def _is_small(structure: Structure, theta: Hyperparameters, n: int, s: Settings) -> bool:
-    """Whether the largest matrix of a sparse model's step is; exact ones gain nothing."""
+def _is_small_step(structure: Structure, theta: Hyperparameters, n: int, s: Settings) -> bool:
+    """Whether the largest matrix of a sparse model's steps is; exact ones gain nothing."""
     if isinstance(theta.inducing_points, tuple):
         return False
-    rows = min(s.batch_size, n)
+    rows = min(max(s.batch_size, s.max_batch_size), n)
     return structure.n_latent * rows * len(theta.inducing_points) < _SMALL
 
 
-def _loop(structure: Structure, small: bool) -> tuple[Any, bool]:
-    """The compiled loop, and whether its operations are to run in order."""
-    if small:
-        run = compiled_segment(structure, small=True)
-        if run.runs_in_order:
-            return run, True
-    return compiled_segment(structure), False
+def _loop(structure: Structure, small: bool) -> Callable:
+    """The compiled loop; its operations run in order where they are small and can."""
+    ordered = compiled_segment(structure, small=True) if small else None
+    if ordered is None or not ordered.runs_in_order:
+        return compiled_segment(structure)
+
+    def run(*arguments: Any) -> Any:
+        with in_order():  # this call alone: monitors run what was not traced for it
+            return ordered(*arguments)
+
+    return run
 
 
 def _given(

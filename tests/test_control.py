@@ -669,6 +669,25 @@ def test_interrupt_before_the_first_score_with_one_warning(rows, monkeypatch):
     assert len(caught) == 1 and len(model.validation_scores_) == 1
 
 
+def test_callbacks_may_call_compiled_functions_of_their_own(rows, monkeypatch):
+    """Only the training loop of a small model runs in order: a loop of the usual kind cannot."""
+
+    @functools.partial(tf.function, autograph=False)
+    def double(x):
+        return tf.while_loop(lambda x: x < 8.0, lambda x: [2.0 * x], [x])[0]
+
+    assert float(double(tf.constant(1.0))) == 8.0
+    seen = []
+
+    def look(result):
+        seen.append(float(double(tf.constant(1.0))))
+        return False
+
+    monkeypatch.setattr(_base.BaseGaussianProcess, "_callback_monitor", lambda *_: [look])
+    regressor(n_inducing=5, optimizer="adam", max_iter=20, n_iter_no_change=50).fit(*rows)
+    assert seen and set(seen) == {8.0}
+
+
 @pytest.mark.parametrize("at", ["later", "first steps"])
 def test_interrupt_in_a_restart_keeps_the_best_start_with_one_warning(rows, at, monkeypatch):
     X, y = rows
