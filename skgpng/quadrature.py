@@ -20,6 +20,7 @@ __all__ = [
     "gamma_nodes",
     "gauss_hermite",
     "gaussian_expectation",
+    "nodes_beside",
     "sobol_normal",
 ]
 
@@ -83,12 +84,16 @@ def gaussian_expectation(
     >>> print(np.round(value, 12))
     [4.]
     """
-    nodes, weights = gauss_hermite(n_points)
     mean = tf.convert_to_tensor(mean)
-    ones = (n_points,) + (1,) * mean.shape.rank
-    z = tf.constant(nodes.reshape(ones), mean.dtype)
-    w = tf.constant(weights.reshape(ones), mean.dtype)
+    z, w = nodes_beside(mean, n_points)
     return tf.reduce_sum(w * function(mean + tf.sqrt(variance) * z), 0)
+
+
+def nodes_beside(mean: Any, n_points: int) -> tuple[Any, Any]:
+    """Nodes and weights of :func:`gauss_hermite` on an axis before those of a tensor."""
+    shape = (n_points,) + (1,) * mean.shape.rank
+    z, w = gauss_hermite(n_points)
+    return tf.constant(z.reshape(shape), mean.dtype), tf.constant(w.reshape(shape), mean.dtype)
 
 
 @functools.lru_cache(maxsize=64)
