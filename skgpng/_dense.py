@@ -149,6 +149,10 @@ class Arrays:
     @staticmethod
     def lower_inverse(K: Any) -> Any:
         """Inverse of the Cholesky factor."""
+        if _is_shared(K):
+            inverse = np.empty_like(K)
+            _lower_inverse_by_blocks(K, inverse)
+            return inverse
         return lapack.dtrtri(_cholesky(K).T, lower=0, overwrite_c=1)[0].T
 
     @staticmethod
@@ -260,7 +264,7 @@ def _cholesky(K: np.ndarray) -> np.ndarray:
 
 def _inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
     """Inverse and log-determinant; only the lower triangle of K is read."""
-    if len(K) >= _SHARED_FROM and allowed_threads() > 1:
+    if _is_shared(K):
         return _inverse_by_blocks(K)
     factor = _cholesky(K)
     log_determinant = 2.0 * np.log(np.diag(factor)).sum()
@@ -269,6 +273,11 @@ def _inverse(K: np.ndarray) -> tuple[np.ndarray, float]:
     inverse += inverse.T
     inverse.flat[:: len(K) + 1] *= 0.5
     return inverse, log_determinant
+
+
+def _is_shared(K: np.ndarray) -> bool:
+    """Whether factorising K is worth several threads."""
+    return len(K) >= _SHARED_FROM and allowed_threads() > 1
 
 
 # --- inverses in threads: LAPACK's functions hold the interpreter's lock, NumPy's products do not

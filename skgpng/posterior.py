@@ -19,9 +19,10 @@ from scipy.linalg import solve_triangular
 from sklearn.gaussian_process.kernels import CompoundKernel
 
 from . import gaussians
+from ._dense import Arrays
 from ._tensorflow import compiled_once, tf
 from .kernels import Kernel, covariance, diagonal, of_each_latent
-from .linalg import add_jitter, shift_diagonal, triangular_inverse
+from .linalg import one_blas_thread
 from .structures import Data, Hyperparameters, Memory, Result, Structure
 
 __all__ = [
@@ -74,43 +75,54 @@ def _sites(structure: Structure, result: Result, data: Data, K: Any, jitter: flo
     """First natural parameter and precision of each row, [L, N] and [1 or L, N]."""
     if structure.model == "vgp":
         site_mean, site_precision = result.variational
-        return tf.transpose(site_mean), tf.transpose(site_precision)
+        return site_mean.T, site_precision.T
     noise = (result.theta.likelihood[0] + data.row_noise) / data.weights
-    precision = 1.0 / (noise + jitter * tf.reduce_mean(tf.linalg.diag_part(K)))  # [N]
-    return tf.transpose(precision[:, None] * data.Y), precision[None]
+    precision = 1.0 / (noise + jitter * np.mean(np.diag(K[0])))  # [N]
+    return (precision[:, None] * data.Y).T, precision[None]
 
 
 def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) -> Any:
     """With B = I + r K r = L L': R- = L^-1 r, w = r B^-1 (beta / r) (R&W eq. 3.26, 3.27)."""
-    K = covariance_of_each(structure.kernel, result.theta.kernel, tf.convert_to_tensor(data.X))
+    X = tf.convert_to_tensor(data.X)
+    K = covariance_of_each(structure.kernel, result.theta.kernel, X).numpy()
     site_mean, precision = _sites(structure, result, data, K, jitter)
-    root = tf.sqrt(precision)  # [1 or L, N]
-    B = shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
-    minus = triangular_inverse(tf.linalg.cholesky(B)) * root[:, None, :]
-    inner = tf.linalg.matvec(minus, site_mean / precision)  # [L, N]
-    weights = tf.linalg.matvec(minus, inner, transpose_a=True)
-    return data.X, tf.transpose(weights), minus, tf.zeros([0, *K.shape[1:]], K.dtype)
+    root = np.sqrt(precision)  # [1 or L, N]
+    B = Arrays.shift_diagonal(root[:, :, None] * K * root[:, None, :], 1.0)
+    minus = _root_inverses(B, (0.0, 1e-14, 1e-12, 1e-10)) * root[:, None, :]
+    inner = _apply(minus, site_mean / precision)  # [L, N]
+    return data.X, _apply(minus.swapaxes(1, 2), inner).T, minus, np.zeros((0, *K.shape[1:]))
 
 
 def _from_inducing(structure: Structure, result: Result, data: Data, jitter: float) -> Any:
     """R- = Luu^-1, R+ = L_P^-1 Luu^-1 with P = L_P L_P' the precision of q, w = Luu^-T m."""
-    theta = Hyperparameters(*result.theta)
+    theta, (nat1, nat2) = Hyperparameters(*result.theta), result.variational
     Z = tf.convert_to_tensor(theta.inducing_points)
-    q = gaussians.Natural(*result.variational)
-    L_inv = _prior_root_inverse(covariance_of_each(structure.kernel, theta.kernel, Z), jitter)
-    P_root_inv = triangular_inverse(tf.linalg.cholesky(-2.0 * q.nat2))  # [1 or L, M, M]
-    q_mu = gaussians.apply(tf.matmul(P_root_inv, P_root_inv, transpose_a=True), q.nat1)
-    weights = gaussians.apply(tf.linalg.matrix_transpose(L_inv), q_mu)
-    return Z, weights, L_inv, tf.matmul(P_root_inv, L_inv)
+    Kuu = covariance_of_each(structure.kernel, theta.kernel, Z).numpy()
+    L_inv = _root_inverses(Kuu, (jitter, 10.0 * jitter, 100.0 * jitter, 1e3 * jitter))
+    P_root_inv = _root_inverses(-2.0 * nat2)  # [1 or L, M, M]
+    q_mu = _apply(P_root_inv.swapaxes(1, 2), _apply(P_root_inv, nat1.T))
+    weights = _apply(L_inv.swapaxes(1, 2), q_mu).T
+    return Z, weights, L_inv, P_root_inv @ L_inv
 
 
-def _prior_root_inverse(Kuu: Any, jitter: float) -> Any:
-    """Luu^-1, [1 or L, M, M]; with more jitter where rounding asks for more than training did."""
-    for more in (1.0, 10.0, 100.0, 1e3):
-        L_inv = triangular_inverse(tf.linalg.cholesky(add_jitter(Kuu, more * jitter)))
-        if np.isfinite(tf.reduce_sum(L_inv)):
-            break
-    return L_inv
+def _root_inverses(K: np.ndarray, jitters: tuple[float, ...] = (0.0,)) -> np.ndarray:
+    """Inverses of the Cholesky factors of [L, M, M]; with the first jitter that is enough.
+
+    Rounding may ask for more here than in training. Jitter is in units of the mean diagonal.
+    """
+    size = np.trace(K, axis1=1, axis2=2) / K.shape[1]
+    with one_blas_thread:
+        for jitter in jitters:
+            shifted = zip(K, jitter * size, strict=True)
+            inverses = np.stack([Arrays.lower_inverse(Arrays.shift_diagonal(*k)) for k in shifted])
+            if np.isfinite(inverses.sum()):
+                break
+    return inverses
+
+
+def _apply(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Matrices [1 or L, M, M] times vectors [L, M], each its own."""
+    return (matrices @ vectors[:, :, None])[:, :, 0]
 
 
 def nothing_known(n_features: int, n_latent: int) -> Posterior:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.optimize
 
 from . import optimizers
-from ._tensorflow import compiled_once, in_order, tf, where_needed
+from ._tensorflow import compiled_once, tf, where_needed
 from .linalg import one_blas_thread
 from .steps import STEPS, is_singular
 from .structures import (
@@ -197,6 +197,22 @@ class _Carry(NamedTuple):
     status: Any
 
 
+class _Limits(NamedTuple):
+    """Of each entry of the vector of unconstrained hyperparameters.
+
+    Attributes
+    ----------
+    low, high : vector
+        Bounds.
+    free : vector
+        0 for what is held fixed, 1 for what Adam moves.
+    """
+
+    low: Any
+    high: Any
+    free: Any
+
+
 class _Layout(NamedTuple):
     """How the vector of unconstrained hyperparameters is cut into :class:`Hyperparameters`.
 
@@ -213,19 +229,12 @@ class _Layout(NamedTuple):
         Entries that are logarithms, and entries of inducing points.
     unit : tensor
         Of each entry of the inducing points.
-    low, high : tensor
-        Bounds of each entry.
-    free : tensor
-        0 for what is held fixed, 1 for what Adam moves.
     """
 
     shapes: Hyperparameters
     sizes: Any
     halves: Any
     unit: Any
-    low: Any
-    high: Any
-    free: Any
 
 
 def _concat(values: Any, dtype: Any) -> Any:
@@ -233,24 +242,24 @@ def _concat(values: Any, dtype: Any) -> Any:
     return tf.concat(flat, 0) if flat else tf.zeros([0], dtype)
 
 
-def _layout(structure: Structure, u: Hyperparameters, bounds: tuple, X_scale: Any) -> _Layout:
-    Z, dtype = u.inducing_points, X_scale.dtype
+def _limits(structure: Structure, u: Hyperparameters, bounds: tuple) -> _Limits:
+    """From arrays, and the bounds (..., 2) of each that is not an inducing point."""
+    points = np.size(u.inducing_points)
+    sizes = [*map(np.size, u.kernel + u.likelihood), points]
+    moves = [*structure.kernel.all_free, *structure.train_likelihood, structure.train_inducing]
+    rows = np.concatenate(
+        [*(np.reshape(b, (-1, 2)) for b in bounds), np.tile([-np.inf, np.inf], (points, 1))]
+    )
+    return _Limits(*rows.T, np.repeat(np.array(moves, float), sizes))
+
+
+def _layout(u: Hyperparameters, X_scale: Any) -> _Layout:
+    Z = u.inducing_points
     sparse = not isinstance(Z, tuple)
     unit = tf.reshape(tf.broadcast_to(X_scale, tf.shape(Z)), [-1]) if sparse else X_scale[:0]
-    unbounded = tf.fill(tf.shape(unit), tf.constant(np.inf, dtype))
-    positive = u.kernel + u.likelihood
-    moves = [*structure.kernel.all_free, *structure.train_likelihood]
-    free = [float(f) * tf.ones_like(v) for f, v in zip(moves, positive, strict=True)]
-    sizes = tf.stack([tf.size(v) for v in positive])
-    return _Layout(
-        tf.nest.map_structure(tf.shape, u),
-        sizes,
-        tf.stack([tf.reduce_sum(sizes), tf.size(unit)]),
-        unit,
-        tf.concat([_concat([b[..., 0] for b in bounds], dtype), -unbounded], 0),
-        tf.concat([_concat([b[..., 1] for b in bounds], dtype), unbounded], 0),
-        tf.concat([_concat(free, dtype), float(structure.train_inducing) * tf.ones_like(unit)], 0),
-    )
+    sizes = tf.stack([tf.size(v) for v in u.kernel + u.likelihood])
+    halves = tf.stack([tf.reduce_sum(sizes), tf.size(unit)])
+    return _Layout(tf.nest.map_structure(tf.shape, u), sizes, halves, unit)
 
 
 def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
@@ -332,6 +341,7 @@ class _Task(NamedTuple):
 
     structure: Structure
     layout: _Layout
+    limits: _Limits
     settings: Settings
     n_rows: Any
 
@@ -350,12 +360,12 @@ def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
 
 def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, after: list) -> tuple:
     """Adam's step beside the natural-gradient step that was taken, after a good evaluation."""
-    (q_next, corrected), layout, s = after, task.layout, task.settings
+    (q_next, corrected), limits, s = after, task.limits, task.settings
     watch = _watch(c.watch, value, s, task.n_rows)
-    moves = layout.free * tf.cast(c.step >= s.warm_up, value.dtype)
+    moves = limits.free * tf.cast(c.step >= s.warm_up, value.dtype)
     rate = s.learning_rate * watch.rate * c.safety.cut
     u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
-    new = _State(tf.clip_by_value(u, layout.low, layout.high), q_next, adam)
+    new = _State(tf.clip_by_value(u, limits.low, limits.high), q_next, adam)
     status = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
     return visited, new, watch, c.safety.good(value, corrected), status
 
@@ -380,12 +390,12 @@ def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tu
 
 
 def _segment(
-    structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, carry: Any, until: Any
+    structure: Structure, u: Any, limits: _Limits, data: Data, s: Settings, carry: Any, until: Any
 ) -> Any:
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype, first = data.X_scale.dtype, carry.step
     n_rows = tf.reduce_sum(data.weights)
-    task = _Task(structure, _layout(structure, u, bounds, data.X_scale), s, n_rows)
+    task = _Task(structure, _layout(u, data.X_scale), limits, s, n_rows)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
@@ -448,7 +458,6 @@ def _signature(structure: Structure) -> tuple:
         "sgpr": (real([None, L]), real([1, None, None])),
         "vgp": (real([None, L]),) * 2,
     }
-    bounds = tuple(real([None] * r + [2]) for r in ranks)
     Y = real([None, structure.likelihood.n_columns(L)])
     shared = 1 if structure.model == "sgpr" else L
     memory = Memory(matrix, real([shared, None, None]), real([None, L]))
@@ -478,7 +487,7 @@ def _signature(structure: Structure) -> tuple:
         _Safety(*(number,) * 8),
         integer,
     )
-    return u, bounds, data, settings, carry, integer
+    return u, _Limits(*(vector,) * 3), data, settings, carry, integer
 
 
 @compiled_once
@@ -579,25 +588,20 @@ def _loop(structure: Structure, small: bool) -> Callable:
     ordered = compiled_segment(structure, small=True) if small else None
     if ordered is None or not ordered.runs_in_order:
         return compiled_segment(structure)
-
-    def run(*arguments: Any) -> Any:
-        with in_order():  # this call alone: monitors run what was not traced for it
-            return ordered(*arguments)
-
-    return run
+    return ordered
 
 
 def _given(
     structure: Structure, theta: Hyperparameters, bounds: tuple, data: Data, settings: Settings
 ) -> tuple:
-    """Start, bounds, data and settings as the tensors that the compiled functions take."""
+    """Start, limits, data and settings as the tensors that the compiled functions take."""
     with np.errstate(divide="ignore"):  # a value fixed at zero has the logarithm -inf
         logs = tuple(np.log(v) for v in theta.kernel), tuple(np.log(v) for v in theta.likelihood)
         log_bounds = tuple(np.log(b) for b in bounds)
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
-    return _tensors(
-        (Hyperparameters(*logs, Z), log_bounds, data, settings), _signature(structure)[:4]
-    )
+    u = Hyperparameters(*logs, Z)
+    limits = _limits(structure, u, log_bounds)
+    return _tensors((u, limits, data, settings), _signature(structure)[:4])
 
 
 def _on_other_rows(carry: _Carry) -> _Carry:
@@ -651,14 +655,14 @@ def _in_segments(
 
 
 def _profile(
-    structure: Structure, u: Any, bounds: Any, data: Data, s: Settings, flat: Any, q: Any
+    structure: Structure, u: Any, free: Any, data: Data, s: Settings, flat: Any, q: Any
 ) -> Any:
     """ELBO at the best q for given hyperparameters, with its gradient in them.
 
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
     """
-    layout = _layout(structure, u, bounds, data.X_scale)
+    layout = _layout(u, data.X_scale)
     theta, derivative = _constrain(layout, flat)
     n_steps = 1 if structure.model in ("gpr", "sgpr") else _INNER_STEPS
     small = _INNER_TOL * tf.reduce_sum(data.weights)
@@ -673,15 +677,15 @@ def _profile(
     zero = tf.zeros([], flat.dtype)
     start = (tf.constant(0), zero + np.inf, zero - np.inf, tf.zeros_like(flat), q)
     _, _, value, g, q = tf.while_loop(go_on, body, start, parallel_iterations=1)
-    return value, g * layout.free, q, theta
+    return value, g * free, q, theta
 
 
 @compiled_once
 def _compiled_profile(structure: Structure) -> Any:
-    u, bounds, data, settings, carry, _ = _signature(structure)
+    u, limits, data, settings, carry, _ = _signature(structure)
     return tf.function(
         functools.partial(_profile, structure),
-        input_signature=(u, bounds, data, settings, carry.state.u, carry.state.variational),
+        input_signature=(u, limits.free, data, settings, carry.state.u, carry.state.variational),
         autograph=False,
     )
 
@@ -691,28 +695,36 @@ class _Objective:
 
     Attributes
     ----------
-    result : Result or None
-        State with the best value so far; its curve has the best value after each iteration.
+    found : bool
+        Whether any value was finite.
+    stopped : bool
+        Whether a monitor ended the training.
     """
 
     def __init__(self, structure: Structure, given: tuple, q: Any, monitors: Sequence, every: int):
-        u, bounds, data, self._settings = given
-        self._structure, self._given = structure, given[:3]
-        self._layout = _layout(structure, u, bounds, data.X_scale)
-        self._free = np.flatnonzero(self._layout.free.numpy())
-        self._flat, self._q = _concat(u, tf.float64).numpy(), q
-        self._n_rows = float(tf.reduce_sum(data.weights))
+        u, limits, data, self._settings = given
+        self._structure, self._given, self._q = structure, (u, limits.free, data), q
+        self._free = np.flatnonzero(limits.free)
+        self._flat, self._limits = _concat(u, tf.float64).numpy(), limits
+        self._n_rows = float(np.sum(data.weights))
         self._monitors, self._every = monitors, every
         self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
-        self.result: Any = None
+        self._theta, self._report, self.found = u, Report(), False
+        self._last: tuple | None = None
         self.stopped, self._looked_at, self._n_rejected = False, 0, 0
 
     def start(self) -> tuple[np.ndarray, list]:
         """First point and bounds."""
-        low, high = (b.numpy()[self._free] for b in (self._layout.low, self._layout.high))
+        low, high = (b.numpy()[self._free] for b in (self._limits.low, self._limits.high))
         return np.clip(self._flat[self._free], low, high), list(zip(low, high))
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient; SciPy begins where it was called already."""
+        if self._last is None or not np.array_equal(x, self._last[0]):
+            self._last = x.copy(), self._at(x)
+        return self._last[1]
+
+    def _at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         flat = self._flat.copy()
         flat[self._free] = x
         value, g, q, theta = self._evaluate(tf.constant(flat))
@@ -720,11 +732,9 @@ class _Objective:
             # a wall, for the line search to step back from
             self._n_rejected += 1
             return (1e3 - self._best) / self._n_rows, np.zeros_like(x)
-        if value > self._best or self.result is None:
-            self._best, self._q = value, q
-            theta, q = tf.nest.map_structure(lambda t: t.numpy(), (theta, q))
-            report = Report(float(self._settings.jitter), self._n_rejected)
-            self.result = Result(theta, q, np.array(self._curve), np.int32(MAX_ITER), report)
+        if value > self._best or not self.found:
+            self._best, self._q, self._theta, self.found = value, q, theta, True
+            self._report = Report(float(self._settings.jitter), self._n_rejected)
         return -value / self._n_rows, -g / self._n_rows
 
     def _evaluate(self, flat: Any) -> tuple:
@@ -734,19 +744,25 @@ class _Objective:
             value, g, q, theta = _compiled_profile(structure)(*self._given, s, flat, self._q)
             value, g = float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
-            if (
-                enough
-                or self.result is not None
-                or not is_singular(structure, theta, value, s.jitter)
-            ):
+            if enough or self.found or not is_singular(structure, theta, value, s.jitter):
                 return value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
             self._settings = s._replace(jitter=tf.constant(more))
 
+    @property
+    def n_iter(self) -> int:
+        """Iterations so far."""
+        return len(self._curve)
+
+    def result(self, status: int = MAX_ITER) -> Result:
+        """State with the best value so far; its curve has the best value after each iteration."""
+        theta, q = tf.nest.map_structure(lambda t: t.numpy(), (self._theta, self._q))
+        curve = self._curve or [self._best]  # of a start that nothing improved
+        return Result(theta, q, np.array(curve), np.int32(status), self._report)
+
     def iterated(self, x: np.ndarray) -> None:
         """SciPy's callback."""
         self._curve.append(self._best)
-        self.result = self.result._replace(elbo_curve=np.array(self._curve))
         if len(self._curve) % self._every == 0:
             self.look()
         if self.stopped:
@@ -754,9 +770,9 @@ class _Objective:
 
     def look(self) -> None:
         """Call the monitors, once a step."""
-        if len(self._curve) > self._looked_at:
-            self._looked_at = len(self._curve)
-            self.stopped = any([monitor(self.result) for monitor in self._monitors])
+        if self._monitors and len(self._curve) > self._looked_at:
+            self._looked_at, now = len(self._curve), self.result()
+            self.stopped = any([monitor(now) for monitor in self._monitors])
 
 
 def _by_lbfgs(
@@ -764,9 +780,9 @@ def _by_lbfgs(
 ) -> Result:
     objective = _Objective(structure, given, q, monitors, every)
     x, bounds = objective.start()
-    value, _ = objective(x)
-    if objective.result is None:  # not finite at the start
-        return Result(given[0], q, np.array([np.nan]), np.int32(NON_FINITE))
+    objective(x)
+    if not objective.found:  # not finite at the start
+        return objective.result(NON_FINITE)
     options = {"maxiter": s.max_iter, "ftol": _FTOL * s.tol, "gtol": _GTOL}
     try:
         end = scipy.optimize.minimize(
@@ -781,9 +797,7 @@ def _by_lbfgs(
         converged = end.nit < s.max_iter and not objective.stopped
         objective.look()  # at the last steps
     except KeyboardInterrupt:
-        if not len(objective.result.elbo_curve):
+        if not objective.n_iter:
             raise
-        return objective.result._replace(status=np.int32(INTERRUPTED))
-    status = CONVERGED if converged else STOPPED if objective.stopped else MAX_ITER
-    curve = objective.result.elbo_curve if end.nit else np.array([-value * objective._n_rows])
-    return objective.result._replace(elbo_curve=curve, status=np.int32(status))
+        return objective.result(INTERRUPTED)
+    return objective.result(CONVERGED if converged else STOPPED if objective.stopped else MAX_ITER)
