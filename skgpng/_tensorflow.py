@@ -208,7 +208,7 @@ class Compiled:
     def __call__(self, *arguments: Any) -> Any:
         """The nest of tensors that the function gives."""
         results = tf.raw_ops.StatefulPartitionedCall(
-            args=tf.nest.flatten(arguments),
+            args=[*tf.nest.flatten(arguments), *self._graph.captured_inputs],
             Tout=[tensor.dtype for tensor in self._graph.outputs],
             f=self._graph,
             executor_type=self._executor,

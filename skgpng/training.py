@@ -15,6 +15,7 @@ import numpy as np
 import scipy.optimize
 
 from . import optimizers
+from ._memory import keep_freed
 from ._tensorflow import compiled_once, tf, where_needed
 from .linalg import one_blas_thread
 from .steps import STEPS, is_singular
@@ -247,10 +248,9 @@ def _limits(structure: Structure, u: Hyperparameters, bounds: tuple) -> _Limits:
     points = np.size(u.inducing_points)
     sizes = [*map(np.size, u.kernel + u.likelihood), points]
     moves = [*structure.kernel.all_free, *structure.train_likelihood, structure.train_inducing]
-    rows = np.concatenate(
-        [*(np.reshape(b, (-1, 2)) for b in bounds), np.tile([-np.inf, np.inf], (points, 1))]
-    )
-    return _Limits(*rows.T, np.repeat(np.array(moves, float), sizes))
+    unbounded = np.tile([-np.inf, np.inf], (points, 1))
+    low, high = np.concatenate([*(np.reshape(b, (-1, 2)) for b in bounds), unbounded]).T
+    return _Limits(low, high, np.repeat(np.array(moves, float), sizes))
 
 
 def _layout(u: Hyperparameters, X_scale: Any) -> _Layout:
@@ -487,7 +487,7 @@ def _signature(structure: Structure) -> tuple:
         _Safety(*(number,) * 8),
         integer,
     )
-    return u, _Limits(*(vector,) * 3), data, settings, carry, integer
+    return u, _Limits(vector, vector, vector), data, settings, carry, integer
 
 
 @compiled_once
@@ -559,6 +559,7 @@ def train(
     KeyboardInterrupt
         Where it comes before the first steps are done; later it ends training.
     """
+    keep_freed()
     if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
         settings = settings._replace(jitter=0.0)
     given = _given(structure, theta, bounds, data, settings)

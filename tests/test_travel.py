@@ -517,6 +517,59 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
     assert run(code)[0].strip() == str(plain + branching)
 
 
+def test_formulas_may_hold_tensors_and_variables_of_their_own():
+    code = """
+    import warnings
+    import numpy as np
+    import tensorflow as tf
+    from sklearn.gaussian_process.kernels import RBF
+    from skgpng import GaussianProcessRegressor, kernels
+
+    class Bent(RBF):
+        pass
+
+    plain, bend = kernels._FORMULAS[RBF], tf.Variable(np.ones(2))
+    shift = tf.constant(np.full(2, 5.0))
+    def covariance(kernel, values, X1, X2):
+        X = [None if X is None else bend * X + shift for X in (X1, X2)]
+        return plain.covariance(kernel, values, *X)
+    kernels.register(Bent, covariance, plain.diagonal, ("length_scale",))
+
+    warnings.simplefilter("ignore")
+    X = np.random.RandomState(0).randn(40, 2)
+    y = np.sin(X[:, 0])
+    for settings in {}, {"n_inducing": 5}, {"n_inducing": 5, "batch_size": 10}:
+        bent, usual = (
+            GaussianProcessRegressor(k(1.0), max_iter=10, random_state=0, **settings).fit(X, y)
+            for k in (Bent, RBF)
+        )
+        np.testing.assert_allclose(bent.elbo_, usual.elbo_, rtol=1e-6)
+        np.testing.assert_allclose(bent.predict(X), usual.predict(X), atol=1e-5)
+    print("same")
+    """
+    assert run(code)[0].strip() == "same"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory")
+def test_freed_memory_is_kept_for_the_next_matrices():
+    code = """
+        import resource
+        import numpy as np
+        from skgpng._memory import keep_freed
+
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                [np.ones(2**18) for _ in range(12)]  # 512 pages each
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        keep_freed()
+        faults()
+        print(faults())
+    """
+    assert int(run(code)[0]) < 100
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
 def test_tensorflow_starts_as_many_threads_as_it_may():
     code = """
