@@ -296,9 +296,8 @@ def mean_and_variance(
     f_mean, f_var : ndarray of shape (N, L)
     """
     predict = _compiled(_mean_and_variance, kernel, len(p.plus) > 0, p.points.dtype.name)
-    values, p = tf.nest.map_structure(tf.convert_to_tensor, (values, p))
     rows = max(1, _CHUNK // max(1, p.points.shape[0] * max(p.minus.shape[0], p.plus.shape[0])))
-    parts = [predict(values, p, tf.constant(c, p.points.dtype)) for c in _chunks(X, rows)]
+    parts = [predict(values, p, c.astype(p.points.dtype, copy=False)) for c in _chunks(X, rows)]
     f_mean, f_var = (np.concatenate([part[k].numpy() for part in parts]) for k in (0, 1))
     return f_mean, f_var
 
@@ -313,6 +312,5 @@ def mean_and_covariance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean [N, L] and covariance [L, N, N] of the latent functions at new rows."""
     predict = _compiled(_mean_and_covariance, kernel, len(p.plus) > 0, p.points.dtype.name)
-    values, p = tf.nest.map_structure(tf.convert_to_tensor, (values, p))
-    f_mean, cov = predict(values, p, tf.constant(X, p.points.dtype))
+    f_mean, cov = predict(values, p, X.astype(p.points.dtype, copy=False))
     return f_mean.numpy(), cov.numpy()

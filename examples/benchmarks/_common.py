@@ -284,12 +284,15 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def machine() -> str:
-    """Processor, cores, memory and system."""
+    """Processor, its widest vectors, cores, memory and system."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [s for s in info.read_text().splitlines() if s.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
+        entries = dict(s.split(":", 1) for s in info.read_text().splitlines() if ":" in s)
+        facts = {name.strip(): value.strip() for name, value in entries.items()}
+        model, flags = facts.get("model name", model), facts.get("flags", "").split()
+        # virtual machines hide the model, and this matters more
+        model += next((f" ({name})" for name in ("avx512f", "avx2") if name in flags), "")
     parts = [model, f"{os.cpu_count()} cores"]
     if hasattr(os, "sysconf"):
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
