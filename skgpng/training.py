@@ -16,7 +16,7 @@ import scipy.optimize
 
 from . import optimizers
 from ._memory import keep_freed
-from ._tensorflow import compiled_once, tf, where_needed
+from ._tensorflow import compiled_once, map_leaves, tf, where_needed
 from .linalg import one_blas_thread
 from .steps import STEPS, is_singular
 from .structures import (
@@ -442,6 +442,7 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
     )
 
 
+@functools.lru_cache(maxsize=256)
 def _signature(structure: Structure) -> tuple:
     """Input signature with every size unknown; only X may be float32."""
     real = functools.partial(tf.TensorSpec, dtype=tf.float64)
@@ -509,10 +510,12 @@ def _tensors(values: Any, signature: Any) -> Any:
     """Convert a nest of arrays to tensors of the signature's types."""
 
     def convert(spec: Any, v: Any) -> Any:
+        if tf.is_tensor(v):
+            return tf.cast(v, spec.dtype)
         # TensorFlow would take a plain float through float32
-        return tf.cast(v if tf.is_tensor(v) else np.asarray(v), spec.dtype)
+        return tf.constant(np.asarray(v, spec.dtype.as_numpy_dtype))
 
-    return tf.nest.map_structure(convert, signature, values)
+    return map_leaves(convert, signature, values)
 
 
 def train(
@@ -637,7 +640,7 @@ def _in_segments(
             until = min(step + length, end, s.max_iter)
             carry, outcome = run(*now, carry, tf.constant(until))
             carry = _on_other_rows(carry) if until == n_first else carry
-            outcome = tf.nest.map_structure(lambda t: t.numpy(), outcome)
+            outcome = map_leaves(lambda t: t.numpy(), outcome)
             curves.append(outcome.elbo_curve[np.isfinite(outcome.elbo_curve)])
             result, step = outcome._replace(elbo_curve=np.concatenate(curves)), until
             watched = monitors if len(result.elbo_curve) else ()
@@ -757,7 +760,7 @@ class _Objective:
 
     def result(self, status: int = MAX_ITER) -> Result:
         """State with the best value so far; its curve has the best value after each iteration."""
-        theta, q = tf.nest.map_structure(lambda t: t.numpy(), (self._theta, self._q))
+        theta, q = map_leaves(lambda t: t.numpy(), (self._theta, self._q))
         curve = self._curve or [self._best]  # of a start that nothing improved
         return Result(theta, q, np.array(curve), np.int32(status), self._report)
 
