@@ -24,6 +24,7 @@ __all__ = [
     "custom_gradient",
     "in_order",
     "map_leaves",
+    "runs_in_order",
     "tf",
     "where_needed",
 ]
@@ -34,7 +35,6 @@ _IMPORTING = threading.RLock()
 # One thread compiles: a call that waits for the compilation of another counts as one more
 # compilation, and TensorFlow warns of the fifth.
 _COMPILING = threading.RLock()
-# Whether what is traced now is to run in order.
 _IN_ORDER = contextvars.ContextVar("skgpng_in_order", default=False)
 _ONE_BY_ONE = "SINGLE_THREADED_EXECUTOR"
 # Operations that call other functions; loops alone run them where they stand.
@@ -154,13 +154,18 @@ def in_order() -> Iterator[None]:
         _IN_ORDER.reset(token)
 
 
+def runs_in_order() -> bool:
+    """Whether what is traced now is to run :func:`in_order`."""
+    return _IN_ORDER.get()
+
+
 def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     """``function()`` where the tensor ``needed`` is true, else ``value``, both of one structure.
 
     What is to run :func:`in_order` gets a loop of at most one turn: that takes 1 us, where a
     branch would be handed to another thread.
     """
-    if not _IN_ORDER.get():
+    if not runs_in_order():
         return tf.cond(needed, function, lambda: value)
 
     def once(again: Any, value: Any) -> tuple:

@@ -54,7 +54,8 @@ _JITTER_FROM, _JITTER_TO, _JITTER_GROWTH = 1e-10, 1e-2, 10.0
 # Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
 _FIRST_SEGMENT, _SECONDS = 16, 0.2
 # Entries of matrices from which on operations side by side are quicker than one by one: 64 inducing
-# points and batches of 256 are as quick either way, 10 and 50 take 0.12 ms a step and not 0.17.
+# points and batches of 256 are as quick either way, 10 and 50 take 0.12 ms a step and not 0.17, an
+# exact classifier of 100 rows 0.9 and not 1.1.
 _SMALL = 2**14
 # L-BFGS: natural-gradient steps at most for each value, and the change per row that is none.
 _INNER_STEPS, _INNER_TOL = 30, 1e-9
@@ -568,10 +569,12 @@ def train(
     given = _given(structure, theta, bounds, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
+        small = _is_small_step(structure, theta, settings)
         if optimizer == "lbfgs":
-            return _by_lbfgs(structure, given, q, settings, monitors, every)
+            profile = _in_order_if(small, _compiled_profile, structure)
+            return _by_lbfgs(_Objective(structure, profile, given, q, monitors, every), settings)
         carry = _start(structure, given[0], q, len(data.X), settings)
-        run = _loop(structure, _is_small_step(structure, theta, len(data.X), settings))
+        run = _in_order_if(small, compiled_segment, structure)
         part = None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
@@ -579,20 +582,20 @@ def train(
         return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
-def _is_small_step(structure: Structure, theta: Hyperparameters, n: int, s: Settings) -> bool:
-    """Whether the largest matrix of a sparse model's steps is; exact ones gain nothing."""
-    if isinstance(theta.inducing_points, tuple):
-        return False
-    rows = min(max(s.batch_size, s.max_batch_size), n)
-    return structure.n_latent * rows * len(theta.inducing_points) < _SMALL
+def _is_small_step(structure: Structure, theta: Hyperparameters, s: Settings) -> bool:
+    """Whether the largest matrix of a step on all its rows is.
+
+    Fewer rows, to begin with, count as all: what they take is compiled already.
+    """
+    rows = max(s.batch_size, s.max_batch_size)
+    exact = isinstance(theta.inducing_points, tuple)
+    return structure.n_latent * rows * (rows if exact else len(theta.inducing_points)) < _SMALL
 
 
-def _loop(structure: Structure, small: bool) -> Callable:
-    """The compiled loop; its operations run in order where they are small and can."""
-    ordered = compiled_segment(structure, small=True) if small else None
-    if ordered is None or not ordered.runs_in_order:
-        return compiled_segment(structure)
-    return ordered
+def _in_order_if(small: bool, compiled: Callable, structure: Structure) -> Callable:
+    """The compiled function; its operations run in order where they are small and can."""
+    ordered = compiled(structure, small=True) if small else None
+    return ordered if ordered is not None and ordered.runs_in_order else compiled(structure)
 
 
 def _given(
@@ -705,9 +708,18 @@ class _Objective:
         Whether a monitor ended the training.
     """
 
-    def __init__(self, structure: Structure, given: tuple, q: Any, monitors: Sequence, every: int):
+    def __init__(
+        self,
+        structure: Structure,
+        profile: Callable,
+        given: tuple,
+        q: Any,
+        monitors: Sequence,
+        every: int,
+    ) -> None:
         u, limits, data, self._settings = given
-        self._structure, self._given, self._q = structure, (u, limits.free, data), q
+        self._given, self._q = (u, limits.free, data), q
+        self._structure, self._profile = structure, profile
         self._free = np.flatnonzero(limits.free)
         self._flat, self._limits = _concat(u, tf.float64).numpy(), limits
         self._n_rows = float(np.sum(data.weights))
@@ -745,7 +757,7 @@ class _Objective:
         """Value, gradient in the free entries, q and theta; at the start with enough jitter."""
         while True:
             s, structure = self._settings, self._structure
-            value, g, q, theta = _compiled_profile(structure)(*self._given, s, flat, self._q)
+            value, g, q, theta = self._profile(*self._given, s, flat, self._q)
             value, g = float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
             if enough or self.found or not is_singular(structure, theta, value, s.jitter):
@@ -779,10 +791,7 @@ class _Objective:
             self.stopped = any([monitor(now) for monitor in self._monitors])
 
 
-def _by_lbfgs(
-    structure: Structure, given: tuple, q: Any, s: Settings, monitors: Sequence, every: int
-) -> Result:
-    objective = _Objective(structure, given, q, monitors, every)
+def _by_lbfgs(objective: _Objective, s: Settings) -> Result:
     x, bounds = objective.start()
     objective(x)
     if not objective.found:  # not finite at the start

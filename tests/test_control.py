@@ -710,11 +710,11 @@ def counted(function, errors):
     """The function, failing at some of its calls."""
     calls = []
 
-    def count(*arguments):
+    def count(*arguments, **named):
         calls.append(arguments)
         if len(calls) in errors:
             raise errors[len(calls)]
-        return function(*arguments)
+        return function(*arguments, **named)
 
     return count
 
@@ -792,13 +792,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shel
 segments, begun, ended = [], threading.Event(), threading.Event()
 original = training.compiled_segment
 
-def compiled_segment(structure):
-    run = original(structure)
+def compiled_segment(structure, **named):
+    run = original(structure, **named)
     def segment(*arguments):
         segments.append(1)
         if len(segments) == 2:  # the first one is done and noted
             begun.set()
         return run(*arguments)
+    segment.runs_in_order = run.runs_in_order
     return segment
 
 training.compiled_segment = compiled_segment

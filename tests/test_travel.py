@@ -498,11 +498,11 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
         seen.append(any(calls[before:]))
         return model.score(X, y if cls is GaussianProcessRegressor else y > 0)
 
-    seen, calls, loop = [], [], training._loop
+    seen, calls, choose = [], [], training._in_order_if
     def spy(*arguments):
-        calls.append(loop(*arguments).runs_in_order)
-        return loop(*arguments)
-    training._loop = spy
+        calls.append(choose(*arguments).runs_in_order)
+        return choose(*arguments)
+    training._in_order_if = spy
     for kernel in RBF(), Branching():
         for cls in GaussianProcessRegressor, GaussianProcessClassifier:
             fit(cls, kernel=kernel, optimizer="adam")
@@ -513,8 +513,7 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
         fits = [pool.submit(fit, GaussianProcessRegressor, n_inducing=5) for _ in range(8)]
         assert len({f.result() for f in fits}) == 1
     """
-    plain, branching = [[False, True, True] * 2, [False] * 6]
-    assert run(code)[0].strip() == str(plain + branching)
+    assert run(code)[0].strip() == str([True] * 6 + [False] * 6)
 
 
 def test_formulas_may_hold_tensors_and_variables_of_their_own():
