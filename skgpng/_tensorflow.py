@@ -175,7 +175,7 @@ def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     return tf.while_loop(lambda again, _: again, once, (needed, value), parallel_iterations=1)[1]
 
 
-def _runs_in_order(graph: Any) -> bool:
+def _can_run_in_order(graph: Any) -> bool:
     """Whether no operation hands a part of its work to another thread and waits for it.
 
     With one thread for all (joblib's processes) it would wait for ever. A user's kernel or
@@ -201,7 +201,7 @@ class Compiled:
 
     A ``tf.function`` looks at each argument anew in each call, in Python: with forty of them that
     takes 1 to 4 ms, as long as a step with hundreds of rows. The operation that calls a function
-    inside a graph takes a twentieth.
+    inside a graph takes a tenth.
 
     Parameters
     ----------
@@ -219,14 +219,15 @@ class Compiled:
     def __init__(self, function: Any, small: bool = False) -> None:
         with in_order() if small else contextlib.nullcontext():
             self._graph = function.get_concrete_function()
-        self.runs_in_order = small and _runs_in_order(self._graph.graph.as_graph_def())
+        self.runs_in_order = small and _can_run_in_order(self._graph.graph.as_graph_def())
+        self._types = [tensor.dtype for tensor in self._graph.outputs]
         self._executor = _ONE_BY_ONE if self.runs_in_order else ""
 
     def __call__(self, *arguments: Any) -> Any:
         """The nest of tensors that the function gives, of tuples."""
         results = tf.raw_ops.StatefulPartitionedCall(
             args=[*tf.nest.flatten(arguments), *self._graph.captured_inputs],
-            Tout=[tensor.dtype for tensor in self._graph.outputs],
+            Tout=self._types,
             f=self._graph,
             executor_type=self._executor,
         )

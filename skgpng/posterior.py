@@ -67,7 +67,8 @@ class Posterior(NamedTuple):
 def posterior(structure: Structure, result: Result, data: Data, jitter: float) -> Posterior:
     """Posterior of a trained model, from its training result."""
     build = {"gpr": _from_rows, "vgp": _from_rows, "sgpr": _from_inducing, "svgp": _from_inducing}
-    arrays = build[structure.model](structure, result, data, jitter)
+    with np.errstate(all="ignore"):  # whoever asked looks for what is not finite
+        arrays = build[structure.model](structure, result, data, jitter)
     return Posterior(*(np.asarray(a) for a in arrays))
 
 

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import textwrap
@@ -549,7 +550,7 @@ def test_formulas_may_hold_tensors_and_variables_of_their_own():
     assert run(code)[0].strip() == "same"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its memory")
 def test_freed_memory_is_kept_for_the_next_matrices():
     code = """
         import resource
