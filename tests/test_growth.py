@@ -85,10 +85,10 @@ def watch(n_fits):
 
 
 # Rounds of 8 fits. The warm-up compiles every loop (100 MiB on top of TensorFlow's 700) and lets
-# the allocator find its shape. After it memory in use moves by 1 MiB from fit 24 to 64 and by 4 from
-# fit 24 to 504; the allowance is for a process that has run other tests. A leak of one 200 x 200
-# matrix a fit would be 12 MiB and 122 MiB. Files and objects are counts, and exact: they may not
-# grow by one a fit.
+# the allocator find its shape. After it memory in use moves by 1 MiB from fit 24 to 64 and by 4
+# from fit 24 to 504; the allowance is for a process that has run other tests. A leak of one
+# 200 x 200 matrix a fit would be 12 MiB and 122 MiB. Files and objects are counts, and exact: they
+# may not grow by one a fit.
 @needs_proc
 @pytest.mark.parametrize(
     "n_fits, warm_up, mebibytes",
