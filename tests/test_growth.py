@@ -92,7 +92,7 @@ def watch(n_fits):
 @needs_proc
 @pytest.mark.parametrize(
     "n_fits, warm_up, mebibytes",
-    [(64, 3, 10.0), pytest.param(504, 13, 20.0, marks=pytest.mark.slow)],
+    [(64, 3, 10.0), pytest.param(504, 13, 10.0, marks=pytest.mark.slow)],
 )
 def test_nothing_grows_with_the_number_of_fits(n_fits, warm_up, mebibytes):
     seen = watch(n_fits)
