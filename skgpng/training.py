@@ -702,8 +702,6 @@ class _Objective:
 
     Attributes
     ----------
-    found : bool
-        Whether any value was finite.
     stopped : bool
         Whether a monitor ended the training.
     """
@@ -725,7 +723,7 @@ class _Objective:
         self._n_rows = float(np.sum(data.weights))
         self._monitors, self._every = monitors, every
         self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
-        self._theta, self._report, self.found = u, Report(), False
+        self._theta, self._report = u, Report()
         self._last: tuple | None = None
         self.stopped, self._looked_at, self._n_rejected = False, 0, 0
 
@@ -748,8 +746,8 @@ class _Objective:
             # a wall, for the line search to step back from
             self._n_rejected += 1
             return (1e3 - self._best) / self._n_rows, np.zeros_like(x)
-        if value > self._best or not self.found:
-            self._best, self._q, self._theta, self.found = value, q, theta, True
+        if value > self._best:
+            self._best, self._q, self._theta = value, q, theta
             self._report = Report(float(self._settings.jitter), self._n_rejected)
         return -value / self._n_rows, -g / self._n_rows
 
@@ -764,6 +762,11 @@ class _Objective:
                 return value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
             self._settings = s._replace(jitter=tf.constant(more))
+
+    @property
+    def found(self) -> bool:
+        """Whether any value was finite."""
+        return self._best > -np.inf
 
     @property
     def n_iter(self) -> int:

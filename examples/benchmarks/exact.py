@@ -50,17 +50,18 @@ ARGUMENTS.add_argument("--rows", type=int, help="instead of 2,000 and 1,000")
 common.add_data(ARGUMENTS)
 common.add_output(ARGUMENTS)
 N_COLUMNS, EVERY = 8, 2
+SCALES = np.full(N_COLUMNS, N_COLUMNS**0.5)
 
 
-def estimators(labels: bool) -> dict[str, Any]:
-    """Of both libraries, unfitted."""
+def estimators(labels: bool, scales: Any = SCALES, **settings: Any) -> dict[str, Any]:
+    """Of both libraries, unfitted; ``settings`` are those of skgpng."""
     import skgpng
 
-    kernel = ConstantKernel() * Matern(np.full(N_COLUMNS, N_COLUMNS**0.5), nu=2.5)
+    kernel = ConstantKernel() * Matern(scales, nu=2.5)
     name = "GaussianProcessClassifier" if labels else "GaussianProcessRegressor"
     start = (kernel,) if labels else (kernel + WhiteKernel(0.1),)
     return {
-        "skgpng": getattr(skgpng, name)(*start, n_inducing=None),
+        "skgpng": getattr(skgpng, name)(*start, **settings),
         "scikit-learn": getattr(sklearn.gaussian_process, name)(*start),
     }
 
@@ -100,7 +101,7 @@ class Looks(list):
 
 def first_step(labels: bool, rows: common.Rows, target: dict) -> int:
     """Of skgpng, at which the target is met."""
-    model, looks = estimators(labels)["skgpng"], Looks()
+    model, looks = estimators(labels, n_inducing=None)["skgpng"], Looks()
     _base._CALL_EVERY = EVERY  # how often callbacks are called is not a public setting
     model.set_callbacks(Callback(looks, lambda m: quality(m, labels, rows), EVERY))
     model.fit(rows.X, rows.y)
@@ -116,7 +117,7 @@ def meets(found: dict, target: dict, labels: bool) -> bool:
 
 def timed(labels: bool, rows: common.Rows, step: int | None = None) -> dict:
     """A plain fit of skgpng, or one that a callback ends after so many steps."""
-    model = estimators(labels)["skgpng"]
+    model = estimators(labels, n_inducing=None)["skgpng"]
     if step is not None:
         _base._CALL_EVERY = step
         model.set_callbacks(Callback(Looks(ends=True), quality, step))

@@ -23,9 +23,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import _common as common
 import numpy as np
-import sklearn.gaussian_process
-from exact import quality
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from exact import estimators, quality
 
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("--repeats", type=int, default=5)
@@ -33,17 +31,6 @@ ARGUMENTS.add_argument("--rows", type=int, nargs="*", default=[100, 200, 500])
 common.add_data(ARGUMENTS)
 common.add_output(ARGUMENTS)
 SETS = {"regression": "concrete", "classification": "pima"}
-
-
-def estimators(labels: bool, scales: Any) -> dict[str, Any]:
-    """Of both libraries, at their default settings."""
-    import skgpng
-
-    kernel = ConstantKernel() * Matern(scales, nu=2.5)
-    name = "GaussianProcessClassifier" if labels else "GaussianProcessRegressor"
-    kernel = kernel if labels else kernel + WhiteKernel(0.1)
-    libraries = {"skgpng": skgpng, "scikit-learn": sklearn.gaussian_process}
-    return {library: getattr(m, name)(kernel) for library, m in libraries.items()}
 
 
 def milliseconds(model: Any, rows: common.Rows) -> float:
