@@ -18,8 +18,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from . import _memory, inducing, kernels, posterior, streaming, structures, training
-from ._diagnosis import likely_cause
+from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
+from ._diagnosis import at_bounds, explained_share, likely_cause
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -59,6 +59,8 @@ _ROWS_DIRECT, _ROUNDING = 4, 1e-5
 # With one variable per row q starts with a variance of 100 at most: under a wider prior every
 # quadrature node is far from the decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
+# A fit that explains less of the variance of y is of no use.
+_EXPLAINS_NOTHING = 0.01
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
 # Values of X beyond are refused: the squares of their distances are not finite in float64, and
@@ -102,8 +104,9 @@ class Problem(NamedTuple):
         Fitted attributes that are known before training.
     gamma : float
         What "auto" means for the step size on all rows.
-    start : {"fresh", "warm", "on"}
-        Anew, from where the last fit ended (``warm_start``), or beyond it (``partial_fit``).
+    start : {"fresh", "warm", "first", "on"}
+        Anew, from where the last fit ended (``warm_start``), the first call of ``partial_fit``, or
+        a later one.
     """
 
     X: np.ndarray
@@ -307,6 +310,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         self._check_memory(problem)
         problem, held_out = self._hold_out(problem, rng)
+        problem = self._look(problem)
         Z = self._start_inducing(problem, rng, moves)
         plan = self._plan(problem, held_out, Z, rng, moves, memory)
         best = self._best_run(plan, self._starts(problem, Z, rng), callbacks)
@@ -325,7 +329,25 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         for name, value in learned.items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
-        return self._message(plan, best.result)
+        return self._message(plan, best.result) or self._concern(plan, best.result)
+
+    @abc.abstractmethod
+    def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
+        """Rows as a regression, the noise variance to begin with, and its bounds if it moves."""
+
+    def _look(self, problem: Problem) -> Problem:
+        """Begin with the best of a handful of starts, see :mod:`skgpng._starts`."""
+        if problem.start not in ("fresh", "first") or self.optimizer is None:
+            return problem
+        rows, noise, bounds = self._as_regression(problem)
+        # the evidence of some rows says little of the noise that inducing points leave
+        bounds = bounds if self._n_points(problem) is None else None
+        given = _starts.Start(problem.parsed.values, noise)
+        start = _starts.best_start(problem.parsed, given, rows, bounds, problem.conjugate)
+        problem = problem._replace(parsed=problem.parsed._replace(values=start.values))
+        if start.noise == noise:
+            return problem
+        return problem._replace(likelihood_values=(start.noise, *problem.likelihood_values[1:]))
 
     def _best_run(self, plan: Plan, starts: list[Hyperparameters], callbacks: Callbacks) -> _Run:
         """Train from each start; Ctrl-C and callbacks end it with the best so far."""
@@ -728,12 +750,53 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 "finite, however short the steps; the last good state is kept. "
                 f"{self._advice(plan)}, or lower learning_rate or gamma."
             )
+        if result.status == structures.STALLED:
+            return (
+                f"L-BFGS stopped after {self.n_iter_} steps short of the optimum: rounding hides "
+                f"the way up. {self._advice(plan)}, or set optimizer='adam'."
+            )
         if result.status == structures.INTERRUPTED:
             return (
                 f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
                 "kept. warm_start=True goes on from here."
             )
         return None
+
+    def _concern(self, plan: Plan, result: Result) -> str | None:
+        """What to warn of where training ended as it should but its result may be of no use."""
+        problem = plan.problem
+        rows = self._as_regression(problem)[0]
+        exact = plan.structure.model == "gpr"
+        with np.errstate(all="ignore"):
+            share = explained_share(
+                plan.structure.kernel, result.theta.kernel, self._posterior, rows[:3], exact
+            )
+        if share.min() < _EXPLAINS_NOTHING:
+            return self._nothing_explained(plan, result, share)
+        ended = self._at_bounds(problem, result)
+        if not ended:
+            return None
+        return (
+            f"Training ended with {ended}: beyond it the fit may be better. Widen the bounds (such "
+            "as length_scale_bounds), or fix the value there."
+        )
+
+    @abc.abstractmethod
+    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
+        """A warning of a fit that explains next to nothing of y."""
+
+    def _at_bounds(self, problem: Problem, result: Result) -> str:
+        """Hyperparameters of a kernel of the user's own that ended at a bound."""
+        if self.kernel is None:
+            return ""
+        names, values = problem.parsed.names, result.theta.kernel
+        bounds = problem.parsed.bounds
+        if problem.parsed.noise_name is not None:
+            names = (*names, problem.parsed.noise_name)
+            values = (*values, np.asarray(self._noise_level(result.theta.likelihood)))
+            low, high = (self._noise_level((np.asarray(b),)) for b in problem.likelihood_bounds[0])
+            bounds = (*bounds, np.array([low, high]))
+        return at_bounds(names, values, bounds)
 
     def _is_small(self, n_rows: int) -> bool:
         """Whether an exact model may be trained: then equal rows are merged.

@@ -1,12 +1,14 @@
-"""What in the data is likely to be why training could not go on."""
+"""What a user should know: why training could not go on, and whether its result is of use."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from . import posterior
 from .inducing import merge_equal_rows
+from .kernels import Kernel
 
-__all__ = ["likely_cause"]
+__all__ = ["at_bounds", "explained_share", "likely_cause"]
 
 # Columns whose spreads differ by more than this leave the smaller ones to rounding.
 _APART = 1e8
@@ -15,6 +17,11 @@ _APART = 1e8
 _TINY_NOISE, _NO_NOISE = 1e-8, 1e-12
 # Weights further apart leave the light rows to rounding.
 _HEAVIER = {"float64": 1e14, "float32": 1e7}
+# A value within this share of its bound is at it.
+_AT_BOUND = 1e-3
+# Rows at which the fitted function is looked at, and rows from which on leaving one out tells more
+# than the fit itself.
+_ROWS, _LEAVE_ONE_OUT_FROM = 256, 20
 # Spreads below have no reciprocal in float32.
 _SMALLEST = {"float64": 0.0, "float32": 1e-35}
 
@@ -117,3 +124,77 @@ def _weights_apart(weights: np.ndarray, dtype: str) -> list[str]:
         f"sample_weight goes from {low:.3g} to {high:.3g}, more than {dtype} can tell apart: leave "
         "out the lightest rows."
     ]
+
+
+# --- after training --------------------------------------------------------------------------
+
+
+def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
+    """Which hyperparameters ended at a bound, as a part of a sentence; "" where none did.
+
+    Parameters
+    ----------
+    names : tuple of str
+        As in ``get_params``.
+    values : tuple of ndarray
+        Each of shape () or (D,).
+    bounds : tuple of ndarray of shape (2,) or (D, 2)
+        Equal where a value is fixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng._diagnosis import at_bounds
+    >>> bounds = np.array([[1e-5, 1e5], [1e-5, 1e5]])
+    >>> at_bounds(("k2__length_scale",), (np.array([0.3, 1e5]),), (bounds,))
+    "'k2__length_scale' (column 1) at its upper bound 1e+05"
+    """
+    found = []
+    for name, value, bound in zip(names, values, bounds, strict=True):
+        low, high = np.moveaxis(np.asarray(bound, float), -1, 0)
+        for side, edge, hit in (
+            ("lower", low, value <= (1.0 + _AT_BOUND) * low),
+            ("upper", high, value >= (1.0 - _AT_BOUND) * high),
+        ):
+            columns = np.flatnonzero(hit & (low < high))
+            if len(columns):
+                where = f" (column {', '.join(map(str, columns))})" if np.ndim(value) else ""
+                edges = ", ".join(f"{e:g}" for e in np.unique(np.ravel(edge)[columns]))
+                found.append(f"{name!r}{where} at its {side} bound {edges}")
+    return ", ".join(found)
+
+
+def explained_share(
+    kernel: Kernel, values: tuple, p: posterior.Posterior, data: tuple, exact: bool
+) -> np.ndarray:
+    r"""Share of the variance of each latent function's targets that the fit explains, [L].
+
+    In exact regression that of leaving one row out, :math:`1 - \sum e_i^2 / \sum (y_i - \bar y)^2`
+    with :math:`e_i = [K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12): a
+    function that goes through every row by itself explains nothing. Otherwise, and of few rows,
+    the variance of the fitted function at some of the rows. 1 where the targets are constant.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    values : tuple of arrays
+    p : Posterior
+    data : (X, Y, weights)
+        Y of shape (N, P) as it was trained on.
+    exact : bool
+        Whether ``p`` is that of exact regression.
+    """
+    X, Y, weights = data
+    centred = Y - np.average(Y, axis=0, weights=weights)
+    total = np.average(centred**2, axis=0, weights=weights)
+    if exact and len(X) >= _LEAVE_ONE_OUT_FROM:
+        missed = np.average(posterior.left_out(p) ** 2, axis=0, weights=weights)
+        share = 1.0 - missed / np.where(total > 0, total, 1.0)
+    else:
+        some = slice(None, None, -(-len(X) // _ROWS))
+        K = posterior.covariance_of_each(kernel, values, p.points, X[some].astype(np.float64))
+        f_mean = np.einsum("lmn,ml->nl", np.broadcast_to(K, (p.weights.shape[1], *K.shape[1:])), p.weights)
+        mean = np.average(f_mean, axis=0, weights=weights[some])
+        varies = np.average((f_mean - mean) ** 2, axis=0, weights=weights[some])
+        share = varies / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, share, 1.0)

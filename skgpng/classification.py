@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import kernels
+from . import _starts, kernels
 from ._base import (
     BaseGaussianProcess,
     Plan,
@@ -37,6 +37,8 @@ _SOFTMAX_GAMMA = 0.3
 # and forth between two states and never settle (moons with noise of 0.1: 54 nats lost; 0.3 to 0.7
 # settle, in as many steps).
 _BERNOULLI_GAMMA = 0.5
+# Noise variance of labels of -1 and 1 where a regression stands for the classifier.
+_LABEL_NOISE = 0.3
 # A class of this weight hides the others in rounding.
 _HEAVIEST_CLASS = 1e15
 
@@ -326,6 +328,18 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         return {}
+
+    def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
+        Y = _starts.targets_of_labels(problem.Y, problem.n_latent)
+        rows = _starts.Rows(problem.X, Y, problem.weights, problem.row_noise)
+        return rows, _LABEL_NOISE, None
+
+    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
+        return (
+            "The fit tells the classes apart nowhere: its probabilities are next to the same for "
+            "all rows. If the labels depend on X, begin with other length scales, as "
+            "n_restarts_optimizer=5 does."
+        )
 
     def _known_classes(self, classes: Any, start: str) -> np.ndarray:
         """Classes of every call of ``partial_fit``."""

@@ -28,6 +28,7 @@ from .structures import Data, Hyperparameters, Memory, Result, Structure
 __all__ = [
     "Posterior",
     "covariance_of_each",
+    "left_out",
     "mean_and_covariance",
     "mean_and_variance",
     "memory_of",
@@ -124,6 +125,14 @@ def _root_inverses(K: np.ndarray, jitters: tuple[float, ...] = (0.0,)) -> np.nda
 def _apply(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Matrices [1 or L, M, M] times vectors [L, M], each its own."""
     return (matrices @ vectors[:, :, None])[:, :, 0]
+
+
+def left_out(p: Posterior) -> np.ndarray:
+    r"""Error [N, L] of predicting each row from the others, of exact regression.
+
+    :math:`[K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12).
+    """
+    return p.weights / np.sum(p.minus[0] ** 2, 0)[:, None]
 
 
 def nothing_known(n_features: int, n_latent: int) -> Posterior:

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import kernels, posterior, steps
+from . import _starts, kernels, posterior, steps
 from ._base import (
     FLOATS,
     BaseGaussianProcess,
@@ -42,6 +42,8 @@ _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
 # Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
 # `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
 _DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
+# Noise below this share of the variance of y is hardly any.
+_HARDLY_NOISE = 0.1
 # Natural-gradient step where it is not exact: at 1 the hyperparameters follow a q that overshoots.
 _GAMMA = 0.3
 # Rows of a predictive distribution that is no normal one that are integrated together.
@@ -131,8 +133,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
         Whether y is scaled to zero mean and unit variance for training (with ``"student_t"`` by
-        median and quartiles, which outliers do not move). Predictions are in the units of y
-        either way; ``kernel_`` and ``elbo_`` are on the scaled y.
+        median and quartiles, which outliers do not move). ``False`` takes y as it is: the mean of
+        the prior is zero, the kernel given is in the units of y, and should fit them. The default
+        kernel (``kernel=None``) has no units of its own: with it y is scaled either way.
+        Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are on the scaled y.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -375,6 +379,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             start=start,
         )
 
+    @property
+    def _scales_y(self) -> bool:
+        """Whether y is trained on in units of its own: the default kernel has no other."""
+        return self.normalize_y or self.kernel is None
+
     def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
         """Raise ValueError for noise that a Student-t likelihood cannot have."""
         if self.likelihood != "student_t":
@@ -403,7 +412,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if self.likelihood != "student_t" or start == "on":
             return mean, std, spread
         median, unit = _median_and_unit(Y, weights, std)
-        return (median, unit, 1.0) if self.normalize_y else (mean, std, float(np.mean(unit**2)))
+        return (median, unit, 1.0) if self._scales_y else (mean, std, float(np.mean(unit**2)))
 
     def _likelihood_start(
         self, noise: Any, bounds: tuple, free: bool, start: str
@@ -438,6 +447,15 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             X, y, known = X[rows], y[rows], known[rows]
         return X, y, weights, known
 
+    def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
+        Y, noise = problem.Y, problem.likelihood_values[0]
+        if problem.conjugate:
+            bounds = problem.likelihood_bounds[0] if problem.train_likelihood[0] else None
+        else:  # outliers count as three standard deviations; only the kernel's start is looked for
+            unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
+            Y, noise = np.clip(Y, -3.0 * unit, 3.0 * unit), noise**2
+        return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
+
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         exact = plan.structure.model == "gpr"
         known = plan.problem.attributes
@@ -454,6 +472,25 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scale, df = values
         learned = {"scale": _one_or_all(scale * unit), "df": float(df)}
         return attributes | {"likelihood_": learned}
+
+    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
+        target = int(np.argmin(share))
+        where = f"target {target} of y" if len(share) > 1 else "y"
+        noise = self._noise_level(result.theta.likelihood) + plan.problem.attributes["_fixed_noise"]
+        fraction = float(noise / np.var(plan.problem.Y[:, target]))
+        if fraction < _HARDLY_NOISE:
+            return (
+                f"The fit goes through every row of {where} but learns nothing from one row for "
+                f"another. The noise variance, {fraction:.1g} of the variance of {where}, may be "
+                f"too small: leave alpha=None to learn it, or raise alpha (now {self.alpha}, in "
+                "the units of y squared) or the bounds of the WhiteKernel."
+            )
+        scale = "" if self._scales_y else " normalize_y=True, if the kernel does not fit its units."
+        return (
+            f"The fit explains next to nothing of {where}, it calls everything noise. If {where} "
+            "depends on X, begin with other length scales, as n_restarts_optimizer=5 does."
+            f"{scale and ' Set' + scale}"
+        )
 
     def _noise_level(self, values: tuple) -> Any:
         """The variance of Gaussian noise, the square of the scale of Student-t noise."""
@@ -479,7 +516,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if start == "on":
             return self._y_mean, self._y_std, self._y_spread
         mean, std = _scaling(Y, weights)
-        if self.normalize_y:
+        if self._scales_y:
             return mean, std, 1.0
         size = np.maximum(np.abs(mean), std)
         if not np.all((size <= _LARGEST_RAW) & (std >= 1.0 / _LARGEST_RAW)):
@@ -491,13 +528,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return np.zeros_like(mean), np.ones_like(std), float(np.mean(std**2))
 
     def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
-        if n_targets == 1 or not self.normalize_y:
+        if n_targets == 1 or not self._scales_y:
             return
         for name, value in {"alpha": self.alpha, "noise_variance": noise_variance}.items():
             if value is not None:
                 raise ValueError(
-                    f"{name} is in the units of y squared, but normalize_y=True gives each of the "
-                    f"{n_targets} targets a unit of its own. Set normalize_y=False or {name}=None."
+                    f"{name} is in the units of y squared, but each of the {n_targets} targets is "
+                    "scaled by a unit of its own (normalize_y=True or kernel=None). Set "
+                    f"normalize_y=False and give a kernel, or set {name}=None."
                 )
 
     def _noise_start(

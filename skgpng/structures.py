@@ -12,6 +12,7 @@ __all__ = [
     "INTERRUPTED",
     "MAX_ITER",
     "NON_FINITE",
+    "STALLED",
     "STOPPED",
     "Data",
     "Hyperparameters",
@@ -31,6 +32,8 @@ NON_FINITE = 2
 INTERRUPTED = 3
 #: Status of a training that its monitor ended: early stopping or a callback.
 STOPPED = 4
+#: Status of a training that could not climb although the slope says so: rounding hides the way.
+STALLED = 5
 
 
 class Hyperparameters(NamedTuple):
@@ -171,7 +174,7 @@ class Result(NamedTuple):
     elbo_curve : tensor of shape (n_iter,)
         Without the steps that were taken back.
     status : int
-        ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED`` or ``STOPPED``.
+        ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED``, ``STOPPED`` or ``STALLED``.
     report : Report
     """
 

@@ -24,6 +24,7 @@ from .structures import (
     INTERRUPTED,
     MAX_ITER,
     NON_FINITE,
+    STALLED,
     STOPPED,
     Data,
     Hyperparameters,
@@ -62,6 +63,13 @@ _INNER_STEPS, _INNER_TOL = 30, 1e-9
 # It ends where an iteration gains less than this share of tol per row, or at a gradient per row of
 # this size.
 _FTOL, _GTOL = 1e-3, 1e-6
+# A short step in a matrix at the edge of what can be factorised gains as little far from the
+# optimum: 40 rows of a linear function with alpha=1e-10 var(y) ended 162 nats short at a slope per
+# row of 2.3, where 22 fits of ten data sets ended at 1e-6 to 3e-4. Where the slope is steeper than
+# the first number L-BFGS begins again from there, until that gains less than this share of tol per
+# row. With a last slope beyond the third, rounding hides the way up (optima of 24 functions with
+# noise of 1e-10 to 1e-6 var(y) had 1e-5 to 1e-2).
+_FLAT, _SETTLED, _STEEP = 1e-3, 0.1, 3e-2
 
 
 class Settings(NamedTuple):
@@ -799,8 +807,21 @@ def _by_lbfgs(objective: _Objective, s: Settings) -> Result:
     objective(x)
     if not objective.found:  # not finite at the start
         return objective.result(NON_FINITE)
-    options = {"maxiter": s.max_iter, "ftol": _FTOL * s.tol, "gtol": _GTOL}
     try:
+        status = _climb(objective, x, bounds, s)
+        objective.look()  # at the last steps
+    except KeyboardInterrupt:
+        if not objective.n_iter:
+            raise
+        return objective.result(INTERRUPTED)
+    return objective.result(STOPPED if objective.stopped else status)
+
+
+def _climb(objective: _Objective, x: np.ndarray, bounds: list, s: Settings) -> int:
+    """L-BFGS from x, and again from where it ends as long as that gains; gives the status."""
+    while True:
+        before = objective(x)[0]
+        options = {"maxiter": s.max_iter - objective.n_iter, "ftol": _FTOL * s.tol, "gtol": _GTOL}
         end = scipy.optimize.minimize(
             objective,
             x,
@@ -810,10 +831,15 @@ def _by_lbfgs(objective: _Objective, s: Settings) -> Result:
             callback=objective.iterated,
             options=options,
         )
-        converged = end.nit < s.max_iter and not objective.stopped
-        objective.look()  # at the last steps
-    except KeyboardInterrupt:
-        if not objective.n_iter:
-            raise
-        return objective.result(INTERRUPTED)
-    return objective.result(CONVERGED if converged else STOPPED if objective.stopped else MAX_ITER)
+        slope = _slope_inside(end.x, end.jac, bounds)
+        if objective.stopped or objective.n_iter >= s.max_iter:
+            return MAX_ITER
+        if slope <= _FLAT or before - end.fun <= _SETTLED * s.tol:
+            return CONVERGED if slope <= _STEEP else STALLED
+        x = end.x
+
+
+def _slope_inside(x: np.ndarray, gradient: np.ndarray, bounds: list) -> float:
+    """Largest entry of the gradient that does not point out of the bounds."""
+    low, high = np.array(bounds).T
+    return float(np.abs(np.clip(x - gradient, low, high) - x).max())
