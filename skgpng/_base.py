@@ -16,7 +16,12 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 
 from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
 from ._diagnosis import at_bounds, explained_share, likely_cause
@@ -233,7 +238,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
-        callbacks = Callbacks(self, X, y, metadata, self._most_calls())
+        wanted = bool(getattr(self, "_skl_callbacks", ()))
+        callbacks = Callbacks(self, X, y, metadata, self._most_calls(X) if wanted else None)
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, **given)
             rng = check_random_state(self.random_state)
@@ -245,10 +251,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         callbacks.end()
         return message
 
-    def _most_calls(self) -> int:
+    def _most_calls(self, X: Any) -> int:
         """Of callbacks, in all starts together."""
+        N, n = _num_samples(X), self.n_inducing
+        n = (None if N <= _AUTO_EXACT else _AUTO_INDUCING) if n == "auto" else n
         every = _SCORE_EVERY if self.early_stopping else _CALL_EVERY
-        return -(-self.max_iter // every) * (1 + self.n_restarts_optimizer)
+        return -(-self._most_steps(N, self._batch_rows(N, n)) // every) * (
+            1 + self.n_restarts_optimizer
+        )
+
+    def _most_steps(self, n_rows: int, batch: int) -> int:
+        """``max_iter`` passes over the rows, in steps of so many of them."""
+        return min(self.max_iter * -(-n_rows // batch), _INT32)
 
     def _follow(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str | None:
         """``partial_fit``; the way is that of :mod:`skgpng.streaming`."""
@@ -428,10 +442,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         need = 8.0 * M * (4 * problem.n_latent * M + 2 * rows)
         _memory.refuse_beyond(need, what, "Use a smaller n_inducing.")
 
-    def _batch_rows(self, problem: Problem, Z: np.ndarray | None) -> int:
-        """Rows of one step."""
-        N, batch = len(problem.X), self.batch_size
-        if Z is None:
+    def _batch_rows(self, N: int, n_points: int | None) -> int:
+        """Rows of one step, of N."""
+        batch = self.batch_size
+        if n_points is None:
             if batch not in (None, "auto") and batch < N:
                 raise ValueError(
                     f"batch_size={batch} needs inducing points: with one variational variable per "
@@ -446,7 +460,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 )
             return N
         if batch == "auto":
-            batch = N if N * len(Z) <= _AUTO_FULL_BATCH else max(1024, 4 * len(Z))
+            batch = N if N * n_points <= _AUTO_FULL_BATCH else max(1024, 4 * n_points)
         return N if batch is None else min(batch, N)
 
     def _plan(
@@ -458,7 +472,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         moves: bool,
         memory: structures.Memory | None,
     ) -> Plan:
-        batch = self._batch_rows(problem, Z)
+        batch = self._batch_rows(len(problem.X), None if Z is None else len(Z))
         exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
         if memory is not None:  # the collapsed bound knows one precision for all targets
             exact = exact and len(memory.roots) == 1
@@ -546,7 +560,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             gamma_ramp=1.0 if problem.conjugate else 5.0,
             warm_up=0 if exact else 5,
             learning_rate=rate if moves else 0.0,
-            max_iter=self.max_iter,
+            max_iter=self._most_steps(len(problem.X), batch),
             # where nothing moves, a second look at the same value ends training
             n_iter_no_change=patience if moves or not exact else 1,
             # with a variable for each row, smaller steps after a plateau gained 0.01 nats in all,
@@ -597,8 +611,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
         theta = self._coarse_start(plan, theta)
-        start = self._start_q(plan, theta.inducing_points)
-        with progress_line(bool(self.verbose), self.max_iter, type(self).__name__) as line:
+        start, steps = self._start_q(plan, theta.inducing_points), plan.settings.max_iter
+        with progress_line(bool(self.verbose), steps, type(self).__name__) as line:
             result = training.train(
                 plan.structure,
                 theta,
@@ -741,8 +755,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """What to warn of, with the setting that helps."""
         if result.status == structures.MAX_ITER:
             return (
-                f"Training stopped at max_iter={self.max_iter} before the ELBO settled. Raise "
-                "max_iter, or raise tol to stop earlier."
+                f"Training stopped after {self.n_iter_} steps, at max_iter={self.max_iter}, before "
+                "the ELBO settled. Raise max_iter, or raise tol to stop earlier."
             )
         if result.status == structures.NON_FINITE:
             return (

@@ -84,11 +84,11 @@ class Callbacks:
     X, y : as handed to ``fit``
     metadata : dict
         What ``score`` takes beside them.
-    n_tasks : int
-        Largest number of calls.
+    n_tasks : int or None
+        Largest number of calls; ``None`` where there are no callbacks.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, metadata: dict, n_tasks: int) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, metadata: dict, n_tasks: int | None) -> None:
         self._context = None
         self._common = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         if hasattr(estimator, "_init_callback_context"):

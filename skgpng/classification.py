@@ -89,7 +89,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         long as N times M is at most 2e7; beyond, max(1024, 4 M) rows at first, and four times as
         many after each plateau of the ELBO, up to 2**23 / M.
     max_iter : int, default=1000
-        Largest number of steps.
+        Largest number of passes over the rows: of steps where each takes all rows, of as many
+        steps as the first batch size makes of them where it does not. The stopping rule ends
+        training long before.
     tol : float, default=1e-4
         Gain of the ELBO per row that counts as an improvement.
     n_iter_no_change : int, default=10
