@@ -192,8 +192,12 @@ def explained_share(
         share = 1.0 - missed / np.where(total > 0, total, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
-        K = posterior.covariance_of_each(kernel, values, p.points, X[some].astype(np.float64))
-        f_mean = np.einsum("lmn,ml->nl", np.broadcast_to(K, (p.weights.shape[1], *K.shape[1:])), p.weights)
+        K = posterior.covariance_of_each(
+            kernel, values, p.points, X[some].astype(np.float64)
+        ).numpy()
+        f_mean = np.einsum(
+            "lmn,ml->nl", np.broadcast_to(K, (p.weights.shape[1], *K.shape[1:])), p.weights
+        )
         mean = np.average(f_mean, axis=0, weights=weights[some])
         varies = np.average((f_mean - mean) ** 2, axis=0, weights=weights[some])
         share = varies / np.where(total > 0, total, 1.0)

@@ -21,14 +21,17 @@ from scipy.linalg import solve_triangular
 
 from . import kernels
 from ._tensorflow import tf
+from .inducing import column_spread
 from .linalg import one_blas_thread
 
 __all__ = ["Rows", "Start", "best_start", "targets_of_labels"]
 
 # Rows looked at: a factorisation of 128 takes 0.1 ms, and a start is no more than a start.
 _ROWS = 128
-# Length scales are tried in these multiples, the noise at these shares of the mean square of y.
-_LENGTHS, _NOISE_SHARES = (1.0, 0.25, 4.0, 0.0625), (0.1, 0.01, 1e-4)
+# Length scales are tried in these multiples (the longer ones for columns in large units), the noise
+# at these shares of the mean square of y.
+_LENGTHS = (*(2.0**k for k in range(-6, 3)), *(4.0**k for k in range(2, 7)))
+_NOISE_SHARES = (0.1, 0.01, 1e-4, 1e-6)
 # The prior variance is fitted to the mean square of y where it is off by more than this factor.
 _OFF = 10.0
 # Nats by which a start has to be better than noise alone, to be kept or to be taken.
@@ -100,7 +103,8 @@ def best_start(
     >>> best_start(parsed, Start(parsed.values, 0.1), rows).values
     (array(0.0625),)
     """
-    rows = Rows(*(a[:: -(-len(rows.X) // _ROWS)].astype(np.float64, copy=False) for a in rows))
+    every = -(-len(rows.X) // _ROWS)
+    rows = Rows._make(a[::every].astype(np.float64, copy=False) for a in rows)
     size = max(float(np.mean(rows.Y**2)), np.finfo(float).tiny)
     shares = () if noise_bounds is None else _NOISE_SHARES
     levels = [given.noise, *(float(np.clip(s * size, *noise_bounds)) for s in shares)]
@@ -130,9 +134,13 @@ def _kernel_starts(
     # a line through data far from the origin meets the axis there as far from zero
     origins = [0.0, float(np.linalg.norm(X.mean(0)))]
     seen: set = set()
-    for length, factor, origin in itertools.product(_LENGTHS, factors, origins):
+    lengths: list[Callable] = [lambda v, by=by: by * v for by in _LENGTHS]
+    if any(np.shape(v) == X.shape[1:] for v in given):  # one for each column: also in its units
+        units = column_spread(X, np.ones(len(X))) * np.sqrt(X.shape[1])
+        lengths += [lambda v, by=by: by * units if np.ndim(v) else v for by in _LENGTHS[2:9:2]]
+    for length, factor, origin in itertools.product(lengths, factors, origins):
         change: dict[str, Callable] = {
-            "length_scale": lambda v, by=length: by * v,
+            "length_scale": length,
             "constant_value": lambda v, by=factor: by * v,
             "sigma_0": lambda v, least=origin: np.maximum(v, least),
         }

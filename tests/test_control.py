@@ -168,7 +168,7 @@ def test_n_iter_no_change_counts_looks(rows, patience, monkeypatch):
 
 def test_a_look_each_epoch(rows):
     X, y = rows
-    model = regressor(n_inducing=10, batch_size=6, early_stopping=True, max_iter=36).fit(X, y)
+    model = regressor(n_inducing=10, batch_size=6, early_stopping=True, max_iter=4).fit(X, y)
     assert len(model.validation_scores_) == 4  # 54 rows are 9 batches of 6
 
 
@@ -366,7 +366,9 @@ def test_a_start_that_cannot_be_factorised_is_no_harm(rows, early_stopping, star
     model = GaussianProcessRegressor(kernel, n_restarts_optimizer=5, **settings)
     assert model.fit(X, y).score(X, y) > 0.8
     if start == 1e-30:
-        model.set_params(n_restarts_optimizer=0).fit(X, y)
+        # free noise would begin where it is better than none
+        kernel.k2.set_params(noise_level_bounds="fixed")
+        model.set_params(kernel=kernel, n_restarts_optimizer=0).fit(X, y)
         assert 0.0 < model.jitter_ <= 1e-8
         assert model.score(X, y) > 0.8
 
@@ -506,11 +508,12 @@ def test_callback_every_few_steps(model_and_data, callbacks):
     seen = []
     recorder = Recorder(lambda estimator, fitted: seen.append(output(fitted, X[:3])))
     assert isinstance(recorder, callbacks.FitCallback)
-    model.set_params(max_iter=25, tol=0.0).set_callbacks(recorder).fit(X, y)
+    passes = 8 if model.batch_size == 20 else 24  # of 60 rows
+    model.set_params(max_iter=passes, tol=0.0).set_callbacks(recorder).fit(X, y)
     assert recorder.hooks == (
         ["setup", "begin fit"] + 3 * ["begin steps", "end steps"] + ["end fit", "teardown"]
     )
-    np.testing.assert_array_equal(recorder.elbos[:3], model.elbo_curve_[[9, 19, 24]])
+    np.testing.assert_array_equal(recorder.elbos[:3], model.elbo_curve_[[9, 19, 23]])
     np.testing.assert_array_equal(seen[-1], output(model, X[:3]))
     assert not np.array_equal(seen[0], seen[-1])
     assert recorder.metadata == [{}] * 4
@@ -648,15 +651,16 @@ def interrupt_after(n_looks):
 @every_model
 def test_interrupt_keeps_the_state_with_one_warning(model_and_data, monkeypatch):
     model, X, y = model_and_data
-    monkeypatch.setattr(_base.BaseGaussianProcess, "_callback_monitor", interrupt_after(2))
+    monkeypatch.setattr(_base.BaseGaussianProcess, "_callback_monitor", interrupt_after(3))
     model.set_params(tol=0.0)
-    with pytest.warns(ConvergenceWarning, match="interrupted after 20 steps") as caught:
+    with pytest.warns(ConvergenceWarning, match="interrupted after 30 steps") as caught:
         model.fit(X, y)
     assert len(caught) == 1 and caught[0].filename == __file__
-    assert model.n_iter_ == 20 and not model.converged_
+    assert model.n_iter_ == 30 and not model.converged_
     monkeypatch.undo()
-    with pytest.warns(ConvergenceWarning, match="max_iter=20"):
-        limited = clone(model).set_params(max_iter=20).fit(X, y)
+    passes = 10 if model.batch_size == 20 else 30  # of 60 rows
+    with pytest.warns(ConvergenceWarning, match=f"after 30 steps, at max_iter={passes}"):
+        limited = clone(model).set_params(max_iter=passes).fit(X, y)
     np.testing.assert_array_equal(model.elbo_curve_, limited.elbo_curve_)
     np.testing.assert_array_equal(model.predict(X), limited.predict(X))
 

@@ -91,5 +91,5 @@ def test_no_cause_is_looked_for_where_training_went_on(monkeypatch):
 
     monkeypatch.setattr(_base, "likely_cause", fails)
     assert GaussianProcessRegressor().fit(X, Y[:, 0]).converged_
-    with pytest.warns(ConvergenceWarning, match="max_iter=1 before"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=1, before"):
         GaussianProcessRegressor(max_iter=1).fit(X, Y[:, 0])

@@ -229,7 +229,7 @@ def test_values_of_y_are_refused(value, says, no_training):
 @pytest.mark.parametrize("scale", [1e-160, 1e160])
 def test_raw_y_out_of_range_is_refused(scale, no_training):
     with pytest.raises(ValueError, match="normalize_y=False.*Set normalize_y=True"):
-        GaussianProcessRegressor(normalize_y=False).fit(X, scale * X[:, 0])
+        GaussianProcessRegressor(RBF(), normalize_y=False).fit(X, scale * X[:, 0])
 
 
 @pytest.mark.parametrize("scale, alpha", [(1e200, 1.0), (1e-200, 1.0)])
