@@ -67,9 +67,9 @@ _FTOL, _GTOL = 1e-3, 1e-6
 # optimum: 40 rows of a linear function with alpha=1e-10 var(y) ended 162 nats short at a slope per
 # row of 2.3, where 22 fits of ten data sets ended at 1e-6 to 3e-4. Where the slope is steeper than
 # the first number L-BFGS begins again from there, until that gains less than this share of tol per
-# row. With a last slope beyond the third, rounding hides the way up (optima of 24 functions with
-# noise of 1e-10 to 1e-6 var(y) had 1e-5 to 1e-2).
-_FLAT, _SETTLED, _STEEP = 1e-3, 0.1, 3e-2
+# row, or so often. With a last slope beyond the third, rounding hides the way up (optima of 24
+# functions with noise of 1e-10 to 1e-6 var(y) had 1e-5 to 1e-2).
+_FLAT, _SETTLED, _STEEP, _MOST_CLIMBS = 1e-3, 0.1, 3e-2, 5
 
 
 class Settings(NamedTuple):
@@ -818,8 +818,8 @@ def _by_lbfgs(objective: _Objective, s: Settings) -> Result:
 
 
 def _climb(objective: _Objective, x: np.ndarray, bounds: list, s: Settings) -> int:
-    """L-BFGS from x, and again from where it ends as long as that gains; gives the status."""
-    while True:
+    """L-BFGS from x, and again from where it ends while that gains; gives the status."""
+    for _ in range(_MOST_CLIMBS):
         before = objective(x)[0]
         options = {"maxiter": s.max_iter - objective.n_iter, "ftol": _FTOL * s.tol, "gtol": _GTOL}
         end = scipy.optimize.minimize(
@@ -835,8 +835,9 @@ def _climb(objective: _Objective, x: np.ndarray, bounds: list, s: Settings) -> i
         if objective.stopped or objective.n_iter >= s.max_iter:
             return MAX_ITER
         if slope <= _FLAT or before - end.fun <= _SETTLED * s.tol:
-            return CONVERGED if slope <= _STEEP else STALLED
+            break
         x = end.x
+    return CONVERGED if slope <= _STEEP else STALLED
 
 
 def _slope_inside(x: np.ndarray, gradient: np.ndarray, bounds: list) -> float:

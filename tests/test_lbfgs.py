@@ -21,7 +21,7 @@ def functions():
 
 
 @pytest.mark.parametrize("share", [1e-10, 1e-8, 1e-6])
-@pytest.mark.parametrize("X, y", functions())
+@pytest.mark.parametrize("X, y", list(functions()))
 def test_functions_with_hardly_any_noise_are_fitted_to_the_optimum(X, y, share):
     """11 of these 24 ended 75 to 160 nats short, some of them "converged"."""
     y = (y - y.mean()) / y.std()
