@@ -792,7 +792,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return None
         return (
             f"Training ended with {ended}: beyond it the fit may be better. Widen the bounds (such "
-            "as length_scale_bounds), or fix the value there."
+            "as length_scale_bounds), scale X and y to suit them, or fix the value there."
         )
 
     @abc.abstractmethod
