@@ -28,6 +28,7 @@ from ._monitor import (
     progress_line,
     with_callbacks,
 )
+from ._tensorflow import outside_graphs
 from ._version import __version__
 from .likelihoods import Likelihood
 from .structures import Data, Hyperparameters, Result, Structure
@@ -223,6 +224,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         _warn(self._learn(X, y, start="on" if hasattr(self, "_posterior") else "first", **given))
         return self
 
+    @outside_graphs
     @with_callbacks
     def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, **given: Any) -> str | None:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""

@@ -24,6 +24,7 @@ from ._base import (
     has_inducing_points,
     validated,
 )
+from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows
 from .likelihoods import Bernoulli, Softmax
 from .structures import Result
@@ -382,6 +383,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
     # --- predicting ----------------------------------------------------------------------
 
+    @outside_graphs
     def latent_mean_and_variance(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the latent function, or of that of each class.
 
@@ -402,6 +404,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         check_is_fitted(self)
         return self.elbo_
 
+    @outside_graphs
     def decision_function(self, X: Any) -> np.ndarray:
         r"""Scores that order classes and rows as ``predict_proba`` does.
 
@@ -422,6 +425,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             return f_mean / np.sqrt(1.0 + f_var)
         return np.log(np.maximum(self._probabilities(f_mean, f_var), np.finfo(float).tiny))
 
+    @outside_graphs
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent functions integrated out.
 

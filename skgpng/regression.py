@@ -30,6 +30,7 @@ from ._base import (
     has_inducing_points,
     validated,
 )
+from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
 from .metrics import gaussian_crps, gaussian_log_density
@@ -375,6 +376,16 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             start=start,
         )
 
+    def _validate_params(self) -> None:
+        """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
+        if np.ndim(self.alpha) > 0:
+            raise ValueError(
+                f"alpha must be one number or None, got shape {np.shape(self.alpha)}. The known "
+                "noise variance of each row is the argument noise_variance of fit: "
+                "GaussianProcessRegressor(alpha=0).fit(X, y, noise_variance=...)."
+            )
+        super()._validate_params()
+
     def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
         """Raise ValueError for noise that a Student-t likelihood cannot have."""
         if self.likelihood != "student_t":
@@ -518,6 +529,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     # --- predicting ----------------------------------------------------------------------
 
+    @outside_graphs
     def predict(
         self,
         X: Any,
@@ -568,6 +580,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
         return model._in_units_of_y(f_mean), model._like_y(std)
 
+    @outside_graphs
     def predict_quantiles(self, X: Any, quantiles: Any = (0.025, 0.5, 0.975)) -> np.ndarray:
         """Quantiles of the predictive distribution of y, noise included.
 
@@ -597,6 +610,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = model._by_likelihood(quantiles, rows)  # [N, P, Q]
         return model._like_y(scaled * model._y_std[:, None] + model._y_mean[:, None])
 
+    @outside_graphs
     def log_predictive_density(self, X: Any, y: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
 
@@ -626,6 +640,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         density = model._by_likelihood(model._likelihood.predict_log_density, rows, y)
         return np.sum(density - np.log(model._y_std), 1)
 
+    @outside_graphs
     def crps(self, X: Any, y: Any) -> np.ndarray:
         """Continuous ranked probability score of the prediction of each row, noise included.
 
@@ -656,6 +671,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = model._by_likelihood(model._likelihood.predict_crps, rows, y)
         return np.mean(scaled * model._y_std, 1)
 
+    @outside_graphs
     def sample_y(
         self, X: Any, n_samples: int = 1, random_state: Any = 0, *, include_noise: bool = True
     ) -> np.ndarray:
@@ -694,6 +710,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
         return scaled[:, 0] if len(model._y_mean) == 1 else scaled
 
+    @outside_graphs
     def log_marginal_likelihood(
         self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
     ) -> Any:
