@@ -57,8 +57,8 @@ _BLOCK = 2**19
 # magic, M = 200, 56 ms in place of 67. Rounding may take so much of the prior's precision, at a
 # prior variance of 1: with 1e-3, kdd99 (444,619 rows) had a held-out NLPD of 0.0043, not 0.0035.
 _ROWS_DIRECT, _ROUNDING = 4, 1e-5
-# With one variable per row q starts with a variance of 100 at most: under a wider prior every
-# quadrature node is far from the decision boundary, and no gradient tells where to go.
+# q starts with a variance of 100 at most: under a wider prior every quadrature node is far from the
+# decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
@@ -168,16 +168,6 @@ def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     scale = inducing.column_spread(X, weights) * np.sqrt(X.shape[1])
     bounds = np.stack([1e-3 * scale, 1e4 * scale], 1)
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
-
-
-def check_length_scales(parsed: kernels.ParsedKernel, n_features: int) -> None:
-    """Raise ValueError where a hyperparameter has another length than X has columns."""
-    for name, value in zip(parsed.names, parsed.values, strict=True):
-        if value.ndim == 1 and len(value) != n_features:
-            raise ValueError(
-                f"kernel parameter {name!r} has {len(value)} values, but X has {n_features} "
-                "features. Give one number, or one per feature."
-            )
 
 
 class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
@@ -455,7 +445,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             train_inducing=bool(self.train_inducing) and Z is not None,
             minibatch=batch < len(problem.X),
             n_latent=problem.n_latent,
-            dtype=self.dtype,
+            dtype=self._working_dtype(problem),
             memory=memory is not None,
             X_dtype="float64" if Z is None else problem.X.dtype.name,
             large=Z is not None and self._is_large(len(Z), max(batch, grown)),
@@ -463,7 +453,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         )
         # only then, so that the sizes of small sets never ask for a second compilation
         if Z is not None and not exact and structure.chunked and memory is None:
-            structure = structure._replace(direct=self._is_direct(problem, len(Z), batch))
+            structure = structure._replace(direct=self._is_direct(problem, Z, batch))
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
@@ -479,11 +469,22 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         many_rows = n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
         return self.dtype == "float64" and (many_rows or n_points >= _LARGE_ANYWAY)
 
-    def _is_direct(self, problem: Problem, n_points: int, n_rows: int) -> bool:
+    def _working_dtype(self, problem: Problem) -> str:
+        """float64 where rounding rows to float32 would lose what a kernel makes of them."""
+        X, stationary = problem.X, kernels.is_stationary(problem.parsed.structure)
+        if self.dtype == "float64" or stationary or not inducing.is_far_from_zero(X):
+            return self.dtype
+        return "float64"
+
+    def _is_direct(self, problem: Problem, Z: np.ndarray, n_rows: int) -> bool:
         """Whether :func:`skgpng.sparse.direct` is exact enough, and less work."""
-        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * n_points
-        # rounding in the precision that all rows add to the prior's, which is 1
-        lost = np.finfo(np.float64).eps * problem.weights.sum()
+        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * len(Z)
+        # rounding in the precision that all rows add to the prior's, which is 1, of rows whose
+        # covariances are so many units of the jitter
+        kernel, values = problem.parsed.structure, problem.parsed.values
+        sizes = posterior.prior_variance(kernel, values, Z).max(1)
+        units = posterior.jitter_units(kernel, values, Z)
+        lost = np.finfo(np.float64).eps * problem.weights.sum() * max(1.0, *sizes * sizes / units)
         exact = problem.likelihood.bounded_precision and lost < _ROUNDING * self.jitter
         return self.dtype == "float64" and exact and enough
 
@@ -555,9 +556,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             starts.append(Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z))
         return starts
 
-    def _start_q(self, plan: Plan, Z: Any) -> tuple:
+    def _start_q(self, plan: Plan, theta: Hyperparameters) -> tuple:
         """q where the last fit left it, else at the prior (or narrower)."""
-        L, model = plan.problem.n_latent, plan.structure.model
+        L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
         if model == "vgp":
             precision = _START_PRECISION * plan.problem.weights[:, None] * np.ones(L)
             return np.zeros_like(precision), precision
@@ -570,14 +571,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
             q = posterior.natural_of(p)
             return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
-        return np.zeros((len(Z), L)), np.tile(-0.5 * np.eye(len(Z)), (L, 1, 1))
+        widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
+        precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
+        return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
 
     def _run(self, plan: Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
         theta = self._coarse_start(plan, theta)
-        start = self._start_q(plan, theta.inducing_points)
+        start = self._start_q(plan, theta)
         with progress_line(bool(self.verbose), self.max_iter, type(self).__name__) as line:
             result = training.train(
                 plan.structure,
@@ -636,7 +639,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         result = training.train(
             plan.structure,
             theta,
-            self._start_q(plan._replace(problem=rows), theta.inducing_points),
+            self._start_q(plan._replace(problem=rows), theta),
             rows.bounds,
             rows.data(plan.data.X_scale),
             plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
@@ -752,14 +755,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return default_kernel(X, weights) if self.kernel is None else self.kernel
 
     def _start_values(
-        self, parsed: kernels.ParsedKernel, start: str, n_features: int
+        self, parsed: kernels.ParsedKernel, start: str, X: np.ndarray
     ) -> tuple[kernels.ParsedKernel, str]:
         """For a warm start the learned values, within the bounds given; else "fresh"."""
-        check_length_scales(parsed, n_features)
+        kernels.check_columns(parsed, X)
         if start != "warm":
             return parsed, start
         learned = kernels.parse(self.kernel_)
-        if n_features != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
+        if X.shape[1] != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
             return parsed, "fresh"
         # the bounds of a fixed value are that value
         values = [
@@ -784,11 +787,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         Raises
         ------
         AttributeError
-            Before ``fit``, and where ``kernel_`` has no length scale.
+            Before ``fit``, where ``kernel_`` has no length scale, and where a kernel of the user's
+            own does not say which columns its length scales belong to
+            (``skgpng.kernels.register(..., columns=...)``).
         """
         if not hasattr(self, "kernel_"):
             raise AttributeError("feature_relevances_ is there after fit only.")
-        scales = kernels.length_scales(self.kernel_)
+        try:
+            scales = kernels.column_scales(self.kernel_, len(self._spread))
+        except ValueError as error:
+            raise AttributeError(f"feature_relevances_: {error}") from error
         if not scales:
             raise AttributeError(
                 f"feature_relevances_ needs length scales: {self.kernel_} has none."

@@ -321,9 +321,9 @@ def outside_graphs(method: Callable) -> Callable:
         with tf.init_scope():
             if not tf.executing_eagerly():
                 raise RuntimeError(
-                    f"{name} computes at once, which TensorFlow cannot do inside a tf.Graph or with "
-                    "eager execution off (tf.compat.v1.disable_eager_execution): call it outside "
-                    "of the graph, or in another process."
+                    f"{name} computes at once, which TensorFlow cannot do inside a tf.Graph or "
+                    "with eager execution off (tf.compat.v1.disable_eager_execution): call it "
+                    "outside of the graph, or in another process."
                 )
             if any(tf.is_tensor(a) and not hasattr(a, "numpy") for a in [*args, *kwargs.values()]):
                 raise RuntimeError(

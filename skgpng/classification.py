@@ -306,7 +306,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         labels = _positions(y, classes)
         binary = len(classes) == 2
         kernel, parsed = self._kernel_of_each(kernel, 1 if binary else len(classes))
-        parsed, start = self._start_values(parsed, start, X.shape[1])
+        parsed, start = self._start_values(parsed, start, X)
         return Problem(
             X=X,
             Y=labels.reshape(-1, 1).astype(np.float64),

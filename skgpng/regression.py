@@ -23,7 +23,6 @@ from ._base import (
     BaseGaussianProcess,
     Plan,
     Problem,
-    check_length_scales,
     check_range,
     check_row_noise,
     check_weights,
@@ -343,7 +342,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
         _check_shared(kernel)
-        parsed, start = self._start_values(parsed, start, X.shape[1])
+        parsed, start = self._start_values(parsed, start, X)
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
         mean, std, spread = self._robust(Y, weights, start, *self._scaling(Y, weights, start))
@@ -802,7 +801,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
         parsed = kernels.parse(kernel)
         _check_shared(kernel)
-        check_length_scales(parsed, X.shape[1])
+        kernels.check_columns(parsed, X)
         # noise that is yet to be learned is not known
         known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
         n_targets = 1 if self.n_targets is None else self.n_targets
