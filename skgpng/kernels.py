@@ -782,8 +782,8 @@ def _column_scales(kernel: Any, seen: np.ndarray, n_features: int) -> Any:
 _PERIODIC = (
     "an ExpSineSquared is a covariance on one column only, but X has {n} features (of distances "
     "in more dimensions it has negative eigenvalues). Replace a periodic column x of period p by "
-    "sin(2 pi x / p) and cos(2 pi x / p) under an RBF, or select one column for each by a kernel of "
-    "your own (skgpng.kernels.register), and multiply them."
+    "sin(2 pi x / p) and cos(2 pi x / p) under an RBF, or select one column for each by a kernel "
+    "of your own (skgpng.kernels.register), and multiply them."
 )
 
 
