@@ -111,11 +111,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         class the same total weight.
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
-        variance. Where that is too little to factorise it, training takes ten times as much, see
-        ``jitter_``.
+        variance (of linear kernels: that of the slope among the points). Where that is too little
+        to factorise it, training takes ten times as much, see ``jitter_``.
     dtype : {"float64", "float32"}, default="float64"
         Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way.
+        factorisations, models without inducing points and predictions are float64 either way,
+        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
+        of columns that are not centred).
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -242,6 +244,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
+        RuntimeError
+            Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
         return self._fit(X, y, sample_weight=sample_weight)
 

@@ -690,11 +690,10 @@ def _about_middle(kernel: Kernel) -> Kernel:
     if kernel.cls is sk.DotProduct:
         return kernel._replace(cls=_CentredDotProduct)
     if kernel.cls is sk.Sum:
-        children = (
-            k._replace(cls=_Nothing) if k.cls is sk.ConstantKernel else k for k in kernel.children
-        )
+        hidden = {sk.ConstantKernel: _Nothing}
+        children = tuple(k._replace(cls=hidden.get(k.cls, k.cls)) for k in kernel.children)
     elif kernel.cls in (sk.Product, sk.Exponentiation) and _is_polynomial(kernel):
-        children = iter(kernel.children)
+        children = kernel.children
     else:
         return kernel
     return kernel._replace(children=tuple(map(_about_middle, children)))

@@ -138,11 +138,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         (without an axis of its own).
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
-        variance. Where that is too little to factorise it, training takes ten times as much, see
-        ``jitter_``.
+        variance (of linear kernels: that of the slope among the points). Where that is too little
+        to factorise it, training takes ten times as much, see ``jitter_``.
     dtype : {"float64", "float32"}, default="float64"
         Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way.
+        factorisations, models without inducing points and predictions are float64 either way,
+        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
+        of columns that are not centred).
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -286,6 +288,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
+        RuntimeError
+            Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
         return self._fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
 
@@ -377,9 +381,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _validate_params(self) -> None:
         """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
-        if np.ndim(self.alpha) > 0:
+        given: Any = self.alpha
+        if np.ndim(given) > 0:
             raise ValueError(
-                f"alpha must be one number or None, got shape {np.shape(self.alpha)}. The known "
+                f"alpha must be one number or None, got shape {np.shape(given)}. The known "
                 "noise variance of each row is the argument noise_variance of fit: "
                 "GaussianProcessRegressor(alpha=0).fit(X, y, noise_variance=...)."
             )

@@ -580,7 +580,7 @@ def signs(y):
 
 @pytest.mark.parametrize("name", STATIONARY)
 @pytest.mark.parametrize("model", MODELS)
-@cases_each(4)
+@cases_each(2)
 @given(seed=seeds, power=st.integers(0, 20), negative=st.booleans(), both=st.booleans())
 def test_predictions_do_not_depend_on_the_origin(name, model, seed, power, negative, both):
     X, y, T = rows_and_targets(seed)
@@ -589,12 +589,12 @@ def test_predictions_do_not_depend_on_the_origin(name, model, seed, power, negat
     for cls, target in ((GaussianProcessRegressor, y), (GaussianProcessClassifier, signs(y))):
         expected = predictions(cls, X, target, T, **settings)
         found = predictions(cls, X + shift, target, T + shift, **settings)
-        assert_same_predictions(found, expected, 1e-2)
+        assert_same_predictions(found, expected, 1e-6)
 
 
 @pytest.mark.parametrize("name", STATIONARY)
 @pytest.mark.parametrize("stored", ["float64", "float32"])
-@cases_each(4)
+@cases_each(2)
 @given(seed=seeds, power=st.integers(0, 14))
 def test_nor_does_float32(name, stored, seed, power):
     X, y, T = rows_and_targets(seed)
@@ -606,12 +606,12 @@ def test_nor_does_float32(name, stored, seed, power):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@cases_each(8)
-@given(seed=seeds, powers=st.tuples(st.floats(-9, 9), st.floats(-9, 9)))
+@cases_each(4)
+@given(seed=seeds, powers=st.tuples(st.integers(-9, 9), st.integers(-9, 9)))
 def test_predictions_do_not_depend_on_the_units_of_columns(model, seed, powers):
     X, y, T = rows_and_targets(seed)
-    unit = 10.0 ** np.array(powers)
+    unit = 10.0 ** np.array(powers, float)
     for cls, target in ((GaussianProcessRegressor, y), (GaussianProcessClassifier, signs(y))):
         expected = predictions(cls, X, target, T, **MODELS[model])
         found = predictions(cls, unit * X, target, unit * T, **MODELS[model])
-        assert_same_predictions(found, expected, 1e-2)
+        assert_same_predictions(found, expected, 1e-6)
