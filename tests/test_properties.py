@@ -547,9 +547,9 @@ STATIONARY = {
     "sum": 1.0 * Matern([0.5, 1.0], nu=1.5) + RationalQuadratic(),
 }
 MODELS = {
-    "exact": dict(n_inducing=None, max_iter=100),
-    "points": dict(n_inducing=20, max_iter=40),
-    "batches": dict(n_inducing=20, batch_size=20, max_iter=40),
+    "exact": dict(n_inducing=None, max_iter=30),
+    "points": dict(n_inducing=20, max_iter=20),
+    "batches": dict(n_inducing=20, batch_size=20, max_iter=20),
 }
 
 
