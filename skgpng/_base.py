@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
-from ._diagnosis import at_bounds, explained_share, likely_cause
+from ._diagnosis import at_bounds, explained_share, likely_cause, lost_to_float32
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -33,6 +33,7 @@ from ._monitor import (
     progress_line,
     with_callbacks,
 )
+from ._tensorflow import outside_graphs
 from ._version import __version__
 from .likelihoods import Likelihood
 from .structures import Data, Hyperparameters, Result, Structure
@@ -61,11 +62,13 @@ _BLOCK = 2**19
 # magic, M = 200, 56 ms in place of 67. Rounding may take so much of the prior's precision, at a
 # prior variance of 1: with 1e-3, kdd99 (444,619 rows) had a held-out NLPD of 0.0043, not 0.0035.
 _ROWS_DIRECT, _ROUNDING = 4, 1e-5
-# With one variable per row q starts with a variance of 100 at most: under a wider prior every
-# quadrature node is far from the decision boundary, and no gradient tells where to go.
+# q starts with a variance of 100 at most: under a wider prior every quadrature node is far from the
+# decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
 # A fit that explains less of the variance of y is of no use.
 _EXPLAINS_NOTHING = 0.01
+# Nats a row below the best ELBO are worth a warning; training settles within 1e-4 of them.
+_MUCH = 0.02
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
 # Values of X beyond are refused: the squares of their distances are not finite in float64, and
@@ -177,16 +180,6 @@ def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
 
 
-def check_length_scales(parsed: kernels.ParsedKernel, n_features: int) -> None:
-    """Raise ValueError where a hyperparameter has another length than X has columns."""
-    for name, value in zip(parsed.names, parsed.values, strict=True):
-        if value.ndim == 1 and len(value) != n_features:
-            raise ValueError(
-                f"kernel parameter {name!r} has {len(value)} values, but X has {n_features} "
-                "features. Give one number, or one per feature."
-            )
-
-
 class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     """Training and latent predictions of both estimators."""
 
@@ -231,6 +224,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         _warn(self._learn(X, y, start="on" if hasattr(self, "_posterior") else "first", **given))
         return self
 
+    @outside_graphs
     @with_callbacks
     def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, **given: Any) -> str | None:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
@@ -343,7 +337,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         for name, value in learned.items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
-        return self._message(plan, best.result) or self._concern(plan, best.result)
+        lost = lost_to_float32(problem.X)
+        return self._message(plan, best.result) or lost or self._concern(plan, best.result)
 
     @abc.abstractmethod
     def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
@@ -489,7 +484,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             train_inducing=bool(self.train_inducing) and Z is not None,
             minibatch=batch < len(problem.X),
             n_latent=problem.n_latent,
-            dtype=self.dtype,
+            dtype=self._working_dtype(problem),
             memory=memory is not None,
             X_dtype="float64" if Z is None else problem.X.dtype.name,
             large=Z is not None and self._is_large(len(Z), max(batch, grown)),
@@ -497,7 +492,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         )
         # only then, so that the sizes of small sets never ask for a second compilation
         if Z is not None and not exact and structure.chunked and memory is None:
-            structure = structure._replace(direct=self._is_direct(problem, len(Z), batch))
+            structure = structure._replace(direct=self._is_direct(problem, Z, batch))
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
@@ -513,11 +508,22 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         many_rows = n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
         return self.dtype == "float64" and (many_rows or n_points >= _LARGE_ANYWAY)
 
-    def _is_direct(self, problem: Problem, n_points: int, n_rows: int) -> bool:
+    def _working_dtype(self, problem: Problem) -> str:
+        """float64 where rounding rows to float32 would lose what a kernel makes of them."""
+        X, stationary = problem.X, kernels.is_stationary(problem.parsed.structure)
+        if self.dtype == "float64" or stationary or not inducing.is_far_from_zero(X):
+            return self.dtype
+        return "float64"
+
+    def _is_direct(self, problem: Problem, Z: np.ndarray, n_rows: int) -> bool:
         """Whether :func:`skgpng.sparse.direct` is exact enough, and less work."""
-        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * n_points
-        # rounding in the precision that all rows add to the prior's, which is 1
-        lost = np.finfo(np.float64).eps * problem.weights.sum()
+        enough = n_rows >= _ROWS_DIRECT * problem.n_latent * len(Z)
+        # rounding in the precision that all rows add to the prior's, which is 1, of rows whose
+        # covariances are so many units of the jitter
+        kernel, values = problem.parsed.structure, problem.parsed.values
+        sizes = posterior.prior_variance(kernel, values, Z).max(1)
+        units = posterior.jitter_units(kernel, values, Z)
+        lost = np.finfo(np.float64).eps * problem.weights.sum() * max(1.0, *sizes * sizes / units)
         exact = problem.likelihood.bounded_precision and lost < _ROUNDING * self.jitter
         return self.dtype == "float64" and exact and enough
 
@@ -589,9 +595,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             starts.append(Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z))
         return starts
 
-    def _start_q(self, plan: Plan, Z: Any) -> tuple:
+    def _start_q(self, plan: Plan, theta: Hyperparameters) -> tuple:
         """q where the last fit left it, else at the prior (or narrower)."""
-        L, model = plan.problem.n_latent, plan.structure.model
+        L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
         if model == "vgp":
             precision = _START_PRECISION * plan.problem.weights[:, None] * np.ones(L)
             return np.zeros_like(precision), precision
@@ -604,14 +610,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
             q = posterior.natural_of(p)
             return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
-        return np.zeros((len(Z), L)), np.tile(-0.5 * np.eye(len(Z)), (L, 1, 1))
+        widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
+        precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
+        return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
 
     def _run(self, plan: Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
         theta = self._coarse_start(plan, theta)
-        start, steps = self._start_q(plan, theta.inducing_points), plan.settings.max_iter
+        start, steps = self._start_q(plan, theta), plan.settings.max_iter
         with progress_line(bool(self.verbose), steps, type(self).__name__) as line:
             result = training.train(
                 plan.structure,
@@ -670,7 +678,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         result = training.train(
             plan.structure,
             theta,
-            self._start_q(plan._replace(problem=rows), theta.inducing_points),
+            self._start_q(plan._replace(problem=rows), theta),
             rows.bounds,
             rows.data(plan.data.X_scale),
             plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
@@ -787,6 +795,12 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             )
         if share.min() < _EXPLAINS_NOTHING:
             return self._nothing_explained(plan, result, share)
+        fallen = self._fallen(plan, result)
+        if fallen:
+            return (
+                f"Training swung and ended {fallen:.3g} nats below an ELBO that it had reached. Lower "
+                "learning_rate."
+            )
         ended = self._at_bounds(problem, result)
         if not ended:
             return None
@@ -798,6 +812,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     @abc.abstractmethod
     def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
         """A warning of a fit that explains next to nothing of y."""
+
+    def _fallen(self, plan: Plan, result: Result) -> float:
+        """Nats between the largest ELBO of all rows and the last one, where they are many."""
+        curve = result.elbo_curve[np.isfinite(result.elbo_curve)][_COARSE_STEPS:]
+        if plan.structure.minibatch or not len(curve):
+            return 0.0
+        fallen = float(curve.max() - curve[-1])
+        return fallen if fallen > _MUCH * plan.problem.weights.sum() else 0.0
 
     def _at_bounds(self, problem: Problem, result: Result) -> str:
         """Hyperparameters of a kernel of the user's own that ended at a bound."""
@@ -827,14 +849,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return default_kernel(X, weights) if self.kernel is None else self.kernel
 
     def _start_values(
-        self, parsed: kernels.ParsedKernel, start: str, n_features: int
+        self, parsed: kernels.ParsedKernel, start: str, X: np.ndarray
     ) -> tuple[kernels.ParsedKernel, str]:
         """For a warm start the learned values, within the bounds given; else "fresh"."""
-        check_length_scales(parsed, n_features)
+        kernels.check_columns(parsed, X)
         if start != "warm":
             return parsed, start
         learned = kernels.parse(self.kernel_)
-        if n_features != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
+        if X.shape[1] != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
             return parsed, "fresh"
         # the bounds of a fixed value are that value
         values = [
@@ -859,11 +881,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         Raises
         ------
         AttributeError
-            Before ``fit``, and where ``kernel_`` has no length scale.
+            Before ``fit``, where ``kernel_`` has no length scale, and where a kernel of the user's
+            own does not say which columns its length scales belong to
+            (``skgpng.kernels.register(..., columns=...)``).
         """
         if not hasattr(self, "kernel_"):
             raise AttributeError("feature_relevances_ is there after fit only.")
-        scales = kernels.length_scales(self.kernel_)
+        try:
+            scales = kernels.column_scales(self.kernel_, len(self._spread))
+        except ValueError as error:
+            raise AttributeError(f"feature_relevances_: {error}") from error
         if not scales:
             raise AttributeError(
                 f"feature_relevances_ needs length scales: {self.kernel_} has none."

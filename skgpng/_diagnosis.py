@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from . import posterior
-from .inducing import merge_equal_rows
+from .inducing import column_spread, merge_equal_rows
 from .kernels import Kernel
 
-__all__ = ["at_bounds", "explained_share", "likely_cause"]
+__all__ = ["at_bounds", "explained_share", "likely_cause", "lost_to_float32"]
 
 # Columns whose spreads differ by more than this leave the smaller ones to rounding.
 _APART = 1e8
+# So much of a column's spread may be rounding.
+_ROUNDED = 1e-2
 # Noise below this share of the variance of y cannot tell two equal rows apart, and below the
 # second no model with inducing points explains rows of y that vary.
 _TINY_NOISE, _NO_NOISE = 1e-8, 1e-12
@@ -71,6 +73,42 @@ def _rounded_columns(X: np.ndarray) -> list[str]:
         "of rounding: subtract its mean."
         for d in bad
     ]
+
+
+def lost_to_float32(X: np.ndarray) -> str:
+    """A sentence that names a column whose digits float32 has lost already; "" where none has.
+
+    Such a column varies by steps of float32 at its distance from zero: what was between them is
+    gone before any training, and predictions are those of the rounded rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+        As given; only float32 is looked at.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng._diagnosis import lost_to_float32
+    >>> days = 1.7e9 + np.array([[0.0], [900.0], [1800.0]])
+    >>> lost_to_float32(days)
+    ''
+    >>> print(lost_to_float32(days.astype(np.float32)))
+    Column 0 of X came as float32, whose steps of 128 around 1.7e+09 are not small beside ...
+    """
+    if X.dtype != np.float32:
+        return ""
+    step = np.spacing(np.maximum(X.max(0), -X.min(0)))
+    spread = column_spread(X, np.ones(len(X)))  # 1 where a column is constant
+    lost = np.flatnonzero((step > _ROUNDED * spread) & (X.max(0) > X.min(0)))
+    if not len(lost):
+        return ""
+    d = lost[0]
+    return (
+        f"Column {d} of X came as float32, whose steps of {step[d]:.3g} around "
+        f"{np.abs(X[:, d]).max():.3g} are not small beside its standard deviation of "
+        f"{spread[d]:.3g}: subtract its mean before converting it, or pass float64."
+    )
 
 
 def _tiny_columns(X: np.ndarray, dtype: str) -> list[str]:

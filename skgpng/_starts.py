@@ -104,7 +104,8 @@ def best_start(
     (array(0.0625),)
     """
     every = -(-len(rows.X) // _ROWS)
-    rows = Rows._make(a[::every].astype(np.float64, copy=False) for a in rows)
+    X, Y, weights, row_noise = (a[::every].astype(np.float64, copy=False) for a in rows)
+    rows = Rows(X, Y, weights, row_noise)
     size = max(float(np.mean(rows.Y**2)), np.finfo(float).tiny)
     shares = () if noise_bounds is None else _NOISE_SHARES
     levels = [given.noise, *(float(np.clip(s * size, *noise_bounds)) for s in shares)]

@@ -7,9 +7,11 @@ that is looked up, so that ``import skgpng`` stays quick.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import functools
+import gc
 import importlib
 import os
 import sys
@@ -24,6 +26,7 @@ __all__ = [
     "custom_gradient",
     "in_order",
     "map_leaves",
+    "outside_graphs",
     "runs_in_order",
     "tf",
     "where_needed",
@@ -35,6 +38,11 @@ _IMPORTING = threading.RLock()
 # One thread compiles: a call that waits for the compilation of another counts as one more
 # compilation, and TensorFlow warns of the fifth.
 _COMPILING = threading.RLock()
+# Compiled functions that are kept, 7 MiB each on average, and how many of the least recently used
+# go at once: a structure of estimators takes two to four (training, predicting), so that a grid
+# search over a dozen of them compiles none twice.
+_KEPT, _DROPPED = 64, 16
+_COMPILED: collections.OrderedDict[tuple, Compiled] = collections.OrderedDict()
 _IN_ORDER = contextvars.ContextVar("skgpng_in_order", default=False)
 _ONE_BY_ONE = "SINGLE_THREADED_EXECUTOR"
 # Operations that call other functions; loops alone run them where they stand.
@@ -175,14 +183,34 @@ def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
     return tf.while_loop(lambda again, _: again, once, (needed, value), parallel_iterations=1)[1]
 
 
-def _can_run_in_order(graph: Any) -> bool:
+def _nodes(graph: Any) -> list:
+    """Operations of a graph and of its loops and branches."""
+    definition = graph.as_graph_def()
+    bodies = [definition.node, *(function.node_def for function in definition.library.function)]
+    return [node for body in bodies for node in body]
+
+
+def _can_run_in_order(nodes: list) -> bool:
     """Whether no operation hands a part of its work to another thread and waits for it.
 
     With one thread for all (joblib's processes) it would wait for ever. A user's kernel or
     likelihood may have branches, as TensorFlow's own gradients do.
     """
-    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
-    return _HANDING_ON.isdisjoint(node.op for body in bodies for node in body)
+    return _HANDING_ON.isdisjoint(node.op for node in nodes)
+
+
+def _forget_gradients(nodes: list) -> None:
+    """Let go of the custom gradients of a graph that is traced whole.
+
+    TensorFlow registers each under a name, for good, and it holds the graph it belongs to. (It
+    has no public way to take a name back; where it keeps them elsewhere, they stay.)
+    """
+    there = getattr(tf.RegisterGradient.__call__, "__globals__", {}).get("gradient_registry")
+    registered = getattr(there, "_registry", {})
+    for node in nodes:
+        name = node.attr["_gradient_op_type"].s.decode() if "_gradient_op_type" in node.attr else ""
+        if name.startswith("CustomGradient-"):
+            registered.pop(name, None)
 
 
 def map_leaves(function: Callable, nest: Any, *others: Any) -> Any:
@@ -219,7 +247,9 @@ class Compiled:
     def __init__(self, function: Any, small: bool = False) -> None:
         with in_order() if small else contextlib.nullcontext():
             self._graph = function.get_concrete_function()
-        self.runs_in_order = small and _can_run_in_order(self._graph.graph.as_graph_def())
+        nodes = _nodes(self._graph.graph)
+        self.runs_in_order = small and _can_run_in_order(nodes)
+        _forget_gradients(nodes)
         self._types = [tensor.dtype for tensor in self._graph.outputs]
         self._executor = _ONE_BY_ONE if self.runs_in_order else ""
 
@@ -236,23 +266,74 @@ class Compiled:
 
 
 def compiled_once(build: Callable) -> Any:
-    """Keep what ``build`` makes of hashable arguments, :class:`Compiled`, for good.
+    """Keep what ``build`` makes of hashable arguments, :class:`Compiled`.
 
     ``build`` gives a ``tf.function`` with an input signature, so that it is compiled once and
-    here; once more with ``small``, to run :func:`in_order` if it can.
+    here; once more with ``small``, to run :func:`in_order` if it can. All share one store of
+    bounded size, which the least recently used leave.
     """
-
-    @functools.lru_cache(maxsize=256)
-    def compile_for(small: bool, *key: Any) -> Compiled:
-        return Compiled(build(*key), small)
+    n_compiled = 0
 
     @functools.wraps(build)
     def get(*key: Any, small: bool = False) -> Compiled:
+        nonlocal n_compiled
+        name = build, small, *key
         with _COMPILING:
-            return compile_for(small, *key)
+            if name not in _COMPILED:
+                n_compiled += 1
+                _COMPILED[name] = Compiled(build(*key), small)
+                _drop_oldest()
+            _COMPILED.move_to_end(name)
+            return _COMPILED[name]
 
-    vars(get)["n_compiled"] = lambda: compile_for.cache_info().misses
+    vars(get)["n_compiled"] = lambda: n_compiled
     return get
+
+
+def _drop_oldest() -> None:
+    """Where too many functions are kept, let the least recently used go, many at once.
+
+    TensorFlow's runtime keeps what it made of them, 5 MiB each, until its own store is emptied;
+    the functions that stay then take 0.1 s more, once.
+    """
+    if len(_COMPILED) <= _KEPT:
+        return
+    for _ in range(_DROPPED):
+        _COMPILED.popitem(last=False)
+    gc.collect()  # a graph and its operations hold each other
+    context = importlib.import_module("tensorflow.python.eager.context")
+    context.context().clear_kernel_cache()
+
+
+def outside_graphs(method: Callable) -> Callable:
+    """A method that computes at once, also while a ``tf.function`` is being traced.
+
+    TensorFlow would only note its operations then; they are lifted out. RuntimeError where that
+    cannot be: in a ``tf.Graph``, with eager execution off, or for arguments that are themselves
+    part of a graph. It takes 1 us.
+    """
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "tensorflow" not in sys.modules or tf.executing_eagerly():
+            return method(*args, **kwargs)
+        name = type(args[0]).__name__
+        with tf.init_scope():
+            if not tf.executing_eagerly():
+                raise RuntimeError(
+                    f"{name} computes at once, which TensorFlow cannot do inside a tf.Graph or "
+                    "with eager execution off (tf.compat.v1.disable_eager_execution): call it "
+                    "outside of the graph, or in another process."
+                )
+            if any(tf.is_tensor(a) and not hasattr(a, "numpy") for a in [*args, *kwargs.values()]):
+                raise RuntimeError(
+                    f"{name} was given a symbolic tensor, which has no values yet. Pass NumPy "
+                    "arrays, or call it outside of the tf.function (or by tf.py_function)."
+                )
+            # AutoGraph would rewrite all of skgpng and scikit-learn
+            return tf.autograph.experimental.do_not_convert(method)(*args, **kwargs)
+
+    return call
 
 
 tf: Any = _LazyTensorFlow()

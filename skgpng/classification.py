@@ -24,6 +24,7 @@ from ._base import (
     has_inducing_points,
     validated,
 )
+from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows
 from .likelihoods import Bernoulli, Softmax
 from .structures import Result
@@ -114,11 +115,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         class the same total weight.
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
-        variance. Where that is too little to factorise it, training takes ten times as much, see
-        ``jitter_``.
+        variance (of linear kernels: that of the slope among the points). Where that is too little
+        to factorise it, training takes ten times as much, see ``jitter_``.
     dtype : {"float64", "float32"}, default="float64"
         Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way.
+        factorisations, models without inducing points and predictions are float64 either way,
+        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
+        of columns that are not centred).
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -245,6 +248,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
+        RuntimeError
+            Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
@@ -309,7 +314,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         labels = _positions(y, classes)
         binary = len(classes) == 2
         kernel, parsed = self._kernel_of_each(kernel, 1 if binary else len(classes))
-        parsed, start = self._start_values(parsed, start, X.shape[1])
+        parsed, start = self._start_values(parsed, start, X)
         return Problem(
             X=X,
             Y=labels.reshape(-1, 1).astype(np.float64),
@@ -398,6 +403,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
     # --- predicting ----------------------------------------------------------------------
 
+    @outside_graphs
     def latent_mean_and_variance(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the latent function, or of that of each class.
 
@@ -418,6 +424,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         check_is_fitted(self)
         return self.elbo_
 
+    @outside_graphs
     def decision_function(self, X: Any) -> np.ndarray:
         r"""Scores that order classes and rows as ``predict_proba`` does.
 
@@ -438,6 +445,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             return f_mean / np.sqrt(1.0 + f_var)
         return np.log(np.maximum(self._probabilities(f_mean, f_var), np.finfo(float).tiny))
 
+    @outside_graphs
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent functions integrated out.
 

@@ -18,6 +18,7 @@ __all__ = [
     "column_spread",
     "distinct_rows",
     "greedy_variance",
+    "is_far_from_zero",
     "kmeans",
     "merge_equal_rows",
     "power_of_two",
@@ -74,6 +75,26 @@ def column_spread(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
     spread = unit * np.sqrt(_weighted_mean(X, unit, weights, about=mean, power=2))
     # a constant column can have a deviation of rounding size
     return np.where(spread > np.maximum(1e-10 * largest, _SMALLEST), spread, 1.0)
+
+
+def is_far_from_zero(X: np.ndarray) -> bool:
+    """Whether rows lose digits of a kernel that is not stationary when they become float32.
+
+    A dot product rounds in proportion to the squares of the rows, of which only their squared
+    distance from the mean tells rows apart: more than that is far. Other kernels see a column for
+    itself; a thousand times its deviation leaves four digits of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.inducing import is_far_from_zero
+    >>> X = np.array([[0.0], [2.0]])
+    >>> is_far_from_zero(X), is_far_from_zero(X + 100.0)
+    (False, True)
+    """
+    middle = np.abs(X.mean(0, dtype=np.float64))
+    spread = column_spread(X, np.ones(len(X)))  # 1 where a column is constant
+    return bool(np.sum(middle**2) > np.sum(spread**2) or np.any(middle > 1e3 * spread))
 
 
 def power_of_two(sizes: Any) -> Any:

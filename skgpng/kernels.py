@@ -22,8 +22,12 @@ from .linalg import squared_distance, squared_distance_within
 __all__ = [
     "Kernel",
     "ParsedKernel",
+    "check_columns",
+    "column_scales",
     "covariance",
     "diagonal",
+    "is_stationary",
+    "jitter_unit",
     "length_scales",
     "of_each_latent",
     "parse",
@@ -101,6 +105,8 @@ class _Formula(NamedTuple):
     static: Callable[[Any], tuple[float, ...]]
     covariance: Callable[[Kernel, tuple, Any, Any], Any]
     diagonal: Callable[[Kernel, tuple, Any], Any]
+    stationary: bool
+    columns: Callable[[Any], Any] | None
 
 
 _FORMULAS: dict[type, _Formula] = {}
@@ -116,8 +122,13 @@ def register(
     hyperparameters: tuple[str, ...] = (),
     operands: tuple[str, ...] = (),
     static: Callable[[Any], tuple[float, ...]] = lambda kernel: (),
+    stationary: bool = False,
+    columns: Callable[[Any], Any] | None = None,
 ) -> None:
     """Teach skgpng a kernel class.
+
+    Its hyperparameters may be numbers or vectors of any length: ``fit`` evaluates the formula on a
+    few rows, and refuses a kernel for which that fails.
 
     Parameters
     ----------
@@ -136,8 +147,16 @@ def register(
     static : callable
         Gives the hashable settings of a kernel object that change its formula. It may raise
         ``ValueError`` for a setting that is not supported.
+    stationary : bool, default=False
+        Whether adding a constant to all rows changes nothing (with stationary operands): then
+        rows are centred before they are rounded to ``dtype="float32"``.
+    columns : callable, default=None
+        Gives the positions of the columns of X that a kernel object and its operands look at;
+        ``None`` stands for all. For ``feature_relevances_``: the formula has to take them itself.
     """
-    _FORMULAS[cls] = _Formula(hyperparameters, operands, static, covariance, diagonal)
+    _FORMULAS[cls] = _Formula(
+        hyperparameters, operands, static, covariance, diagonal, stationary, columns
+    )
 
 
 def covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
@@ -337,6 +356,10 @@ def _parse_node(kernel: Any, path: str, noise: frozenset[str]) -> tuple:
     return structure, names, values, bounds
 
 
+def _name(cls: type) -> str:
+    return cls.__name__
+
+
 def _where(path: str) -> str:
     """The kernel below a prefix of parameter names, for messages."""
     return f"kernel parameter {path[:-2]!r}" if path else "kernel"
@@ -358,7 +381,7 @@ def _formula(kernel: Any, path: str) -> _Formula:
             "it a term of the outermost sum, as in RBF() + WhiteKernel()."
         )
     if type(kernel) not in _FORMULAS:
-        known = ", ".join(sorted(cls.__name__ for cls in _FORMULAS))
+        known = ", ".join(sorted(name for name in map(_name, _FORMULAS) if name[0] != "_"))
         raise TypeError(
             f"{where} is a {type(kernel).__name__}, which is not supported. Supported: {known}, "
             "WhiteKernel; skgpng.kernels.register adds a formula for another class."
@@ -426,6 +449,8 @@ def _register_stationary(
 
     def covariance(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
         scale = tf.convert_to_tensor(values[0])
+        if scale.shape.rank == 1 and not scale.shape.is_compatible_with(X1.shape[1:]):
+            raise ValueError(f"{scale.shape[0]} length scales do not fit {X1.shape[1]} columns.")
         if X2 is None:
             r2 = squared_distance_within(X1, scale)
         else:
@@ -435,7 +460,7 @@ def _register_stationary(
     def diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
         return tf.ones(tf.shape(X)[:1], X.dtype)
 
-    register(cls, covariance, diagonal, hyperparameters, static=static)
+    register(cls, covariance, diagonal, hyperparameters, static=static, stationary=True)
 
 
 @custom_gradient
@@ -602,14 +627,239 @@ def _power_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
     return diagonal(kernel.children[0], values, X) ** kernel.static[0]
 
 
-register(sk.ConstantKernel, _constant, _constant_diagonal, ("constant_value",))
+register(sk.ConstantKernel, _constant, _constant_diagonal, ("constant_value",), stationary=True)
 register(sk.DotProduct, _dot_product, _dot_product_diagonal, ("sigma_0",))
-register(sk.Sum, _sum, _sum_diagonal, operands=("k1", "k2"))
-register(sk.Product, _product, _product_diagonal, operands=("k1", "k2"))
+register(sk.Sum, _sum, _sum_diagonal, operands=("k1", "k2"), stationary=True)
+register(sk.Product, _product, _product_diagonal, operands=("k1", "k2"), stationary=True)
 register(
     sk.Exponentiation,
     _power,
     _power_diagonal,
     operands=("kernel",),
     static=_exponent,
+    stationary=True,
 )
+
+_BUILT_IN = frozenset(_FORMULAS) | {sk.CompoundKernel}
+
+
+# --- where a kernel stands to its rows -------------------------------------------------------
+
+
+def is_stationary(kernel: Kernel) -> bool:
+    """Whether adding a constant to all rows changes nothing, as registered.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, DotProduct
+    >>> from skgpng.kernels import is_stationary, parse
+    >>> is_stationary(parse(2.0 * RBF()).structure), is_stationary(parse(DotProduct()).structure)
+    (True, False)
+    """
+    own = kernel.cls is sk.CompoundKernel or _FORMULAS[kernel.cls].stationary
+    return own and all(map(is_stationary, kernel.children))
+
+
+def _variant(kernel: Kernel, classes: dict[type, type]) -> Kernel:
+    """The kernel with formulas of some classes replaced by those of others."""
+    children = tuple(_variant(child, classes) for child in kernel.children)
+    return kernel._replace(cls=classes.get(kernel.cls, kernel.cls), children=children)
+
+
+class _CentredDotProduct:
+    """Stands for a DotProduct of rows less their mean, without its constant."""
+
+
+class _Nothing:
+    """Stands for a constant that is added."""
+
+
+def _centred_diagonal(kernel: Kernel, values: tuple, X: Any) -> Any:
+    return tf.reduce_sum((X - tf.reduce_mean(X, 0)) ** 2, 1)
+
+
+register(_CentredDotProduct, _dot_product, _centred_diagonal)
+register(_Nothing, _constant, lambda kernel, values, X: tf.zeros_like(X[:, 0]))
+
+
+def _about_middle(kernel: Kernel) -> Kernel:
+    """What a kernel has about the mean of the rows, where it is a polynomial, or a term of it is.
+
+    A product with a kernel that is none varies as much far from the origin as its variance says.
+    """
+    if kernel.cls is sk.DotProduct:
+        return kernel._replace(cls=_CentredDotProduct)
+    if kernel.cls is sk.Sum:
+        hidden = {sk.ConstantKernel: _Nothing}
+        children = tuple(k._replace(cls=hidden.get(k.cls, k.cls)) for k in kernel.children)
+    elif kernel.cls in (sk.Product, sk.Exponentiation) and _is_polynomial(kernel):
+        children = kernel.children
+    else:
+        return kernel
+    return kernel._replace(children=tuple(map(_about_middle, children)))
+
+
+def _is_polynomial(kernel: Kernel) -> bool:
+    of_others = kernel.cls in (sk.Sum, sk.Product, sk.Exponentiation)
+    return kernel.cls in (sk.DotProduct, sk.ConstantKernel) or (
+        of_others and all(map(_is_polynomial, kernel.children))
+    )
+
+
+def _contains(kernel: Kernel, cls: type) -> bool:
+    return kernel.cls is cls or any(_contains(child, cls) for child in kernel.children)
+
+
+# What the jitter has to cover of rounding: with jitter of 1e-6, so many eps times the trace.
+_ROUNDING = 1e6 * np.finfo(np.float64).eps
+
+
+def jitter_unit(kernel: Kernel, values: tuple, Z: Any) -> Any:
+    r"""Unit of the jitter of the covariances of rows Z [M, D]; None where it is their mean.
+
+    Far from the origin, a ``DotProduct`` has the variance :math:`\sigma_0^2 + |c|^2`, of which the
+    rows, a short way from c, tell nothing: a millionth of it would hide the slope. Its unit is
+    the mean of :math:`|z - c|^2`, with c the mean of Z, and what rounding asks for besides.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Of one latent function.
+    values : tuple of tensors
+    Z : tensor of shape (M, D)
+
+    Returns
+    -------
+    scalar tensor or None
+        It has gradients in ``values`` and Z.
+    """
+    centred = _about_middle(kernel)
+    if not _contains(centred, _CentredDotProduct):
+        return None
+    near, far = (tf.reduce_mean(diagonal(k, values, Z)) for k in (centred, kernel))
+    return near + _ROUNDING * tf.cast(tf.shape(Z)[0], near.dtype) * far
+
+
+def column_scales(kernel: Any, n_features: int) -> list[np.ndarray]:
+    """Length scales of a scikit-learn kernel for each column of X, [D]; infinite for one unseen.
+
+    ValueError where a kernel has another number of them than columns to look at.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import column_scales
+    >>> column_scales(2.0 * RBF(0.5), 2)
+    [array([0.5, 0.5])]
+    """
+    parts = kernel.kernels if isinstance(kernel, sk.CompoundKernel) else [kernel]
+    every = np.arange(n_features)
+    return [scale for part in parts for scale in _column_scales(part, every, n_features)]
+
+
+def _column_scales(kernel: Any, seen: np.ndarray, n_features: int) -> Any:
+    formula = _FORMULAS.get(type(kernel))
+    if formula is None:  # a WhiteKernel
+        return
+    if formula.columns is not None:
+        seen = seen[np.asarray(formula.columns(kernel))]
+    if "length_scale" in formula.hyperparameters:
+        scale, found = np.asarray(kernel.length_scale), np.full(n_features, np.inf)
+        if scale.ndim and len(scale) != len(seen):
+            raise ValueError(
+                f"{kernel} has {len(scale)} length scales for {len(seen)} columns. Where it looks "
+                "at some columns only, say which: skgpng.kernels.register(..., columns=...)."
+            )
+        found[seen] = scale
+        yield found
+    for operand in formula.operands:
+        yield from _column_scales(getattr(kernel, operand), seen, n_features)
+
+
+# --- whether a kernel fits the columns of X ---------------------------------------------------
+
+_PERIODIC = (
+    "an ExpSineSquared is a covariance on one column only, but X has {n} features (of distances "
+    "in more dimensions it has negative eigenvalues). Replace a periodic column x of period p by "
+    "sin(2 pi x / p) and cos(2 pi x / p) under an RBF, or select one column for each by a kernel "
+    "of your own (skgpng.kernels.register), and multiply them."
+)
+
+
+class _OneColumnOnly:
+    """Stands for an ExpSineSquared that refuses rows of several columns."""
+
+
+def _one_column(kernel: Kernel, values: tuple, X1: Any, X2: Any) -> Any:
+    if X1.shape[1] != 1:
+        raise ValueError(_PERIODIC.format(n=X1.shape[1]))
+    return _FORMULAS[sk.ExpSineSquared].covariance(kernel, values, X1, X2)
+
+
+register(_OneColumnOnly, _one_column, _FORMULAS[sk.ExpSineSquared].diagonal)
+
+
+def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
+    """Raise ValueError where a kernel does not fit the columns of X [N, D].
+
+    A hyperparameter of a built-in kernel has one value, or one per column; an ``ExpSineSquared``
+    takes one column. Classes added by :func:`register`, and what they are made of, are evaluated
+    on the first rows.
+    """
+    _check_node(parsed.structure, parsed.names, parsed.values, X)
+
+
+def _check_node(kernel: Kernel, names: tuple, values: tuple, X: np.ndarray) -> None:
+    if kernel.cls not in _BUILT_IN:
+        _try_out(kernel, names, values, X)
+        return
+    n_own, n_features = len(kernel.ranks), X.shape[1]
+    for name, value in zip(names[:n_own], values):
+        if value.ndim == 1 and len(value) != n_features:
+            raise ValueError(
+                f"kernel parameter {name!r} has {len(value)} values, but X has {n_features} "
+                "features. Give one number, or one per feature."
+            )
+    if kernel.cls is sk.ExpSineSquared and n_features > 1:
+        raise ValueError(f"{_where(_path(kernel, names))}: {_PERIODIC.format(n=n_features)}")
+    each = zip(_operands(kernel, names), _operands(kernel, values), strict=True)
+    for (child, own_names), (_, own_values) in each:
+        _check_node(child, own_names, own_values, X)
+
+
+def _path(kernel: Kernel, names: tuple) -> str:
+    """Prefix of the parameter names of a kernel, from those of its values; "" where it has none."""
+    formula = _FORMULAS[kernel.cls]
+    if formula.hyperparameters:
+        return names[0].removesuffix(formula.hyperparameters[0])
+    for operand, (child, own) in zip(formula.operands, _operands(kernel, names), strict=True):
+        if own:
+            return _path(child, own).removesuffix(f"{operand}__")
+    return ""
+
+
+def _try_out(kernel: Kernel, names: tuple, values: tuple, X: np.ndarray) -> None:
+    """Raise ValueError where a registered kernel cannot be evaluated on the first rows of X."""
+    shapes = ", ".join(f"{n} {np.shape(v)}" for n, v in zip(names, values, strict=True)) or "none"
+    what = f"{_where(_path(kernel, names))}, a {kernel.cls.__name__} with the values {shapes},"
+    strict = _variant(kernel, {sk.ExpSineSquared: _OneColumnOnly})
+    tensors = tuple(tf.constant(value, tf.float64) for value in values)
+    rows = tf.constant(X[:3], tf.float64)
+    n, one = rows.shape[0], rows[:1]
+    try:
+        found = [
+            covariance(strict, tensors, rows),
+            covariance(strict, tensors, rows, one),
+            diagonal(strict, tensors, rows),
+        ]
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{what} cannot be evaluated on X with {X.shape[1]} features: {reason}"
+        ) from error
+    for matrix, shape in zip(found, ([n, n], [n, 1], [n]), strict=True):
+        if list(np.shape(matrix)) != shape:
+            raise ValueError(
+                f"{what} gives an array of shape {tuple(np.shape(matrix))} in place of "
+                f"{tuple(shape)} for {n} rows of {X.shape[1]} features."
+            )

@@ -92,12 +92,16 @@ def _shift_diagonal(K: Any, shift: Any) -> Any:
     return tf.linalg.set_diag(K, tf.linalg.diag_part(K) + shift), lambda G: (G, None)
 
 
-@custom_gradient
-def add_jitter(K: Any, jitter: Any) -> Any:
-    """K [..., M, M] plus ``jitter`` times the mean of its diagonal, on the diagonal.
+def add_jitter(K: Any, jitter: Any, unit: Any = None) -> Any:
+    """K [..., M, M] plus ``jitter`` times ``unit`` on the diagonal; by default its mean.
 
     Jitter in proportion means the same to a kernel of any variance, and has a gradient.
     """
+    return _add_share(K, jitter) if unit is None else add_to_diagonal(K, jitter * unit)
+
+
+@custom_gradient
+def _add_share(K: Any, jitter: Any) -> Any:
     diagonal = tf.linalg.diag_part(K)
 
     def with_share(inside: Any) -> Any:

@@ -29,7 +29,7 @@ import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
 from . import kernels
-from ._base import BaseGaussianProcess, check_length_scales
+from ._base import BaseGaussianProcess
 from ._version import __version__
 from .classification import GaussianProcessClassifier
 from .likelihoods import Bernoulli, Gaussian, Likelihood, Softmax, StudentT
@@ -402,7 +402,7 @@ def _parsed(kernel: Any) -> kernels.ParsedKernel:
 
 
 def _check_kernel(name: str, parsed: kernels.ParsedKernel, sizes: _Sizes) -> None:
-    check_length_scales(parsed, sizes.D)
+    kernels.check_columns(parsed, np.zeros((1, sizes.D)))
     if parsed.structure.cls is sk.CompoundKernel:
         n = len(parsed.structure.children)
         _check(

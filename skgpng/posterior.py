@@ -21,7 +21,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel
 from . import gaussians
 from ._dense import Arrays
 from ._tensorflow import compiled_once, tf
-from .kernels import Kernel, covariance, diagonal, of_each_latent
+from .kernels import Kernel, covariance, diagonal, jitter_unit, of_each_latent
 from .linalg import one_blas_thread
 from .structures import Data, Hyperparameters, Memory, Result, Structure
 
@@ -29,6 +29,7 @@ __all__ = [
     "Posterior",
     "covariance_of_each",
     "left_out",
+    "jitter_units",
     "mean_and_covariance",
     "mean_and_variance",
     "memory_of",
@@ -79,7 +80,8 @@ def _sites(structure: Structure, result: Result, data: Data, K: Any, jitter: flo
         site_mean, site_precision = result.variational
         return site_mean.T, site_precision.T
     noise = (result.theta.likelihood[0] + data.row_noise) / data.weights
-    precision = 1.0 / (noise + jitter * np.mean(np.diag(K[0])))  # [N]
+    unit = jitter_units(structure.kernel, result.theta.kernel, data.X)[0]
+    precision = 1.0 / (noise + jitter * unit)  # [N]
     return (precision[:, None] * data.Y).T, precision[None]
 
 
@@ -100,19 +102,23 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
     theta, (nat1, nat2) = Hyperparameters(*result.theta), result.variational
     Z = tf.convert_to_tensor(theta.inducing_points)
     Kuu = covariance_of_each(structure.kernel, theta.kernel, Z).numpy()
-    L_inv = _root_inverses(Kuu, (jitter, 10.0 * jitter, 100.0 * jitter, 1e3 * jitter))
+    units = jitter_units(structure.kernel, theta.kernel, Z)
+    L_inv = _root_inverses(Kuu, (jitter, 10.0 * jitter, 100.0 * jitter, 1e3 * jitter), units)
     P_root_inv = _root_inverses(-2.0 * nat2)  # [1 or L, M, M]
     q_mu = _apply(P_root_inv.swapaxes(1, 2), _apply(P_root_inv, nat1.T))
     weights = _apply(L_inv.swapaxes(1, 2), q_mu).T
     return Z, weights, L_inv, P_root_inv @ L_inv
 
 
-def _root_inverses(K: np.ndarray, jitters: tuple[float, ...] = (0.0,)) -> np.ndarray:
+def _root_inverses(
+    K: np.ndarray, jitters: tuple[float, ...] = (0.0,), units: np.ndarray | None = None
+) -> np.ndarray:
     """Inverses of the Cholesky factors of [L, M, M]; with the first jitter that is enough.
 
-    Rounding may ask for more here than in training. Jitter is in units of the mean diagonal.
+    Rounding may ask for more here than in training. Jitter is in ``units``, or in those of the
+    mean diagonal.
     """
-    size = np.trace(K, axis1=1, axis2=2) / K.shape[1]
+    size = np.trace(K, axis1=1, axis2=2) / K.shape[1] if units is None else units
     with one_blas_thread:
         for jitter in jitters:
             shifted = zip(K, jitter * size, strict=True)
@@ -145,6 +151,13 @@ def nothing_known(n_features: int, n_latent: int) -> Posterior:
 def prior_variance(kernel: Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
     """Prior variance of each latent function at rows X, [1 or L, N]."""
     return np.stack([diagonal(k, v, X).numpy() for k, v in of_each_latent(kernel, values)])
+
+
+def jitter_units(kernel: Kernel, values: tuple, Z: Any) -> np.ndarray:
+    """Unit of the jitter of the covariances of rows Z for each latent function, [1 or L]."""
+    each = of_each_latent(kernel, values)
+    units = [(jitter_unit(k, v, Z), k, v) for k, v in each]
+    return np.array([np.mean(diagonal(k, v, Z)) if u is None else u for u, k, v in units])
 
 
 # --- what a posterior remembers --------------------------------------------------------------

@@ -23,13 +23,13 @@ from ._base import (
     BaseGaussianProcess,
     Plan,
     Problem,
-    check_length_scales,
     check_range,
     check_row_noise,
     check_weights,
     has_inducing_points,
     validated,
 )
+from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
 from .metrics import gaussian_crps, gaussian_log_density
@@ -144,11 +144,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         (without an axis of its own).
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
-        variance. Where that is too little to factorise it, training takes ten times as much, see
-        ``jitter_``.
+        variance (of linear kernels: that of the slope among the points). Where that is too little
+        to factorise it, training takes ten times as much, see ``jitter_``.
     dtype : {"float64", "float32"}, default="float64"
         Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way.
+        factorisations, models without inducing points and predictions are float64 either way,
+        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
+        of columns that are not centred).
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed).
     random_state : int, RandomState instance or None, default=None
@@ -292,6 +294,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
             For a kernel class that is not supported.
+        RuntimeError
+            Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
         return self._fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
 
@@ -348,7 +352,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
         _check_shared(kernel)
-        parsed, start = self._start_values(parsed, start, X.shape[1])
+        parsed, start = self._start_values(parsed, start, X)
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
         mean, std, spread = self._robust(Y, weights, start, *self._scaling(Y, weights, start))
@@ -385,6 +389,17 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     def _scales_y(self) -> bool:
         """Whether y is trained on in units of its own: the default kernel has no other."""
         return self.normalize_y or self.kernel is None
+
+    def _validate_params(self) -> None:
+        """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
+        given: Any = self.alpha
+        if np.ndim(given) > 0:
+            raise ValueError(
+                f"alpha must be one number or None, got shape {np.shape(given)}. The known "
+                "noise variance of each row is the argument noise_variance of fit: "
+                "GaussianProcessRegressor(alpha=0).fit(X, y, noise_variance=...)."
+            )
+        super()._validate_params()
 
     def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
         """Raise ValueError for noise that a Student-t likelihood cannot have."""
@@ -558,6 +573,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     # --- predicting ----------------------------------------------------------------------
 
+    @outside_graphs
     def predict(
         self,
         X: Any,
@@ -608,6 +624,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
         return model._in_units_of_y(f_mean), model._like_y(std)
 
+    @outside_graphs
     def predict_quantiles(self, X: Any, quantiles: Any = (0.025, 0.5, 0.975)) -> np.ndarray:
         """Quantiles of the predictive distribution of y, noise included.
 
@@ -637,6 +654,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = model._by_likelihood(quantiles, rows)  # [N, P, Q]
         return model._like_y(scaled * model._y_std[:, None] + model._y_mean[:, None])
 
+    @outside_graphs
     def log_predictive_density(self, X: Any, y: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
 
@@ -666,6 +684,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         density = model._by_likelihood(model._likelihood.predict_log_density, rows, y)
         return np.sum(density - np.log(model._y_std), 1)
 
+    @outside_graphs
     def crps(self, X: Any, y: Any) -> np.ndarray:
         """Continuous ranked probability score of the prediction of each row, noise included.
 
@@ -696,6 +715,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = model._by_likelihood(model._likelihood.predict_crps, rows, y)
         return np.mean(scaled * model._y_std, 1)
 
+    @outside_graphs
     def sample_y(
         self, X: Any, n_samples: int = 1, random_state: Any = 0, *, include_noise: bool = True
     ) -> np.ndarray:
@@ -734,6 +754,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
         return scaled[:, 0] if len(model._y_mean) == 1 else scaled
 
+    @outside_graphs
     def log_marginal_likelihood(
         self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
     ) -> Any:
@@ -825,7 +846,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
         parsed = kernels.parse(kernel)
         _check_shared(kernel)
-        check_length_scales(parsed, X.shape[1])
+        kernels.check_columns(parsed, X)
         # noise that is yet to be learned is not known
         known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
         n_targets = 1 if self.n_targets is None else self.n_targets

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from . import models, optimizers, sparse
 from ._tensorflow import tf, where_needed
 from .gaussians import Natural
-from .kernels import Kernel, covariance, diagonal, of_each_latent
+from .kernels import Kernel, covariance, diagonal, is_stationary, jitter_unit, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
 from .linalg import add_jitter, add_to_diagonal, shift_diagonal, swap_axes
 from .structures import Data, Hyperparameters, Structure
@@ -180,7 +180,10 @@ def _evidence(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
         noise, correction = models.gaussian_noise(theta, data)
-        on_diagonal = noise + jitter * tf.reduce_mean(diagonal(kernel, theta.kernel, data.X))
+        unit = jitter_unit(kernel, theta.kernel, data.X)
+        if unit is None:
+            unit = tf.reduce_mean(diagonal(kernel, theta.kernel, data.X))
+        on_diagonal = noise + jitter * unit
     moments = models.evidence_moments(add_to_diagonal(prior.K[0], on_diagonal), data.Y)
     bars = [moments.noise_gradient(), tf.ones_like(correction)]
     g_theta = tape.gradient([on_diagonal, correction], theta, bars, unconnected_gradients="zero")
@@ -199,7 +202,7 @@ def evidence(
     theta : Hyperparameters
     data : Data
     jitter : float, default=0.0
-        Added to the diagonal, times the mean prior variance.
+        Added to the diagonal, times the mean prior variance; see ``kernels.jitter_unit``.
     """
     theta, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, data))
     value, gradient = _evidence(kernel, theta, data, jitter, None)
@@ -286,11 +289,15 @@ class _Evaluated(NamedTuple):
 
 
 def _rows(structure: Structure, data: Data) -> _Block:
-    X = tf.cast(data.X, structure.dtype)
+    rounds = structure.dtype == "float32" and is_stationary(structure.kernel)
 
     def covariances(theta: Hyperparameters) -> list:
-        values, Z = tf.nest.map_structure(
-            lambda v: tf.cast(v, structure.dtype), (theta.kernel, theta.inducing_points)
+        X, Z = data.X, theta.inducing_points
+        if rounds:  # only distances count, and rows far from zero would lose theirs
+            middle = tf.stop_gradient(tf.reduce_mean(Z, 0))
+            X, Z = tf.cast(X, Z.dtype) - middle, Z - middle
+        values, X, Z = tf.nest.map_structure(
+            lambda v: tf.cast(v, structure.dtype), (theta.kernel, X, Z)
         )
         each = of_each_latent(structure.kernel, values)
         return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
@@ -328,8 +335,8 @@ def _evaluate(block: _Block, theta: Hyperparameters) -> _Evaluated:
 def _prior(structure: Structure, theta: Hyperparameters, jitter: Any) -> _Prior:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch((theta.kernel, theta.inducing_points))
-        each = of_each_latent(structure.kernel, theta.kernel)
-        Kuu = [add_jitter(covariance(k, v, theta.inducing_points), jitter) for k, v in each]
+        Z, each = theta.inducing_points, of_each_latent(structure.kernel, theta.kernel)
+        Kuu = [add_jitter(covariance(k, v, Z), jitter, jitter_unit(k, v, Z)) for k, v in each]
     return _Prior(tape, Kuu, [sparse.whiten_prior(structure.large, K) for K in Kuu])
 
 

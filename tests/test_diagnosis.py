@@ -9,7 +9,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skgpng import GaussianProcessRegressor, _base
-from skgpng._diagnosis import likely_cause
+from skgpng._diagnosis import likely_cause, lost_to_float32
 
 RNG = np.random.RandomState(8)
 X, Y, ONE = RNG.randn(30, 3), RNG.randn(30, 1), np.ones(30)
@@ -93,3 +93,17 @@ def test_no_cause_is_looked_for_where_training_went_on(monkeypatch):
     assert GaussianProcessRegressor().fit(X, Y[:, 0]).converged_
     with pytest.warns(ConvergenceWarning, match="max_iter=1, before"):
         GaussianProcessRegressor(max_iter=1).fit(X, Y[:, 0])
+
+
+# --- digits that were lost before fit ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+@pytest.mark.parametrize("ratio, lost", [(0, 0), (1e2, 0), (1e4, 0), (1e6, 1), (1e7, 1)])
+def test_columns_that_came_as_float32(scale, ratio, lost):
+    column = scale * (ratio + np.random.RandomState(0).randn(200))
+    X = np.stack([np.ones(200), column, np.full(200, 1e9)], 1)
+    found = lost_to_float32(X.astype(np.float32))
+    assert found.startswith("Column 1 of X came as float32") == lost
+    assert not found or "subtract its mean before converting it, or pass float64" in found
+    assert lost_to_float32(X) == ""

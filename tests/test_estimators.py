@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, training
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, linalg, training
 
 # max_iter=30: the checks fit some hundred times, and none asks for a converged fit
 CHECKED = [
@@ -435,7 +435,20 @@ def test_absurd_learning_rate_leaves_a_usable_model_and_one_convergence_warning_
     assert np.all(np.isfinite(model.predict(X, return_std=True)))
 
 
-def test_kernel_that_is_not_positive_definite_is_named(rows):
+class Distance(RBF):
+    """Minus the squared distance: no covariance."""
+
+
+def test_kernel_that_is_not_positive_definite_is_named(rows, monkeypatch):
     X, y = rows
-    with pytest.raises(ValueError, match="cannot be factorised.*ExpSineSquared"):
-        GaussianProcessRegressor(ExpSineSquared(), alpha=1e-6).fit(X, y)
+    monkeypatch.setattr(kernels, "_FORMULAS", dict(kernels._FORMULAS))
+    kernels.register(
+        Distance,
+        lambda kernel, values, X1, X2: (
+            -linalg.squared_distance(X1, X1 if X2 is None else X2, values[0])
+        ),
+        lambda kernel, values, X: 0.0 * X[:, 0],
+        ("length_scale",),
+    )
+    with pytest.raises(ValueError, match="cannot be factorised.*Distance"):
+        GaussianProcessRegressor(Distance(), alpha=1e-6).fit(X, y)

@@ -90,7 +90,11 @@ BOTH = {
 REGRESSOR = {
     **BOTH,
     "likelihood": (["poisson", None, 0, NAN], "'gaussian'", ["gaussian"]),
-    "alpha": ([-1, -1e-300, NAN, INF, "auto", [0.1]], r"\[0.0, inf\)", [None, 0, 1e-300, 1e300]),
+    "alpha": (
+        [-1, -1e-300, NAN, INF, "auto", [0.1], np.full(12, 0.1), [[0.1]]],
+        r"\[0.0, inf\)|one number or None, got shape.*argument noise_variance of fit",
+        [None, 0, 1e-300, 1e300],
+    ),
     "normalize_y": BOOLEAN,
     "n_targets": ([0, -1, 1.5, NAN, INF, "2"], r"\[1, inf\)", [None, 1, 10**6]),
 }

@@ -6,6 +6,7 @@ hypothesis draws, beside the sizes: numbers it would draw one by one are mostly 
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
@@ -534,3 +536,82 @@ def test_probabilities_of_estimators(seed, N, D, C):
     assert p.shape == (20, C)
     assert np.all((p >= 0) & (p <= 1))
     np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-14)
+
+
+# --- invariance ----------------------------------------------------------------------------------
+
+# Rows are multiples of 2**-8, so that adding a whole number does not round them, as float32 either.
+STATIONARY = {
+    "default": None,
+    "rbf": 1.0 * RBF(0.5),
+    "sum": 1.0 * Matern([0.5, 1.0], nu=1.5) + RationalQuadratic(),
+}
+MODELS = {
+    "exact": dict(n_inducing=None, max_iter=30),
+    "points": dict(n_inducing=20, max_iter=20),
+    "batches": dict(n_inducing=20, batch_size=20, max_iter=20),
+}
+
+
+def rows_and_targets(seed):
+    rng = np.random.RandomState(seed)
+    X, T = (rng.randint(0, 256, (n, 2)) / 256.0 for n in (60, 30))
+    return X, np.sin(5 * X[:, 0]) + X[:, 1] + 0.1 * rng.randn(60), T
+
+
+def predictions(cls, X, y, T, **settings):
+    """Mean and standard deviation of y, in units of its own; or those of the latent function."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = cls(random_state=0, **settings).fit(X, y)
+    if cls is GaussianProcessRegressor:
+        return np.stack(model.predict(T, return_std=True)) / y.std()
+    return model.predict_proba(T)
+
+
+def assert_same_predictions(found, expected, tolerance):
+    """``tolerance``: of a standard deviation of y, or of a probability."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def signs(y):
+    return (y > np.median(y)).astype(int)
+
+
+@pytest.mark.parametrize("name", STATIONARY)
+@pytest.mark.parametrize("model", MODELS)
+@cases_each(2)
+@given(seed=seeds, power=st.integers(0, 20), negative=st.booleans(), both=st.booleans())
+def test_predictions_do_not_depend_on_the_origin(name, model, seed, power, negative, both):
+    X, y, T = rows_and_targets(seed)
+    shift = (-1.0 if negative else 1.0) * 2.0**power * np.array([1.0, float(both)])
+    settings = dict(kernel=STATIONARY[name], **MODELS[model])
+    for cls, target in ((GaussianProcessRegressor, y), (GaussianProcessClassifier, signs(y))):
+        expected = predictions(cls, X, target, T, **settings)
+        found = predictions(cls, X + shift, target, T + shift, **settings)
+        assert_same_predictions(found, expected, 1e-6)
+
+
+@pytest.mark.parametrize("name", STATIONARY)
+@pytest.mark.parametrize("stored", ["float64", "float32"])
+@cases_each(2)
+@given(seed=seeds, power=st.integers(0, 14))
+def test_nor_does_float32(name, stored, seed, power):
+    X, y, T = rows_and_targets(seed)
+    settings = dict(kernel=STATIONARY[name], dtype="float32", **MODELS["points"])
+    for cls, target in ((GaussianProcessRegressor, y), (GaussianProcessClassifier, signs(y))):
+        expected = predictions(cls, X, target, T, **settings)
+        shifted = (X + 2.0**power).astype(stored), target, T + 2.0**power
+        assert_same_predictions(predictions(cls, *shifted, **settings), expected, 1e-2)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@cases_each(4)
+@given(seed=seeds, powers=st.tuples(st.integers(-9, 9), st.integers(-9, 9)))
+def test_predictions_do_not_depend_on_the_units_of_columns(model, seed, powers):
+    X, y, T = rows_and_targets(seed)
+    unit = 10.0 ** np.array(powers, float)
+    for cls, target in ((GaussianProcessRegressor, y), (GaussianProcessClassifier, signs(y))):
+        expected = predictions(cls, X, target, T, **MODELS[model])
+        found = predictions(cls, unit * X, target, unit * T, **MODELS[model])
+        assert_same_predictions(found, expected, 1e-6)
