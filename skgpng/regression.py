@@ -562,9 +562,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if return_cov:
             f_mean, cov = model._latent_covariance(X)
             return model._in_units_of_y(f_mean), model._covariance_of_y(cov, include_noise)
-        f_mean, f_var = model._latent(X)
         if not return_std:
-            return model._in_units_of_y(f_mean)
+            return model._in_units_of_y(model._latent_mean(X))
+        f_mean, f_var = model._latent(X)
         std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
         return model._in_units_of_y(f_mean), model._like_y(std)
 
@@ -679,12 +679,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         model, X = self._model_at(X)
         f_mean, cov = model._latent_covariance(X)
         heavy = include_noise and not model._is_normal()
-        cov = cov + model._noise(include_noise and not heavy) * np.eye(cov.shape[-1])
+        noise = model._noise(include_noise and not heavy)
         draws = np.stack(
             [
-                # _latent_covariance has looked at it, in the unit of the variance
-                rng.multivariate_normal(m, c, n_samples, check_valid="ignore").T
-                for m, c in zip(f_mean.T, cov, strict=True)
+                m[:, None] + root @ rng.standard_normal((len(X), n_samples))
+                for m, root in zip(f_mean.T, model._covariance_roots(cov, noise, X), strict=True)
             ],
             1,
         )  # [N, P, n_samples]
@@ -847,6 +846,15 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
         cov = np.moveaxis(cov, 0, -1) * self._y_std**2
         return cov[..., 0] if len(self._y_mean) == 1 else cov
+
+
+    def _covariance_roots(self, cov: np.ndarray, noise: float, X: np.ndarray) -> list[np.ndarray]:
+        """Square root of the covariance of each target at rows X, noise added; scaled y."""
+        shared = np.may_share_memory(cov[0], cov[-1])  # see posterior.mean_and_covariance
+        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X).max()
+        diagonal = noise * np.eye(len(X))
+        roots = [posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)]
+        return roots * len(cov) if shared else roots
 
 
 def _noise_of(likelihood: Likelihood, values: tuple) -> Any:

@@ -579,7 +579,7 @@ VALUES = [
     {"float": "nan"},
     {"float": "inf"},
     {"array": "_spread"},
-    {"array": "_posterior.minus"},
+    {"array": "_posterior.root"},
     {"array": 1},
     {"tuple": []},
     {"tuple": [1.0]},
