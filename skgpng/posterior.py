@@ -51,7 +51,9 @@ __all__ = [
 _CHUNK = 2**19
 # Jitter for what rounding alone keeps from being factorised, in units of the mean diagonal.
 _ROUNDING = (0.0, 1e-14, 1e-12, 1e-10)
-# Smallest variance that is told from none, in units of the prior variance k**.
+# Smallest variance that is told from none, in units of the prior variance k**. Rounding of k**, of
+# k and of the solve leaves 0.3 to 3 epsilon in the median, and less than 8 at nearly all rows (six
+# kernels, 1 and 4 columns, 20 and 200 rows, noise 1e-2 to 1e-12; against long doubles).
 _EPS = np.finfo(np.float64).eps
 _FLOOR = 8.0 * _EPS
 
@@ -153,6 +155,7 @@ def nothing_known(n_features: int, n_latent: int) -> Posterior:
 
 def prior_variance(kernel: Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
     """Prior variance of each latent function at rows X, [1 or L, N]."""
+    X = X.astype(np.float64, copy=False)
     return np.stack([diagonal(k, v, X).numpy() for k, v in of_each_latent(kernel, values)])
 
 
@@ -288,7 +291,7 @@ def _mean(p: Posterior, K: np.ndarray) -> np.ndarray:
 def _variance(prior: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """k** - |a|^2 + |b|^2 of each row, [1 or L, N]; what rounding has taken is a little, not none.
 
-    k** and |a|^2 are rounded numbers of one size. XXX
+    Beyond ``_FLOOR`` nothing is known of a difference of two rounded numbers as large as k**.
     """
     variance = prior - _sums_of_squares(a) + _sums_of_squares(b)
     return np.maximum(variance, _FLOOR * prior)
@@ -388,8 +391,8 @@ def _known(cov: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def covariance_root(cov: np.ndarray, prior: float) -> np.ndarray:
     """Cholesky factor of a covariance [N, N] with the smallest jitter that is enough.
 
-    None, or else from rounding of the largest prior variance on tenfold. As soon as the jitter
-    exceeds the sum of a row, the matrix is positive definite.
+    None, or else from rounding of the largest prior variance on, tenfold each time. That ends: a
+    matrix whose jitter exceeds the sum of any row is positive definite.
     """
     size = max(prior, np.abs(cov).max(initial=0.0))
     if size == 0.0:
