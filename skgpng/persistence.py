@@ -832,6 +832,10 @@ def _read_header(archive: zipfile.ZipFile) -> dict:
         f"skgpng {__version__}, which reads formats up to {_FORMAT}. Upgrade skgpng.",
     )
     _check(header["format"] >= 1, f"there is no format {header['format']}.")
+    _check(
+        header["format"] != 1,
+        "format 1 was written by a skgpng before 0.1.0, with other matrices: fit again.",
+    )
     parts = {"format", "skgpng", "estimator", "parameters", "attributes", "arrays"}
     _check(header.keys() == parts, "its header has other parts than save writes.")
     name = header["estimator"]

@@ -17,11 +17,11 @@ is that of the condition number: for a noise of 1e-8 of the variance it exceeds 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.gaussian_process.kernels import CompoundKernel
+from scipy.linalg import lapack
 
 from . import gaussians
 from ._dense import Arrays, in_turn
@@ -55,7 +55,7 @@ _ROUNDING = (0.0, 1e-14, 1e-12, 1e-10)
 # k and of the solve leaves 0.3 to 3 epsilon in the median, and less than 8 at nearly all rows (six
 # kernels, 1 and 4 columns, 20 and 200 rows, noise 1e-2 to 1e-12; against long doubles).
 _EPS = np.finfo(np.float64).eps
-_FLOOR = 8.0 * _EPS
+_FLOOR, _TINY = 8.0 * _EPS, np.finfo(np.float64).tiny
 
 
 class Posterior(NamedTuple):
@@ -87,24 +87,28 @@ def posterior(structure: Structure, result: Result, data: Data, jitter: float) -
     return Posterior(*(np.asarray(a) for a in arrays))
 
 
-def _sites(structure: Structure, result: Result, data: Data, K: Any, jitter: float) -> tuple:
+def _sites(structure: Structure, result: Result, data: Data) -> tuple:
     """First natural parameter and precision of each row, [L, N] and [1 or L, N]."""
     if structure.model == "vgp":
         site_mean, site_precision = result.variational
         return site_mean.T, site_precision.T
     noise = (result.theta.likelihood[0] + data.row_noise) / data.weights
-    precision = 1.0 / (noise + jitter * np.mean(np.diag(K[0])))  # [N]
+    precision = 1.0 / noise  # [N]
     return (precision[:, None] * data.Y).T, precision[None]
 
 
 def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) -> Any:
-    """With B = I + r K r = L_B L_B': L = L_B / r, w = (L L')^-1 (beta / r^2) (R&W eq. 3.27)."""
+    """With B = I + r K r = L_B L_B': L = L_B / r, w = (L L')^-1 (beta / r^2) (R&W eq. 3.27).
+
+    The jitter of training comes in only where B needs it: the distances here have more digits.
+    """
     X = tf.convert_to_tensor(data.X)
     K = covariance_of_each(structure.kernel, result.theta.kernel, X).numpy()
-    site_mean, precision = _sites(structure, result, data, K, jitter)
+    site_mean, precision = _sites(structure, result, data)
     r = np.sqrt(precision)  # [1 or L, N]
     B = Arrays.shift_diagonal(r[:, :, None] * K * r[:, None, :], 1.0)
-    root = _roots(B, _ROUNDING) / r[:, :, None]
+    jitters = sorted({*_ROUNDING, jitter, 10.0 * jitter, 100.0 * jitter})
+    root = _roots(B, jitters) / r[:, :, None]
     return data.X, _solved(root, (site_mean / precision).T), root, np.zeros((0, *K.shape[1:]))
 
 
@@ -119,7 +123,7 @@ def _from_inducing(structure: Structure, result: Result, data: Data, jitter: flo
     return Z, weights, root, precision_root
 
 
-def _roots(K: np.ndarray, jitters: tuple[float, ...]) -> np.ndarray:
+def _roots(K: np.ndarray, jitters: Sequence[float]) -> np.ndarray:
     """Cholesky factors of [L, M, M]; with the first jitter that is enough.
 
     Rounding may ask for more here than in training. Jitter is in units of the mean diagonal.
@@ -389,16 +393,21 @@ def _known(cov: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def covariance_root(cov: np.ndarray, prior: float) -> np.ndarray:
-    """Cholesky factor of a covariance [N, N] with the smallest jitter that is enough.
+    """R with R R' = cov [N, N] but for rounding of the largest prior variance.
 
-    None, or else from rounding of the largest prior variance on, tenfold each time. That ends: a
-    matrix whose jitter exceeds the sum of any row is positive definite.
+    Cholesky's factor; where rounding has left no positive definite matrix, that with pivots
+    (Higham 2002, section 10.3) down to rounding. What is left of the variance of the other rows
+    stays their own, so that R R' has the diagonal of cov. Jitter on the diagonal of all rows would
+    have made a variance that is close to rounding twice as large.
     """
-    size = max(prior, np.abs(cov).max(initial=0.0))
-    if size == 0.0:
-        return cov
     with one_blas_thread:
-        root, jitter = Arrays.cholesky(cov), _EPS * size
-        while not np.isfinite(root[-1, -1]):
-            root, jitter = Arrays.cholesky(Arrays.shift_diagonal(cov, jitter)), 10.0 * jitter
+        root = Arrays.cholesky(cov)
+        if np.isfinite(root[-1, -1]):
+            return root
+        factor, pivots, rank, _ = lapack.dpstrf(cov, tol=_FLOOR * prior, lower=1)
+    order, left = pivots - 1, np.tril(factor)[:, :rank]
+    variance, taken = np.diag(cov)[order], np.sum(left**2, 1)
+    left *= np.sqrt(np.minimum(variance / np.maximum(taken, _TINY), 1.0))[:, None]
+    rest = np.sqrt(np.maximum(variance - taken, 0.0))
+    root[order] = np.hstack([left, np.diag(rest)[:, rank:]])
     return root

@@ -847,13 +847,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         cov = np.moveaxis(cov, 0, -1) * self._y_std**2
         return cov[..., 0] if len(self._y_mean) == 1 else cov
 
-
     def _covariance_roots(self, cov: np.ndarray, noise: float, X: np.ndarray) -> list[np.ndarray]:
         """Square root of the covariance of each target at rows X, noise added; scaled y."""
         shared = np.may_share_memory(cov[0], cov[-1])  # see posterior.mean_and_covariance
         prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X).max()
         diagonal = noise * np.eye(len(X))
-        roots = [posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)]
+        roots = [
+            posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)
+        ]
         return roots * len(cov) if shared else roots
 
 
