@@ -83,7 +83,7 @@ _HEAVIEST = 1e15
 # of 97. Exact regression, which L-BFGS ends in 30 evaluations, gained nothing.
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 1
+_STATE = 2
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
 _CALL_EVERY, _SCORE_EVERY = 10, 5
 
@@ -606,7 +606,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if model == "sgpr":  # the first step makes it exact
             return np.zeros((len(Z), L)), -0.5 * np.eye(len(Z))[None]
         p: Any = getattr(self, "_posterior", None)
-        again = plan.problem.start in ("warm", "on") and len(p.plus)
+        again = plan.problem.start in ("warm", "on") and len(p.precision_root)
         if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
             q = posterior.natural_of(p)
             return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
@@ -798,8 +798,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         fallen = self._fallen(plan, result)
         if fallen:
             return (
-                f"Training swung and ended {fallen:.3g} nats below an ELBO that it had reached. Lower "
-                "learning_rate."
+                f"Training swung and ended {fallen:.3g} nats below an ELBO that it had reached. "
+                "Lower learning_rate."
             )
         ended = self._at_bounds(problem, result)
         if not ended:
@@ -816,7 +816,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _fallen(self, plan: Plan, result: Result) -> float:
         """Nats between the largest ELBO of all rows and the last one, where they are many."""
         curve = result.elbo_curve[np.isfinite(result.elbo_curve)][_COARSE_STEPS:]
-        if plan.structure.minibatch or not len(curve):
+        if plan.structure.minibatch or plan.held_out is not None or not len(curve):
             return 0.0
         fallen = float(curve.max() - curve[-1])
         return fallen if fallen > _MUCH * plan.problem.weights.sum() else 0.0
@@ -927,6 +927,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         check_is_fitted(self)
         return check_range(validated(self, X, reset=False), self.dtype)
 
+    def _latent_mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean [N, L] of the latent functions at validated rows."""
+        f_mean = posterior.mean(self._kernel_structure, self._kernel_values, self._posterior, X)
+        return _check_finite((f_mean,), X)[0]
+
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""
         return _check_finite(
@@ -943,14 +948,12 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             f"the covariances of {len(X):,} rows with each other",
             "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
         )
-        f_mean, cov = _check_finite(
+        return _check_finite(
             posterior.mean_and_covariance(
                 self._kernel_structure, self._kernel_values, self._posterior, X
             ),
             X,
         )
-        _check_covariances(cov)
-        return f_mean, cov
 
 
 class _Run(NamedTuple):
@@ -1039,8 +1042,8 @@ def check_range(X: np.ndarray, dtype: str) -> np.ndarray:
     return X
 
 
-def _check_finite(moments: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> tuple:
-    """Mean [N, L] and variance [N, L] or covariance; ValueError where they are not finite."""
+def _check_finite(moments: tuple[np.ndarray, ...], X: np.ndarray) -> tuple:
+    """Mean [N, L], or with variance [N, L] or covariance; ValueError where they are not finite."""
     if all(np.isfinite(m).all() for m in moments):
         return moments
     row = int(np.argmin(np.isfinite(moments[0]).all(1)))
@@ -1049,24 +1052,6 @@ def _check_finite(moments: tuple[np.ndarray, np.ndarray], X: np.ndarray) -> tupl
         f"{np.abs(X[row]).max():.3g}, are too large beside the length scales of kernel_, or for a "
         "kernel that grows with X. Predict rows nearer to those of fit."
     )
-
-
-def _check_covariances(cov: np.ndarray) -> None:
-    """ValueError where covariances [L, N, N] of scaled y are lost in rounding.
-
-    Eigenvalues may be below zero by a thousandth of the largest variance: a Cholesky factor of
-    the matrix with so much more on its diagonal is quicker to find than they are.
-    """
-    for c in cov:
-        slack = 1e-8 + 1e-3 * max(c.diagonal().max(initial=0.0), 0.0)
-        try:
-            np.linalg.cholesky(0.5 * (c + c.T) + slack * np.eye(len(c)))
-        except np.linalg.LinAlgError as error:
-            raise ValueError(
-                "The covariance of these rows is lost in rounding: it is not positive "
-                "semi-definite. Values of X that are large beside the length scales, or a prior "
-                "variance that is very large beside the noise, do that. Ask for return_std."
-            ) from error
 
 
 def has_inducing_points(estimator: Any) -> bool:

@@ -107,8 +107,9 @@ def best_start(
     X, Y, weights, row_noise = (a[::every].astype(np.float64, copy=False) for a in rows)
     rows = Rows(X, Y, weights, row_noise)
     size = max(float(np.mean(rows.Y**2)), np.finfo(float).tiny)
-    shares = () if noise_bounds is None else _NOISE_SHARES
-    levels = [given.noise, *(float(np.clip(s * size, *noise_bounds)) for s in shares)]
+    levels = [given.noise]
+    if noise_bounds is not None:
+        levels += [float(np.clip(share * size, *noise_bounds)) for share in _NOISE_SHARES]
     least = _evidence_of_noise(rows, size) + _MARGIN
     if _evidences(parsed, [given], rows)[0] >= least:
         return given

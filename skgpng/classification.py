@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import _starts, kernels
+from . import _starts, kernels, posterior
 from ._base import (
     BaseGaussianProcess,
     Plan,
@@ -42,6 +42,9 @@ _BERNOULLI_GAMMA = 0.5
 _LABEL_NOISE = 0.3
 # A class of this weight hides the others in rounding.
 _HEAVIEST_CLASS = 1e15
+# Nearer to zero than this many standard deviations, a latent mean may have a probability that is
+# rounded to 1/2 (at 1e-16).
+_TIE = 1e-8
 
 
 class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
@@ -468,7 +471,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
 
     def predict(self, X: Any) -> np.ndarray:
-        """The more probable class of each row.
+        """The more probable class of each row, the first of those as probable.
 
         Parameters
         ----------
@@ -478,8 +481,24 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         -------
         ndarray of shape (n_samples,)
         """
-        probabilities = self.predict_proba(X)
-        return self.classes_[np.argmax(probabilities, axis=1)]
+        X = self._validate_new(X)
+        likely = self._is_second(X) if len(self.classes_) == 2 else self._latent_argmax(X)
+        return self.classes_[likely]
+
+    def _latent_argmax(self, X: np.ndarray) -> np.ndarray:
+        return np.argmax(self._probabilities(*self._latent(X)), axis=1)
+
+    def _is_second(self, X: np.ndarray) -> np.ndarray:
+        """Whether the second of two classes is the more probable one, 0 or 1 for each row.
+
+        It is where the mean is positive: variances are not needed, but where p rounds to 1/2.
+        """
+        f_mean = self._latent_mean(X)[:, 0]
+        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X)[0]
+        second, close = f_mean > 0.0, np.abs(f_mean) < _TIE * np.sqrt(1.0 + prior)
+        if close.any():
+            second[close] = self._probabilities(*self._latent(X[close]))[:, 0] > 0.5
+        return second.astype(np.intp)
 
 
 def _positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ from .structures import Data
 __all__ = ["load", "save"]
 
 # Raised whenever an older skgpng could no longer read what is written, also by a new attribute.
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = "header.json"
 # JSON of so many bytes takes some hundred megabytes at worst; 200,000 names of columns fit.
 _LARGEST_HEADER = 2**24
@@ -332,7 +332,7 @@ def _with_records(stored: dict) -> dict:
 def _with_matrices(p: Any) -> Posterior:
     """A posterior from one with the lower triangles of its matrices; no larger than the file."""
     M = len(_array(p.points, "_posterior.points", None, None))
-    for name in ("minus", "plus"):
+    for name in ("root", "precision_root"):
         _array(getattr(p, name), f"_posterior.{name}", None, M * (M + 1) // 2)
     return unpack(p)
 
@@ -358,7 +358,7 @@ def _learned(name: str, stored: dict) -> dict:
         "_kernel_structure": parsed.structure,
         "_kernel_values": tuple(value[()] for value in parsed.values),
         # the same array as in the posterior, as after fit
-        "inducing_points_": p.points if len(p.plus) else None,
+        "inducing_points_": p.points if len(p.precision_root) else None,
     }
 
 
@@ -380,9 +380,9 @@ def _sizes(name: str, stored: dict) -> _Sizes:
     M = len(_array(p.points, "_posterior.points", None, D))
     L = _array(p.weights, "_posterior.weights", M, None).shape[1]
     _check(M >= 1 and L >= 1, "the posterior has no points, or no latent function.")
-    for k, array in ("minus", p.minus), ("plus", p.plus):
+    for k, array in ("root", p.root), ("precision_root", p.precision_root):
         _array(array, f"_posterior.{k}", None, M, M)
-        allowed = {1, L} if k == "minus" else {0, 1, L}
+        allowed = {1, L} if k == "root" else {0, 1, L}
         _check(
             len(array) in allowed, f"_posterior.{k} has {len(array)} matrices for {L} functions."
         )
@@ -832,6 +832,10 @@ def _read_header(archive: zipfile.ZipFile) -> dict:
         f"skgpng {__version__}, which reads formats up to {_FORMAT}. Upgrade skgpng.",
     )
     _check(header["format"] >= 1, f"there is no format {header['format']}.")
+    _check(
+        header["format"] != 1,
+        "format 1 was written by a skgpng before 0.1.0, with other matrices: fit again.",
+    )
     parts = {"format", "skgpng", "estimator", "parameters", "attributes", "arrays"}
     _check(header.keys() == parts, "its header has other parts than save writes.")
     name = header["estimator"]

@@ -355,7 +355,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         parsed, start = self._start_values(parsed, start, X)
         Y = y.reshape(len(y), -1)
         self._check_known_noise(noise_variance, Y.shape[1])
-        mean, std, spread = self._robust(Y, weights, start, *self._scaling(Y, weights, start))
+        scaling = self._scaling(Y, weights, start, noise_variance is not None)
+        mean, std, spread = self._robust(Y, weights, start, *scaling)
         known = _in_units_of(std[0], known)
         noise, bounds, free, fixed = self._noise_start(kernel, parsed, spread, std[0])
         _check_noise((noise + fixed + known) / spread)
@@ -527,14 +528,17 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             )
 
     def _scaling(
-        self, Y: np.ndarray, weights: np.ndarray, start: str
+        self, Y: np.ndarray, weights: np.ndarray, start: str, known_noise: bool
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Mean and unit of each target, [P], and their variance in it; later the first call's."""
         if start == "on":
             return self._y_mean, self._y_std, self._y_spread
         mean, std = _scaling(Y, weights)
-        if self._scales_y:
+        if self.normalize_y:
             return mean, std, 1.0
+        if self.kernel is None:  # noise that is known needs one unit for all targets
+            shared = known_noise or self.alpha is not None
+            return mean, np.full_like(std, std.max()) if shared else std, 1.0
         size = np.maximum(np.abs(mean), std)
         if not np.all((size <= _LARGEST_RAW) & (std >= 1.0 / _LARGEST_RAW)):
             raise ValueError(
@@ -545,14 +549,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return np.zeros_like(mean), np.ones_like(std), float(np.mean(std**2))
 
     def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
-        if n_targets == 1 or not self._scales_y:
+        if n_targets == 1 or not self.normalize_y:
             return
         for name, value in {"alpha": self.alpha, "noise_variance": noise_variance}.items():
             if value is not None:
                 raise ValueError(
-                    f"{name} is in the units of y squared, but each of the {n_targets} targets is "
-                    "scaled by a unit of its own (normalize_y=True or kernel=None). Set "
-                    f"normalize_y=False and give a kernel, or set {name}=None."
+                    f"{name} is in the units of y squared, but normalize_y=True gives each of the "
+                    f"{n_targets} targets a unit of its own. Set normalize_y=False or {name}=None."
                 )
 
     def _noise_start(
@@ -618,9 +621,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if return_cov:
             f_mean, cov = model._latent_covariance(X)
             return model._in_units_of_y(f_mean), model._covariance_of_y(cov, include_noise)
-        f_mean, f_var = model._latent(X)
         if not return_std:
-            return model._in_units_of_y(f_mean)
+            return model._in_units_of_y(model._latent_mean(X))
+        f_mean, f_var = model._latent(X)
         std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
         return model._in_units_of_y(f_mean), model._like_y(std)
 
@@ -739,12 +742,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         model, X = self._model_at(X)
         f_mean, cov = model._latent_covariance(X)
         heavy = include_noise and not model._is_normal()
-        cov = cov + model._noise(include_noise and not heavy) * np.eye(cov.shape[-1])
+        noise = model._noise(include_noise and not heavy)
         draws = np.stack(
             [
-                # _latent_covariance has looked at it, in the unit of the variance
-                rng.multivariate_normal(m, c, n_samples, check_valid="ignore").T
-                for m, c in zip(f_mean.T, cov, strict=True)
+                m[:, None] + root @ rng.standard_normal((len(X), n_samples))
+                for m, root in zip(f_mean.T, model._covariance_roots(cov, noise, X), strict=True)
             ],
             1,
         )  # [N, P, n_samples]
@@ -908,6 +910,16 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
         cov = np.moveaxis(cov, 0, -1) * self._y_std**2
         return cov[..., 0] if len(self._y_mean) == 1 else cov
+
+    def _covariance_roots(self, cov: np.ndarray, noise: float, X: np.ndarray) -> list[np.ndarray]:
+        """Square root of the covariance of each target at rows X, noise added; scaled y."""
+        shared = np.may_share_memory(cov[0], cov[-1])  # see posterior.mean_and_covariance
+        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X).max()
+        diagonal = noise * np.eye(len(X))
+        roots = [
+            posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)
+        ]
+        return roots * len(cov) if shared else roots
 
 
 def _noise_of(likelihood: Likelihood, values: tuple) -> Any:

@@ -84,6 +84,6 @@ def unexplained_share(
     every = -(-len(X) // _SAMPLE)
     X, weights = X[::every].astype(np.float64, copy=False), weights[::every]
     K = posterior.covariance_of_each(kernel, values, p.points, X).numpy()  # [1 or L, M, N]
-    explained = np.sum((p.minus @ K) ** 2, 1)
+    explained = np.sum(posterior.whitened(p, K) ** 2, 1)
     share = 1.0 - explained / posterior.prior_variance(kernel, values, X)
     return float(np.average(share.mean(0), weights=weights))

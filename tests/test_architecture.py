@@ -21,7 +21,8 @@ LEVELS = {
     "_tensorflow": -1,  # stands for TensorFlow itself, below everything
     "_version": -1,
     "_memory": 0,
-    "_diagnosis": 3,
+    "_diagnosis": 3.5,
+    "_starts": 3,
     "linalg": 0,
     "quadrature": 0,
     "gaussians": 1,

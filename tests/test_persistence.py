@@ -438,8 +438,8 @@ def content(fitted, tmp_path_factory):
 
 
 def test_newer_format_says_who_wrote_it(content, tmp_path):
-    newer = with_header(content, lambda h: h.update(format=2, skgpng="7.1", news="?"))
-    with pytest.raises(ValueError, match=r"m' cannot.*skgpng '7.1' in format 2.*Upgrade skgpng"):
+    newer = with_header(content, lambda h: h.update(format=3, skgpng="7.1", news="?"))
+    with pytest.raises(ValueError, match=r"m' cannot.*skgpng '7.1' in format 3.*Upgrade skgpng"):
         load_bytes(newer, tmp_path)
     compressed = put_together(parts_of(newer), zipfile.ZIP_STORED)
     with pytest.raises(ValueError, match="Upgrade skgpng"):
@@ -515,6 +515,7 @@ BAD_HEADERS = {
     ),
     "unknown attribute": (set_at("attributes", "predict", 1), "predict"),
     "format 0": (set_at("format", 0), "no format 0"),
+    "format 1": (set_at("format", 1), "format 1 .* before 0.1.0.*fit again"),
     "huge shape": (set_at("arrays", "_posterior.points", ["<f8", [2**40, 2**40]]), "points"),
     "huge text": (
         set_at("attributes", "feature_names_in_", {"text": [2**40, ["a", "b"]]}),
@@ -579,7 +580,7 @@ VALUES = [
     {"float": "nan"},
     {"float": "inf"},
     {"array": "_spread"},
-    {"array": "_posterior.minus"},
+    {"array": "_posterior.root"},
     {"array": 1},
     {"tuple": []},
     {"tuple": [1.0]},
@@ -758,6 +759,7 @@ def test_mutated_files_are_refused_or_predict(fitted, tmp_path):
     [
         ({"_skgpng_state": 99, "_skgpng_version": "7.1"}, r"pickled by skgpng 7.1 \(state 99\)"),
         ({"_skgpng_state": 0, "_skgpng_version": "0.0.1"}, "pickled by skgpng 0.0.1"),
+        ({"_skgpng_state": 1, "_skgpng_version": "0.1.0"}, r"0.1.0 \(state 1\).*reads state 2"),
         ({"_skgpng_state": None, "_skgpng_version": None}, "older than 0.1.0"),
     ],
 )

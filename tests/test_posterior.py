@@ -164,7 +164,7 @@ def test_chunks_change_nothing(model, L, rows, monkeypatch):
             seen.append(len(chunk))
             yield chunk
 
-    n_matrices = max(len(p.minus), len(p.plus))
+    n_matrices = max(len(p.root), len(p.precision_root))
     monkeypatch.setattr(posterior, "_CHUNK", rows * len(p.points) * n_matrices)
     monkeypatch.setattr(posterior, "_chunks", chunks)
     for a, b in zip(predict(posterior.mean_and_variance, p), whole, strict=True):

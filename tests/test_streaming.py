@@ -229,7 +229,7 @@ def test_unpack_undoes_pack(model, M):
         data = Data(X, rng.randn(M, 2), np.ones(M), np.zeros(M), np.ones(1))
         p = posterior.posterior(structure, result, data, JITTER)
     packed = posterior.pack(p)
-    assert packed.minus.shape == (len(p.minus), M * (M + 1) // 2)
+    assert packed.root.shape == (len(p.root), M * (M + 1) // 2)
     for before, after in zip(p, posterior.unpack(packed), strict=True):
         np.testing.assert_array_equal(after, before)
         assert after.shape == before.shape and after.dtype == before.dtype
