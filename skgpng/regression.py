@@ -469,9 +469,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Y, noise = problem.Y, problem.likelihood_values[0]
         if problem.conjugate:
             bounds = problem.likelihood_bounds[0] if problem.train_likelihood[0] else None
-        else:  # outliers count as three standard deviations; only the kernel's start is looked for
+        else:  # outliers count as two units and as much noise; only the kernel's start is looked for
             unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
-            Y, noise = np.clip(Y, -3.0 * unit, 3.0 * unit), noise**2
+            Y, noise = np.clip(Y, -2.0 * unit, 2.0 * unit), max(noise**2, 0.3 * unit**2)
         return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
