@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.linalg
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
@@ -30,7 +31,7 @@ from ._monitor import (
 )
 from ._version import __version__
 from .likelihoods import Likelihood
-from .structures import Data, Hyperparameters, Result, Structure
+from .structures import NO_PRIOR, Data, Hyperparameters, Prior, Result, Structure
 
 __all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
@@ -72,6 +73,11 @@ _HEAVIEST = 1e15
 # magic, M = 200: 0.7 s in place of 1.3 to 0.280; exact classifier of 1000 rows: 79 steps in place
 # of 97. Exact regression, which L-BFGS ends in 30 evaluations, gained nothing.
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
+# Default kernel: how far the logarithm of a length scale is, a priori, from the mean of all, times
+# the square root of their number: as many columns as there may be, all of them together are about
+# so far. docs/benchmarks.md has what it gives; 1.3 left pumadyn32nm's 28 idle columns switched on,
+# normal densities of any width did so or overfitted ionosphere.
+_COLUMNS_APART = 3**0.5
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
 _STATE = 1
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
@@ -104,6 +110,9 @@ class Problem(NamedTuple):
         What "auto" means for the step size on all rows.
     start : {"fresh", "warm", "on"}
         Anew, from where the last fit ended (``warm_start``), or beyond it (``partial_fit``).
+    likelihood_prior : tuple of (float, float)
+        With the default kernel: centre and width of the Cauchy prior of the logarithms of the
+        first likelihood values.
     """
 
     X: np.ndarray
@@ -121,6 +130,7 @@ class Problem(NamedTuple):
     attributes: dict
     gamma: float = 1.0
     start: str = "fresh"
+    likelihood_prior: tuple[tuple[float, float], ...] = ()
 
     @property
     def bounds(self) -> tuple[np.ndarray, ...]:
@@ -149,6 +159,7 @@ class Plan(NamedTuple):
     structure : Structure
     data : Data
     settings : Settings
+    prior : Prior
     """
 
     problem: Problem
@@ -156,6 +167,7 @@ class Plan(NamedTuple):
     structure: Structure
     data: Data
     settings: training.Settings
+    prior: Prior
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -167,6 +179,28 @@ def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     scale = inducing.column_spread(X, weights) * np.sqrt(X.shape[1])
     bounds = np.stack([1e-3 * scale, 1e4 * scale], 1)
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
+
+
+def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
+    """Length scales of the default kernel near each other, the noise near where it starts.
+
+    In units of their column, [D] ``spread``, each logarithm has a Cauchy prior about the mean of
+    all D; what all of them are together, as any constant factor of the kernel, has none.
+    """
+    D, at, blocks = len(spread), 0, []
+    apart = np.eye(D) - 1.0 / D
+    for name, value in zip(problem.parsed.names, problem.parsed.values, strict=True):
+        if D > 1 and name.endswith("length_scale"):
+            blocks.append((at + np.arange(D), np.log(spread), np.sqrt(D) / _COLUMNS_APART * apart))
+        at += np.size(value)
+    for k, (centre, width) in enumerate(problem.likelihood_prior):
+        blocks.append((np.array([at + k]), np.array([centre]), np.array([[1.0 / width]])))
+    if not blocks:
+        return NO_PRIOR
+    entries, centres, mixing = zip(*blocks, strict=True)
+    return Prior(
+        np.concatenate(entries)[:, None], np.concatenate(centres), scipy.linalg.block_diag(*mixing)
+    )
 
 
 def check_length_scales(parsed: kernels.ParsedKernel, n_features: int) -> None:
@@ -470,7 +504,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
-        return Plan(problem, held_out, structure, data, settings)
+        prior = NO_PRIOR if self.kernel is not None else default_prior(problem, spread)
+        return Plan(problem, held_out, structure, data, settings, prior)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
@@ -588,10 +623,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 max(_SCORE_EVERY, epoch) if stopping else _CALL_EVERY,
                 self._optimizer(plan),
                 self._first(plan, theta),
+                plan.prior,
             )
         if not stopping:
             elbo = _last_finite(result.elbo_curve)
-            return _Run(elbo, result, None, elbo)
+            return _Run(training.objective(plan.prior, result.theta, elbo), result, None, elbo)
         (rule,) = stopping
         if not rule.scores:  # Ctrl-C came before the first look
             rule(result)
@@ -639,6 +675,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             rows.data(plan.data.X_scale),
             plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
             optimizer=self._optimizer(plan),
+            prior=plan.prior,
         )
         if result.status == structures.INTERRUPTED:
             raise KeyboardInterrupt
@@ -850,7 +887,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
 
 class _Run(NamedTuple):
-    """Training from one start: final ELBO or best held-out score, and the result.
+    """Training from one start: final objective or best held-out score, and the result.
 
     ``elbo`` is that of the state kept, which with early stopping need not be the last one.
     """

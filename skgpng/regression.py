@@ -39,6 +39,9 @@ __all__ = ["GaussianProcessRegressor"]
 
 # Learned noise variance: start and bounds, as shares of the variance of y.
 _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
+# Width of its prior beside the default kernel, Cauchy in the logarithm about the start: without,
+# 100 rows of boston had an NLPD of 0.55 and not 0.53; as a normal density it cost wine_red 0.02.
+_NOISE_WIDTH = 1.0
 # Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
 # `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
 _DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
@@ -373,6 +376,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             },
             gamma=1.0 if isinstance(likelihood, Gaussian) else _GAMMA,
             start=start,
+            likelihood_prior=self._noise_prior(noise) if free else (),
         )
 
     def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
@@ -515,6 +519,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             return fixed, (fixed, fixed), False, 0.0
         low, high = _NOISE_BOUNDS
         return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
+
+    def _noise_prior(self, start: float) -> tuple[tuple[float, float]]:
+        """Centre and width for the logarithm of a variance, or of the scale that is its root."""
+        share = 0.5 if self.likelihood == "student_t" else 1.0
+        return ((share * np.log(start), share * _NOISE_WIDTH),)
 
     # --- predicting ----------------------------------------------------------------------
 

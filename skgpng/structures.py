@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .kernels import Kernel
 from .likelihoods import Likelihood
 
@@ -12,10 +14,12 @@ __all__ = [
     "INTERRUPTED",
     "MAX_ITER",
     "NON_FINITE",
+    "NO_PRIOR",
     "STOPPED",
     "Data",
     "Hyperparameters",
     "Memory",
+    "Prior",
     "Report",
     "Result",
     "Structure",
@@ -138,6 +142,32 @@ class Data(NamedTuple):
     row_noise: Any
     X_scale: Any
     memory: Any = ()
+
+
+class Prior(NamedTuple):
+    r"""Log prior of some logarithms u of hyperparameters, up to a constant.
+
+    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A (u - c)`: Cauchy densities of linear
+    combinations. Near its centre each is a normal density with standard deviation
+    :math:`1/\sqrt2` of r; far from it, it hardly pulls.
+
+    Attributes
+    ----------
+    entries : array of shape (n, 1)
+        Which of all values of kernel and likelihood, counted one after the other.
+    centre : array of shape (n,)
+        c, in the units of the hyperparameters.
+    mixing : array of shape (K, n)
+        A.
+    """
+
+    entries: Any
+    centre: Any
+    mixing: Any
+
+
+#: That of a kernel that the user gave.
+NO_PRIOR = Prior(np.zeros((0, 1), np.int32), np.zeros(0), np.zeros((0, 0)))
 
 
 class Report(NamedTuple):
