@@ -73,11 +73,13 @@ _HEAVIEST = 1e15
 # magic, M = 200: 0.7 s in place of 1.3 to 0.280; exact classifier of 1000 rows: 79 steps in place
 # of 97. Exact regression, which L-BFGS ends in 30 evaluations, gained nothing.
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
-# Default kernel: how far the logarithm of a length scale is, a priori, from the mean of all, times
-# the square root of their number: as many columns as there may be, all of them together are about
-# so far. docs/benchmarks.md has what it gives; 1.3 left pumadyn32nm's 28 idle columns switched on,
-# normal densities of any width did so or overfitted ionosphere.
-_COLUMNS_APART = 3**0.5
+# Default kernel: width of the Cauchy prior of the logarithm of each length scale about the mean of
+# all D, this times D to that power. With many columns each has less room, so that they do not fit
+# few rows together: a width of 0.45 for 11 columns and more leaves 100 rows of wine_red a held-out
+# NLPD of 1.31 and not 1.29, one of 0.28 for 32 columns does not find the four of pumadyn32nm that
+# matter from 200 rows, one of 0.4 for 5 columns costs airfoil 0.03. As a normal density none is
+# wide enough for pumadyn32nm and narrow enough for ionosphere (examples/benchmarks/priors.py).
+_WIDTH, _WIDTH_POWER = 1.25, -0.4
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
 _STATE = 1
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
@@ -188,10 +190,10 @@ def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
     all D; what all of them are together, as any constant factor of the kernel, has none.
     """
     D, at, blocks = len(spread), 0, []
-    apart = np.eye(D) - 1.0 / D
+    apart = (np.eye(D) - 1.0 / D) / (_WIDTH * D**_WIDTH_POWER)
     for name, value in zip(problem.parsed.names, problem.parsed.values, strict=True):
         if D > 1 and name.endswith("length_scale"):
-            blocks.append((at + np.arange(D), np.log(spread), np.sqrt(D) / _COLUMNS_APART * apart))
+            blocks.append((at + np.arange(D), np.log(spread), apart))
         at += np.size(value)
     for k, (centre, width) in enumerate(problem.likelihood_prior):
         blocks.append((np.array([at + k]), np.array([centre]), np.array([[1.0 / width]])))

@@ -76,7 +76,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
         the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
         column, set from the data: the columns need no scaling by the user, whatever their units.
-        A kernel given is taken as it is, in the units of X.
+        It has a weak prior, by which few rows are not overfitted: its length scales are near each
+        other in units of their columns, the noise near a tenth of the variance of y. A kernel given
+        is taken as it is, in the units of X and without a prior.
     likelihood : {"gaussian", "student_t"}, default="gaussian"
         Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
@@ -128,7 +130,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Share of rows held out by ``early_stopping``.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (held-out score with ``early_stopping``) is kept.
+        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
+        ``early_stopping``, the held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -163,7 +166,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
-        Evidence of the scaled y, or its lower bound where there are inducing points.
+        Evidence of the scaled y, or its lower bound where there are inducing points; without the
+        prior of the default kernel.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
