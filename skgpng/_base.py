@@ -193,16 +193,15 @@ def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
     apart = (np.eye(D) - 1.0 / D) / (_WIDTH * D**_WIDTH_POWER)
     for name, value in zip(problem.parsed.names, problem.parsed.values, strict=True):
         if D > 1 and name.endswith("length_scale"):
-            blocks.append((at + np.arange(D), np.log(spread), apart))
+            blocks.append((at + np.arange(D), apart, apart @ np.log(spread)))
         at += np.size(value)
     for k, (centre, width) in enumerate(problem.likelihood_prior):
-        blocks.append((np.array([at + k]), np.array([centre]), np.array([[1.0 / width]])))
+        blocks.append((np.array([at + k]), np.array([[1.0 / width]]), np.array([centre / width])))
     if not blocks:
         return NO_PRIOR
-    entries, centres, mixing = zip(*blocks, strict=True)
-    return Prior(
-        np.concatenate(entries)[:, None], np.concatenate(centres), scipy.linalg.block_diag(*mixing)
-    )
+    entries, mixing, offsets = zip(*blocks, strict=True)
+    where = np.concatenate(entries)[:, None, None]
+    return Prior(where, scipy.linalg.block_diag(*mixing), np.concatenate(offsets)[:, None])
 
 
 def check_length_scales(parsed: kernels.ParsedKernel, n_features: int) -> None:

@@ -82,6 +82,9 @@ class Structure(NamedTuple):
         Whether a step takes its rows in chunks.
     direct : bool
         Whether rows are projected without being whitened, see :func:`skgpng.sparse.direct`.
+    prior : bool
+        Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: the steps
+        of ten inducing points would take 7 % more for one that is nothing.
     """
 
     model: str
@@ -97,6 +100,7 @@ class Structure(NamedTuple):
     large: bool = False
     chunked: bool = False
     direct: bool = False
+    prior: bool = False
 
 
 class Memory(NamedTuple):
@@ -147,27 +151,27 @@ class Data(NamedTuple):
 class Prior(NamedTuple):
     r"""Log prior of some logarithms u of hyperparameters, up to a constant.
 
-    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A (u - c)`: Cauchy densities of linear
-    combinations. Near its centre each is a normal density with standard deviation
-    :math:`1/\sqrt2` of r; far from it, it hardly pulls.
+    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A u - b`: Cauchy densities of linear
+    combinations. Near its centre each is as good as a normal density, in which r has the standard
+    deviation :math:`1/\sqrt2`; far from it, it hardly pulls.
 
     Attributes
     ----------
-    entries : array of shape (n, 1)
+    entries : array of shape (n, 1, 1)
         Which of all values of kernel and likelihood, counted one after the other.
-    centre : array of shape (n,)
-        c, in the units of the hyperparameters.
     mixing : array of shape (K, n)
         A.
+    offset : array of shape (K, 1)
+        b, in the units of the hyperparameters.
     """
 
     entries: Any
-    centre: Any
     mixing: Any
+    offset: Any
 
 
 #: That of a kernel that the user gave.
-NO_PRIOR = Prior(np.zeros((0, 1), np.int32), np.zeros(0), np.zeros((0, 0)))
+NO_PRIOR = Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
 
 
 class Report(NamedTuple):

@@ -282,21 +282,29 @@ def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
     return tf.nest.pack_sequence_as(layout.shapes, shaped), derivative
 
 
-def _with_prior(prior: Prior, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
-    """The objective, log prior and ELBO together, and its gradient: where priors enter."""
-    r = tf.linalg.matvec(prior.mixing, tf.gather_nd(u, prior.entries) - prior.centre)  # [K]
-    r2 = r * r
-    pull = tf.linalg.matvec(prior.mixing, 2.0 * r / (1.0 + r2), transpose_a=True)  # [n]
-    value = elbo - tf.reduce_sum(tf.math.log1p(r2))
-    return value, tf.tensor_scatter_nd_sub(g_u, prior.entries, pull)
+def _log_prior(prior: Prior, u: Any) -> tuple[Any, Any]:
+    """Logarithm of the prior, and its gradient in the entries of u that have one, [n, 1]."""
+    r = tf.matmul(prior.mixing, tf.gather_nd(u, prior.entries)) - prior.offset  # [K, 1]
+    spread = 1.0 + r * r
+    slope = tf.matmul(prior.mixing, -2.0 * r / spread, transpose_a=True)
+    return -tf.reduce_sum(tf.math.log(spread)), slope
+
+
+def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
+    """The objective, ELBO and log prior together, and its gradient: where priors enter."""
+    if not structure.prior:
+        return elbo, g_u
+    value, slope = _log_prior(prior, u)
+    return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
 
 
 def objective(prior: Prior, theta: Hyperparameters, elbo: float) -> float:
     """What training maximises, the ELBO with the log prior, of arrays."""
+    if not len(prior.entries):
+        return elbo
     with np.errstate(divide="ignore"):
         u = np.log(np.concatenate([np.ravel(v) for v in theta.kernel + theta.likelihood]))
-    prior = Prior(*map(tf.constant, prior))
-    return float(_with_prior(prior, tf.constant(u), tf.constant(elbo, u.dtype), u)[0])
+    return elbo + float(_log_prior(Prior(*map(tf.constant, prior)), tf.constant(u))[0])
 
 
 # --- the loop --------------------------------------------------------------------------------
@@ -379,7 +387,7 @@ def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
         task.structure, theta, c.state.variational, batch, s, gamma
     )
     g_u = _concat(g_theta, elbo.dtype) * derivative
-    of_u = _with_prior(task.limits.prior, c.state.u, elbo, g_u)
+    of_u = _with_prior(task.structure, task.limits.prior, c.state.u, elbo, g_u)
     return theta, elbo, of_u, c.state._replace(variational=q), after
 
 
@@ -514,7 +522,7 @@ def _signature(structure: Structure) -> tuple:
         _Safety(*(number,) * 8),
         integer,
     )
-    prior = Prior(tf.TensorSpec([None, 1], tf.int32), vector, matrix)
+    prior = Prior(tf.TensorSpec([None, 1, 1], tf.int32), matrix, matrix)
     return u, _Limits(vector, vector, vector, prior), data, settings, carry, integer
 
 
@@ -595,6 +603,7 @@ def train(
     keep_freed()
     if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
         settings = settings._replace(jitter=0.0)
+    structure = structure._replace(prior=len(prior.entries) > 0)
     given = _given(structure, theta, bounds, prior, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
@@ -718,7 +727,7 @@ def _profile(
     zero = tf.zeros([], flat.dtype)
     start = (tf.constant(0), zero + np.inf, zero - np.inf, tf.zeros_like(flat), q)
     _, _, elbo, g, q = tf.while_loop(go_on, body, start, parallel_iterations=1)
-    value, g = _with_prior(limits.prior, flat, elbo, g)
+    value, g = _with_prior(structure, limits.prior, flat, elbo, g)
     return elbo, value, g * limits.free, q, theta
 
 
