@@ -300,7 +300,7 @@ def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any)
 
 def objective(prior: Prior, theta: Hyperparameters, elbo: float) -> float:
     """What training maximises, the ELBO with the log prior, of arrays."""
-    if not len(prior.entries):
+    if not len(prior.entries) or not np.isfinite(elbo):
         return elbo
     with np.errstate(divide="ignore"):
         u = np.log(np.concatenate([np.ravel(v) for v in theta.kernel + theta.likelihood]))

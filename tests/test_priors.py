@@ -80,6 +80,12 @@ def test_no_prior_is_not_in_the_graph():
     assert training._with_prior(structure, NO_PRIOR, None, nothing, None)[0] is nothing
 
 
+def test_what_was_not_found_has_no_objective():
+    nowhere = Hyperparameters((np.array(-1.0),), ())
+    prior = Prior(np.zeros((1, 1, 1), np.int32), np.ones((1, 1)), np.ones((1, 1)))
+    assert training.objective(prior, nowhere, -np.inf) == -np.inf
+
+
 # --- whose, and of what ----------------------------------------------------------------------
 
 
