@@ -75,10 +75,11 @@ _HEAVIEST = 1e15
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
 # Default kernel: width of the Cauchy prior of the logarithm of each length scale about the mean of
 # all D, this times D to that power. With many columns each has less room, so that they do not fit
-# few rows together: a width of 0.45 for 11 columns and more leaves 100 rows of wine_red a held-out
-# NLPD of 1.31 and not 1.29, one of 0.28 for 32 columns does not find the four of pumadyn32nm that
-# matter from 200 rows, one of 0.4 for 5 columns costs airfoil 0.03. As a normal density none is
-# wide enough for pumadyn32nm and narrow enough for ionosphere (examples/benchmarks/priors.py).
+# few rows together. Held-out NLPD, five splits: with a width of 0.50 for 11 columns 100 rows of
+# wine_red had 1.30 and not 1.29; with 0.28 for 32 columns 200 rows of pumadyn32nm had 0.68 and not
+# 0.45, as the columns that matter were not found in two splits; with 0.42 for 5 columns 100 rows of
+# airfoil had 0.79 and not 0.77. Normal densities that suit pumadyn32nm overfit ionosphere.
+# The table of all sets is that of examples/benchmarks/priors.py.
 _WIDTH, _WIDTH_POWER = 1.25, -0.4
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
 _STATE = 1
