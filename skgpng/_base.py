@@ -77,8 +77,8 @@ _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
 # all D, this times D to that power. With many columns each has less room, so that they do not fit
 # few rows together. Held-out NLPD, five splits: with a width of 0.50 for 11 columns 100 rows of
 # wine_red had 1.30 and not 1.29; with 0.28 for 32 columns 200 rows of pumadyn32nm had 0.68 and not
-# 0.45, as the columns that matter were not found in two splits; with 0.42 for 5 columns 100 rows of
-# airfoil had 0.79 and not 0.77. Normal densities that suit pumadyn32nm overfit ionosphere.
+# 0.45, as the columns that matter were not found in two splits; with 0.58 for 5 columns 100 rows of
+# airfoil had 0.87 and not 0.86. Normal densities that suit pumadyn32nm overfit ionosphere.
 # The table of all sets is that of examples/benchmarks/priors.py.
 _WIDTH, _WIDTH_POWER = 1.25, -0.4
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
