@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.linalg
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
@@ -36,7 +37,7 @@ from ._monitor import (
 from ._tensorflow import outside_graphs
 from ._version import __version__
 from .likelihoods import Likelihood
-from .structures import Data, Hyperparameters, Result, Structure
+from .structures import NO_PRIOR, Data, Hyperparameters, Prior, Result, Structure
 
 __all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
@@ -67,8 +68,8 @@ _ROWS_DIRECT, _ROUNDING = 4, 1e-5
 _START_PRECISION = 1e-2
 # A fit that explains less of the variance of y is of no use.
 _EXPLAINS_NOTHING = 0.01
-# Nats a row below the best ELBO are worth a warning; training settles within 1e-4 of them.
-_MUCH = 0.02
+# So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
+_MUCH, _MUCH_IN_ALL = 0.02, 10.0
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
 # Values of X beyond are refused: the squares of their distances are not finite in float64, and
@@ -82,6 +83,14 @@ _HEAVIEST = 1e15
 # magic, M = 200: 0.7 s in place of 1.3 to 0.280; exact classifier of 1000 rows: 79 steps in place
 # of 97. Exact regression, which L-BFGS ends in 30 evaluations, gained nothing.
 _COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
+# Default kernel: width of the Cauchy prior of the logarithm of each length scale about the mean of
+# all D, this times D to that power. With many columns each has less room, so that they do not fit
+# few rows together. Held-out NLPD, five splits: with a width of 0.50 for 11 columns 100 rows of
+# wine_red had 1.30 and not 1.29; with 0.28 for 32 columns 200 rows of pumadyn32nm had 0.68 and not
+# 0.45, as the columns that matter were not found in two splits; with 0.58 for 5 columns 100 rows of
+# airfoil had 0.87 and not 0.86. Normal densities that suit pumadyn32nm overfit ionosphere.
+# The table of all sets is that of examples/benchmarks/priors.py.
+_WIDTH, _WIDTH_POWER = 1.25, -0.4
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
 _STATE = 2
 # Steps between two calls of callbacks and progress line, and at least between held-out scores.
@@ -115,6 +124,9 @@ class Problem(NamedTuple):
     start : {"fresh", "warm", "first", "on"}
         Anew, from where the last fit ended (``warm_start``), the first call of ``partial_fit``, or
         a later one.
+    likelihood_prior : tuple of (float, float)
+        With the default kernel: centre and width of the Cauchy prior of the logarithms of the
+        first likelihood values.
     """
 
     X: np.ndarray
@@ -132,6 +144,7 @@ class Problem(NamedTuple):
     attributes: dict
     gamma: float = 1.0
     start: str = "fresh"
+    likelihood_prior: tuple[tuple[float, float], ...] = ()
 
     @property
     def bounds(self) -> tuple[np.ndarray, ...]:
@@ -160,6 +173,7 @@ class Plan(NamedTuple):
     structure : Structure
     data : Data
     settings : Settings
+    prior : Prior
     """
 
     problem: Problem
@@ -167,6 +181,7 @@ class Plan(NamedTuple):
     structure: Structure
     data: Data
     settings: training.Settings
+    prior: Prior
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -178,6 +193,27 @@ def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     scale = inducing.column_spread(X, weights) * np.sqrt(X.shape[1])
     bounds = np.stack([1e-3 * scale, 1e4 * scale], 1)
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
+
+
+def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
+    """Length scales of the default kernel near each other, the noise near where it starts.
+
+    In units of their column, [D] ``spread``, each logarithm has a Cauchy prior about the mean of
+    all D; what all of them are together, as any constant factor of the kernel, has none.
+    """
+    D, at, blocks = len(spread), 0, []
+    apart = (np.eye(D) - 1.0 / D) / (_WIDTH * D**_WIDTH_POWER)
+    for name, value in zip(problem.parsed.names, problem.parsed.values, strict=True):
+        if D > 1 and name.endswith("length_scale"):
+            blocks.append((at + np.arange(D), apart, apart @ np.log(spread)))
+        at += np.size(value)
+    for k, (centre, width) in enumerate(problem.likelihood_prior):
+        blocks.append((np.array([at + k]), np.array([[1.0 / width]]), np.array([centre / width])))
+    if not blocks:
+        return NO_PRIOR
+    entries, mixing, offsets = zip(*blocks, strict=True)
+    where = np.concatenate(entries)[:, None, None]
+    return Prior(where, scipy.linalg.block_diag(*mixing), np.concatenate(offsets)[:, None])
 
 
 class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
@@ -501,7 +537,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
-        return Plan(problem, held_out, structure, data, settings)
+        prior = NO_PRIOR if self.kernel is not None else default_prior(problem, spread)
+        return Plan(problem, held_out, structure, data, settings, prior)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
@@ -632,10 +669,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 max(_SCORE_EVERY, epoch) if stopping else _CALL_EVERY,
                 self._optimizer(plan),
                 self._first(plan, theta),
+                plan.prior,
             )
         if not stopping:
             elbo = _last_finite(result.elbo_curve)
-            return _Run(elbo, result, None, elbo)
+            return _Run(training.objective(plan.prior, result.theta, elbo), result, None, elbo)
         (rule,) = stopping
         if not rule.scores:  # Ctrl-C came before the first look
             rule(result)
@@ -683,6 +721,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             rows.data(plan.data.X_scale),
             plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
             optimizer=self._optimizer(plan),
+            prior=plan.prior,
         )
         if result.status == structures.INTERRUPTED:
             raise KeyboardInterrupt
@@ -819,7 +858,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if plan.structure.minibatch or plan.held_out is not None or not len(curve):
             return 0.0
         fallen = float(curve.max() - curve[-1])
-        return fallen if fallen > _MUCH * plan.problem.weights.sum() else 0.0
+        return fallen if fallen > max(_MUCH * plan.problem.weights.sum(), _MUCH_IN_ALL) else 0.0
 
     def _at_bounds(self, problem: Problem, result: Result) -> str:
         """Hyperparameters of a kernel of the user's own that ended at a bound."""
@@ -957,7 +996,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
 
 class _Run(NamedTuple):
-    """Training from one start: final ELBO or best held-out score, and the result.
+    """Training from one start: final objective or best held-out score, and the result.
 
     ``elbo`` is that of the state kept, which with early stopping need not be the last one.
     """

@@ -61,8 +61,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``; with ``None`` columns
-        need no scaling by the user. A ``CompoundKernel``
+        As in :class:`GaussianProcessRegressor`, without a ``WhiteKernel``. With ``None`` columns
+        need no scaling by the user, and length scales have a weak prior that keeps them near each
+        other, by which few rows are not overfitted; a kernel given has none. A ``CompoundKernel``
         of as many kernels as there are classes gives each class its own.
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
@@ -109,7 +110,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Share of rows held out by ``early_stopping``, of each class.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (held-out score with ``early_stopping``) is kept.
+        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
+        ``early_stopping``, the held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -137,7 +139,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         The kernel with the learned values.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
-        Lower bound of the log evidence.
+        Lower bound of the log evidence; without the prior of the default kernel.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step; an estimate where a step does not take all rows.
     n_iter_ : int

@@ -39,6 +39,9 @@ __all__ = ["GaussianProcessRegressor"]
 
 # Learned noise variance: start and bounds, as shares of the variance of y.
 _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
+# Width of its prior beside the default kernel, Cauchy in the logarithm about the start: without,
+# 100 rows of boston had an NLPD of 0.55 and not 0.53; as a normal density it cost wine_red 0.02.
+_NOISE_WIDTH = 1.0
 # Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
 # `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
 _DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
@@ -75,7 +78,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
         the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
         column, set from the data: the columns need no scaling by the user, whatever their units.
-        A kernel given is taken as it is, in the units of X.
+        It has a weak prior, by which few rows are not overfitted: its length scales are near each
+        other in units of their columns, the noise near a tenth of the variance of y. A kernel given
+        is taken as it is, in the units of X and without a prior.
     likelihood : {"gaussian", "student_t"}, default="gaussian"
         Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
@@ -129,7 +134,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Share of rows held out by ``early_stopping``.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (held-out score with ``early_stopping``) is kept.
+        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
+        ``early_stopping``, the held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -168,7 +174,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
-        Evidence of the scaled y, or its lower bound where there are inducing points.
+        Evidence of the scaled y, or its lower bound where there are inducing points; without the
+        prior of the default kernel.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
@@ -384,6 +391,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             },
             gamma=1.0 if isinstance(likelihood, Gaussian) else _GAMMA,
             start=start,
+            likelihood_prior=self._noise_prior(noise) if free else (),
         )
 
     @property
@@ -469,7 +477,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Y, noise = problem.Y, problem.likelihood_values[0]
         if problem.conjugate:
             bounds = problem.likelihood_bounds[0] if problem.train_likelihood[0] else None
-        else:  # outliers count as two units and as much noise; only the kernel's start is looked for
+        else:  # outliers count as two units, and noise as much; only the kernel's start is of use
             unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
             Y, noise = np.clip(Y, -2.0 * unit, 2.0 * unit), max(noise**2, 0.3 * unit**2)
         return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
@@ -573,6 +581,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             return fixed, (fixed, fixed), False, 0.0
         low, high = _NOISE_BOUNDS
         return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
+
+    def _noise_prior(self, start: float) -> tuple[tuple[float, float]]:
+        """Centre and width for the logarithm of a variance, or of the scale that is its root."""
+        share = 0.5 if self.likelihood == "student_t" else 1.0
+        return ((share * np.log(start), share * _NOISE_WIDTH),)
 
     # --- predicting ----------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .kernels import Kernel
 from .likelihoods import Likelihood
 
@@ -12,11 +14,13 @@ __all__ = [
     "INTERRUPTED",
     "MAX_ITER",
     "NON_FINITE",
+    "NO_PRIOR",
     "STALLED",
     "STOPPED",
     "Data",
     "Hyperparameters",
     "Memory",
+    "Prior",
     "Report",
     "Result",
     "Structure",
@@ -81,6 +85,9 @@ class Structure(NamedTuple):
         Whether a step takes its rows in chunks.
     direct : bool
         Whether rows are projected without being whitened, see :func:`skgpng.sparse.direct`.
+    prior : bool
+        Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: the steps
+        of ten inducing points would take 7 % more for one that is nothing.
     """
 
     model: str
@@ -96,6 +103,7 @@ class Structure(NamedTuple):
     large: bool = False
     chunked: bool = False
     direct: bool = False
+    prior: bool = False
 
 
 class Memory(NamedTuple):
@@ -141,6 +149,32 @@ class Data(NamedTuple):
     row_noise: Any
     X_scale: Any
     memory: Any = ()
+
+
+class Prior(NamedTuple):
+    r"""Log prior of some logarithms u of hyperparameters, up to a constant.
+
+    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A u - b`: Cauchy densities of linear
+    combinations. Near its centre each is as good as a normal density, in which r has the standard
+    deviation :math:`1/\sqrt2`; far from it, it hardly pulls.
+
+    Attributes
+    ----------
+    entries : array of shape (n, 1, 1)
+        Which of all values of kernel and likelihood, counted one after the other.
+    mixing : array of shape (K, n)
+        A.
+    offset : array of shape (K, 1)
+        b, in the units of the hyperparameters.
+    """
+
+    entries: Any
+    mixing: Any
+    offset: Any
+
+
+#: That of a kernel that the user gave.
+NO_PRIOR = Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
 
 
 class Report(NamedTuple):

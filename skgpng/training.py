@@ -23,12 +23,14 @@ from .structures import (
     CONVERGED,
     INTERRUPTED,
     MAX_ITER,
+    NO_PRIOR,
     NON_FINITE,
     STALLED,
     STOPPED,
     Data,
     Hyperparameters,
     Memory,
+    Prior,
     Report,
     Result,
     Structure,
@@ -38,6 +40,7 @@ __all__ = [
     "Settings",
     "compiled_segment",
     "n_compiled",
+    "objective",
     "train",
 ]
 
@@ -216,11 +219,14 @@ class _Limits(NamedTuple):
         Bounds.
     free : vector
         0 for what is held fixed, 1 for what Adam moves.
+    prior : Prior
+        Of some of them.
     """
 
     low: Any
     high: Any
     free: Any
+    prior: Prior
 
 
 class _Layout(NamedTuple):
@@ -252,14 +258,14 @@ def _concat(values: Any, dtype: Any) -> Any:
     return tf.concat(flat, 0) if flat else tf.zeros([0], dtype)
 
 
-def _limits(structure: Structure, u: Hyperparameters, bounds: tuple) -> _Limits:
+def _limits(structure: Structure, u: Hyperparameters, bounds: tuple, prior: Prior) -> _Limits:
     """From arrays, and the bounds (..., 2) of each that is not an inducing point."""
     points = np.size(u.inducing_points)
     sizes = [*map(np.size, u.kernel + u.likelihood), points]
     moves = [*structure.kernel.all_free, *structure.train_likelihood, structure.train_inducing]
     unbounded = np.tile([-np.inf, np.inf], (points, 1))
     low, high = np.concatenate([*(np.reshape(b, (-1, 2)) for b in bounds), unbounded]).T
-    return _Limits(low, high, np.repeat(np.array(moves, float), sizes))
+    return _Limits(low, high, np.repeat(np.array(moves, float), sizes), prior)
 
 
 def _layout(u: Hyperparameters, X_scale: Any) -> _Layout:
@@ -282,6 +288,31 @@ def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
     shaped = [tf.reshape(v, shape) for v, shape in zip(leaves, shapes, strict=True)]
     derivative = tf.concat([positive, layout.unit], 0)
     return tf.nest.pack_sequence_as(layout.shapes, shaped), derivative
+
+
+def _log_prior(prior: Prior, u: Any) -> tuple[Any, Any]:
+    """Logarithm of the prior, and its gradient in the entries of u that have one, [n, 1]."""
+    r = tf.matmul(prior.mixing, tf.gather_nd(u, prior.entries)) - prior.offset  # [K, 1]
+    spread = 1.0 + r * r
+    slope = tf.matmul(prior.mixing, -2.0 * r / spread, transpose_a=True)
+    return -tf.reduce_sum(tf.math.log(spread)), slope
+
+
+def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
+    """The objective, ELBO and log prior together, and its gradient: where priors enter."""
+    if not structure.prior:
+        return elbo, g_u
+    value, slope = _log_prior(prior, u)
+    return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
+
+
+def objective(prior: Prior, theta: Hyperparameters, elbo: float) -> float:
+    """What training maximises, the ELBO with the log prior, of arrays."""
+    if not len(prior.entries) or not np.isfinite(elbo):
+        return elbo
+    with np.errstate(divide="ignore"):
+        u = np.log(np.concatenate([np.ravel(v) for v in theta.kernel + theta.likelihood]))
+    return elbo + float(_log_prior(Prior(*map(tf.constant, prior)), tf.constant(u))[0])
 
 
 # --- the loop --------------------------------------------------------------------------------
@@ -356,27 +387,29 @@ class _Task(NamedTuple):
 
 
 def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
-    """Theta, ELBO and its gradient in u, the state they belong to, and what comes after it."""
+    """Theta, ELBO, objective and its gradient in u, their state, and what comes after it."""
     theta, derivative = _constrain(task.layout, c.state.u)
     s = task.settings._replace(jitter=c.safety.jitter)
     gamma = c.safety.cut * _gamma(s, c.step)
-    value, g_theta, q, *after = STEPS[task.structure.model](
+    elbo, g_theta, q, *after = STEPS[task.structure.model](
         task.structure, theta, c.state.variational, batch, s, gamma
     )
-    g_u = _concat(g_theta, value.dtype) * derivative
-    return theta, value, g_u, c.state._replace(variational=q), after
+    g_u = _concat(g_theta, elbo.dtype) * derivative
+    of_u = _with_prior(task.structure, task.limits.prior, c.state.u, elbo, g_u)
+    return theta, elbo, of_u, c.state._replace(variational=q), after
 
 
-def _advance(task: _Task, c: _Carry, value: Any, g_u: Any, visited: _State, after: list) -> tuple:
+def _advance(task: _Task, c: _Carry, elbo: Any, of_u: tuple, visited: _State, after: list) -> tuple:
     """Adam's step beside the natural-gradient step that was taken, after a good evaluation."""
-    (q_next, corrected), limits, s = after, task.limits, task.settings
+    (value, g_u), (q_next, corrected) = of_u, after
+    limits, s = task.limits, task.settings
     watch = _watch(c.watch, value, s, task.n_rows)
     moves = limits.free * tf.cast(c.step >= s.warm_up, value.dtype)
     rate = s.learning_rate * watch.rate * c.safety.cut
     u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
     new = _State(tf.clip_by_value(u, limits.low, limits.high), q_next, adam)
     status = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
-    return visited, new, watch, c.safety.good(value, corrected), status
+    return visited, new, watch, c.safety.good(elbo, corrected), status
 
 
 def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tuple:
@@ -408,17 +441,17 @@ def _segment(
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
-        theta, value, g_u, visited, after = _evaluate(task, c, batch)
-        good = _finite(value, g_u)
+        theta, elbo, of_u, visited, after = _evaluate(task, c, batch)
+        good = _finite(*of_u)
         if not structure.minibatch:
-            good = tf.logical_and(good, value > c.safety.kept_value - _PLUNGE * n_rows)
+            good = tf.logical_and(good, elbo > c.safety.kept_value - _PLUNGE * n_rows)
         kept, state, watch, safety, status = where_needed(
             tf.logical_not(good),
-            _advance(task, c, value, g_u, visited, after),
-            lambda: _take_back(task, c, value, theta),
+            _advance(task, c, elbo, of_u, visited, after),
+            lambda: _take_back(task, c, elbo, theta),
         )
         carry = _Carry(c.step + 1, batches, kept, state, watch, safety, status)
-        return carry, curve.write(c.step - first, tf.where(good, value, np.nan))
+        return carry, curve.write(c.step - first, tf.where(good, elbo, np.nan))
 
     def go_on(c: _Carry, curve: Any) -> Any:
         return tf.logical_and(c.step < until, c.status == MAX_ITER)
@@ -497,7 +530,8 @@ def _signature(structure: Structure) -> tuple:
         _Safety(*(number,) * 8),
         integer,
     )
-    return u, _Limits(vector, vector, vector), data, settings, carry, integer
+    prior = Prior(tf.TensorSpec([None, 1, 1], tf.int32), matrix, matrix)
+    return u, _Limits(vector, vector, vector, prior), data, settings, carry, integer
 
 
 @compiled_once
@@ -538,6 +572,7 @@ def train(
     every: int = 10,
     optimizer: str = "adam",
     first: tuple[Data, int] | None = None,
+    prior: Prior = NO_PRIOR,
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
@@ -560,6 +595,8 @@ def train(
         How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
     first : (Data, int), optional
         Rows that the first so many steps of Adam take in place of all, of the same total weight.
+    prior : Prior, optional
+        Training maximises the ELBO with the logarithm of this prior; the curve has the ELBO.
 
     Returns
     -------
@@ -574,7 +611,8 @@ def train(
     keep_freed()
     if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
         settings = settings._replace(jitter=0.0)
-    given = _given(structure, theta, bounds, data, settings)
+    structure = structure._replace(prior=len(prior.entries) > 0)
+    given = _given(structure, theta, bounds, prior, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
         small = _is_small_step(structure, theta, settings)
@@ -586,7 +624,7 @@ def train(
         part = None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
-            part = _given(structure, theta, bounds, first[0], unending), first[1]
+            part = _given(structure, theta, bounds, prior, first[0], unending), first[1]
         return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
@@ -607,7 +645,12 @@ def _in_order_if(small: bool, compiled: Callable, structure: Structure) -> Calla
 
 
 def _given(
-    structure: Structure, theta: Hyperparameters, bounds: tuple, data: Data, settings: Settings
+    structure: Structure,
+    theta: Hyperparameters,
+    bounds: tuple,
+    prior: Prior,
+    data: Data,
+    settings: Settings,
 ) -> tuple:
     """Start, limits, data and settings as the tensors that the compiled functions take."""
     with np.errstate(divide="ignore"):  # a value fixed at zero has the logarithm -inf
@@ -615,7 +658,7 @@ def _given(
         log_bounds = tuple(np.log(b) for b in bounds)
     Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
     u = Hyperparameters(*logs, Z)
-    limits = _limits(structure, u, log_bounds)
+    limits = _limits(structure, u, log_bounds, prior)
     return _tensors((u, limits, data, settings), _signature(structure)[:4])
 
 
@@ -670,9 +713,9 @@ def _in_segments(
 
 
 def _profile(
-    structure: Structure, u: Any, free: Any, data: Data, s: Settings, flat: Any, q: Any
+    structure: Structure, u: Any, limits: _Limits, data: Data, s: Settings, flat: Any, q: Any
 ) -> Any:
-    """ELBO at the best q for given hyperparameters, with its gradient in them.
+    """ELBO and objective at the best q for given hyperparameters, with the gradient in them.
 
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
@@ -691,8 +734,9 @@ def _profile(
 
     zero = tf.zeros([], flat.dtype)
     start = (tf.constant(0), zero + np.inf, zero - np.inf, tf.zeros_like(flat), q)
-    _, _, value, g, q = tf.while_loop(go_on, body, start, parallel_iterations=1)
-    return value, g * free, q, theta
+    _, _, elbo, g, q = tf.while_loop(go_on, body, start, parallel_iterations=1)
+    value, g = _with_prior(structure, limits.prior, flat, elbo, g)
+    return elbo, value, g * limits.free, q, theta
 
 
 @compiled_once
@@ -700,13 +744,13 @@ def _compiled_profile(structure: Structure) -> Any:
     u, limits, data, settings, carry, _ = _signature(structure)
     return tf.function(
         functools.partial(_profile, structure),
-        input_signature=(u, limits.free, data, settings, carry.state.u, carry.state.variational),
+        input_signature=(u, limits, data, settings, carry.state.u, carry.state.variational),
         autograph=False,
     )
 
 
 class _Objective:
-    """Minus the ELBO per row as a function of the free entries of u, for SciPy.
+    """Minus the objective per row as a function of the free entries of u, for SciPy.
 
     Attributes
     ----------
@@ -724,13 +768,13 @@ class _Objective:
         every: int,
     ) -> None:
         u, limits, data, self._settings = given
-        self._given, self._q = (u, limits.free, data), q
+        self._given, self._q = (u, limits, data), q
         self._structure, self._profile = structure, profile
         self._free = np.flatnonzero(limits.free)
         self._flat, self._limits = _concat(u, tf.float64).numpy(), limits
         self._n_rows = float(np.sum(data.weights))
         self._monitors, self._every = monitors, every
-        self._best, self._curve = -np.inf, []  # type: ignore[var-annotated]
+        self._best, self._elbo, self._curve = -np.inf, -np.inf, []  # type: ignore[var-annotated]
         self._theta, self._report = u, Report()
         self._last: tuple | None = None
         self.stopped, self._looked_at, self._n_rejected = False, 0, 0
@@ -749,25 +793,25 @@ class _Objective:
     def _at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         flat = self._flat.copy()
         flat[self._free] = x
-        value, g, q, theta = self._evaluate(tf.constant(flat))
+        elbo, value, g, q, theta = self._evaluate(tf.constant(flat))
         if not np.isfinite(value + g.sum()):
             # a wall, for the line search to step back from
             self._n_rejected += 1
             return (1e3 - self._best) / self._n_rows, np.zeros_like(x)
         if value > self._best:
-            self._best, self._q, self._theta = value, q, theta
+            self._best, self._elbo, self._q, self._theta = value, elbo, q, theta
             self._report = Report(float(self._settings.jitter), self._n_rejected)
         return -value / self._n_rows, -g / self._n_rows
 
     def _evaluate(self, flat: Any) -> tuple:
-        """Value, gradient in the free entries, q and theta; at the start with enough jitter."""
+        """ELBO, value, gradient in the free entries, q, theta; at the start with enough jitter."""
         while True:
             s, structure = self._settings, self._structure
-            value, g, q, theta = self._profile(*self._given, s, flat, self._q)
-            value, g = float(value), g.numpy()[self._free]
+            elbo, value, g, q, theta = self._profile(*self._given, s, flat, self._q)
+            elbo, value, g = float(elbo), float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
             if enough or self.found or not is_singular(structure, theta, value, s.jitter):
-                return value, g, q, theta
+                return elbo, value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
             self._settings = s._replace(jitter=tf.constant(more))
 
@@ -782,14 +826,14 @@ class _Objective:
         return len(self._curve)
 
     def result(self, status: int = MAX_ITER) -> Result:
-        """State with the best value so far; its curve has the best value after each iteration."""
+        """State with the best value so far; its curve has the ELBO of that after each iteration."""
         theta, q = map_leaves(lambda t: t.numpy(), (self._theta, self._q))
-        curve = self._curve or [self._best]  # of a start that nothing improved
+        curve = self._curve or [self._elbo]  # of a start that nothing improved
         return Result(theta, q, np.array(curve), np.int32(status), self._report)
 
     def iterated(self, x: np.ndarray) -> None:
         """SciPy's callback."""
-        self._curve.append(self._best)
+        self._curve.append(self._elbo)
         if len(self._curve) % self._every == 0:
             self.look()
         if self.stopped:

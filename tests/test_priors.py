@@ -1,0 +1,289 @@
+"""The prior of the default kernel: its formula, where it enters, and who has none."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base, kernels, training
+from skgpng._tensorflow import tf
+from skgpng.likelihoods import Gaussian
+from skgpng.structures import NO_PRIOR, Hyperparameters, Prior, Structure
+
+
+def make_data(N=60, D=3, seed=0):
+    rng = np.random.RandomState(seed)
+    X = rng.randn(N, D)
+    return X, np.sin(X[:, 0]) + 0.5 * X[:, -1] + 0.2 * rng.randn(N)
+
+
+def log_prior(length_scales, spread, noise=None, centre=0.1):
+    """Of one group of length scales and the noise variance, written out."""
+    v = np.log(length_scales) - np.log(spread)
+    residuals = [*((v - v.mean()) / (1.25 * len(v) ** -0.4) if len(v) > 1 else [])]
+    if noise is not None:
+        residuals.append(np.log(noise) - np.log(centre))
+    return -np.sum(np.log(1.0 + np.square(residuals)))
+
+
+def calls_of_train(fit):
+    """The priors that each call of the training loop gets during ``fit()``, and what that gives."""
+    seen = []
+
+    def train(*arguments, original=training.train, **named):
+        names = ("monitors", "every", "optimizer", "first", "prior")
+        seen.append({**dict(zip(names, arguments[6:], strict=False)), **named}.get("prior"))
+        return original(*arguments, **named)
+
+    with mock.patch.object(training, "train", train):
+        return seen, fit()
+
+
+def make_structure(model):
+    kernel = kernels.parse(ConstantKernel()).structure
+    return Structure(model, kernel, Gaussian(), (True,), False, False, 1, "float64")
+
+
+def tensors(*arrays):
+    return tf.nest.map_structure(tf.constant, arrays)
+
+
+# --- the term --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "n_used", "K"), [(3, 2, 2), (7, 4, 5), (2, 1, 1)])
+def test_gradient_by_finite_differences(n, n_used, K):
+    rng = np.random.RandomState(1)
+    entries = np.sort(rng.permutation(n)[:n_used])[:, None, None].astype(np.int32)
+    prior = Prior(entries, rng.randn(K, n_used), rng.randn(K, 1))
+    structure = make_structure("gpr")._replace(prior=True)
+    u, g_u, elbo = rng.randn(n), rng.randn(n), 3.25
+
+    def objective(u):
+        return training._with_prior(structure, *tensors(prior, u, np.array(elbo), g_u))
+
+    value, gradient = objective(u)
+    r = prior.mixing @ u[entries[:, 0, 0]] - prior.offset[:, 0]
+    assert float(value) == pytest.approx(elbo - np.log1p(r**2).sum(), rel=1e-14)
+    for i in range(n):
+        h = 1e-6 * np.eye(n)[i]
+        slope = (objective(u + h)[0] - objective(u - h)[0]) / 2e-6
+        assert float(gradient[i] - g_u[i]) == pytest.approx(float(slope), abs=1e-8)
+
+
+def test_no_prior_is_not_in_the_graph():
+    nothing = object()
+    structure = make_structure("gpr")
+    assert training._with_prior(structure, NO_PRIOR, None, nothing, None)[0] is nothing
+
+
+def test_what_was_not_found_has_no_objective():
+    nowhere = Hyperparameters((np.array(-1.0),), ())
+    prior = Prior(np.zeros((1, 1, 1), np.int32), np.ones((1, 1)), np.ones((1, 1)))
+    assert training.objective(prior, nowhere, -np.inf) == -np.inf
+
+
+# --- whose, and of what ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("D", [1, 2, 5])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_regression_has_the_formula(D, scaled):
+    X, y = make_data(D=D)
+    X, y = X * np.logspace(-3, 3, D), 50.0 * (y - y.mean())
+    (prior,), model = calls_of_train(
+        lambda: GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
+    )
+    scales, noise = np.atleast_1d(model.kernel_.k2.length_scale), model._likelihood_values[0]
+    theta = Hyperparameters((np.array(0.7), scales), (noise,))
+    right = log_prior(scales, X.std(0), noise, 0.1 if scaled else 0.1 * y.var())
+    assert training.objective(prior, theta, 2.0) == pytest.approx(2.0 + right, rel=1e-9)
+
+
+def test_student_t_has_that_of_its_squared_scale():
+    X, y = make_data(D=1)
+    (prior,), model = calls_of_train(
+        lambda: GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
+    )
+    theta = Hyperparameters(model._kernel_values, model._likelihood_values)
+    noise = model._likelihood_values[0] ** 2
+    right = log_prior(np.ones(1), np.ones(1), noise)
+    assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_classes_have_one_for_each_kernel(shared):
+    X, y = make_data(N=40, D=2)
+    labels = np.digitize(y, [-0.5, 0.5])
+    (prior,), model = calls_of_train(
+        lambda: GaussianProcessClassifier(shared_kernel=shared, max_iter=20).fit(X, labels)
+    )
+    parts = [model.kernel_] if shared else model.kernel_.kernels
+    right = sum(log_prior(part.k2.length_scale, X.std(0)) for part in parts)
+    theta = Hyperparameters(model._kernel_values, ())
+    assert len(parts) == (1 if shared else 3)
+    assert right < 0.0
+    assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
+
+
+def test_fixed_noise_has_none():
+    X, y = make_data(D=1)
+    (prior,), _ = calls_of_train(lambda: GaussianProcessRegressor(alpha=0.1).fit(X, y))
+    assert prior.mixing.size == 0
+    model = GaussianProcessRegressor(alpha=0.0)  # its logarithm is -inf
+    assert np.isfinite(model.fit(X, y, noise_variance=np.full(len(X), 0.1)).elbo_)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_kernel_of_the_user_has_none(noise):
+    X, y = make_data()
+    kernel = ConstantKernel() * Matern(np.ones(3), nu=2.5)
+    kernel = kernel + WhiteKernel(0.1) if noise else kernel
+    seen, _ = calls_of_train(lambda: GaussianProcessRegressor(kernel).fit(X, y))
+    assert [prior.mixing.size for prior in seen] == [0]
+    if not noise:
+        seen, _ = calls_of_train(lambda: GaussianProcessClassifier(kernel).fit(X, y > 0))
+        assert [prior.mixing.size for prior in seen] == [0]
+
+
+ROADS = {
+    "l-bfgs": (GaussianProcessRegressor(), "fit"),
+    "adam": (GaussianProcessRegressor(optimizer="adam"), "fit"),
+    "inducing points": (GaussianProcessRegressor(n_inducing=8), "fit"),
+    "minibatches": (GaussianProcessClassifier(n_inducing=8, batch_size=20), "fit"),
+    "sites": (GaussianProcessClassifier(), "fit"),
+    "sites, l-bfgs": (GaussianProcessClassifier(optimizer="lbfgs"), "fit"),
+    "restarts": (GaussianProcessRegressor(n_restarts_optimizer=2), "fit"),
+    "held out": (GaussianProcessRegressor(early_stopping=True), "fit"),
+    "warm start": (GaussianProcessRegressor(warm_start=True), "fit"),
+    "stream": (GaussianProcessRegressor(n_inducing=8), "partial_fit"),
+    "stream of labels": (GaussianProcessClassifier(n_inducing=8), "partial_fit"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped")
+@pytest.mark.parametrize("road", ROADS)
+def test_every_road_carries_it(road):
+    model, method = ROADS[road]
+    X, y = make_data(N=80, D=2)
+    labels = {"classes": [False, True]} if "labels" in road else {}
+    if isinstance(model, GaussianProcessClassifier):
+        y = y > 0
+    model.set_params(max_iter=20, random_state=0)
+
+    def fit():
+        for rows in (slice(0, 60), slice(20, 80)):
+            getattr(model, method)(X[rows], y[rows], **labels)
+
+    seen, _ = calls_of_train(fit)
+    n = 2 if isinstance(model, GaussianProcessClassifier) else 3
+    assert len(seen) >= 2
+    assert all(prior.mixing.shape == (n, n) for prior in seen)
+
+
+@pytest.mark.filterwarnings("ignore:Training stopped")
+@pytest.mark.parametrize("Estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_coarse_starts_carry_it(Estimator):
+    X, y = make_data(N=120, D=2)
+    y = y if Estimator is GaussianProcessRegressor else y > 0
+    model = Estimator(n_inducing=5, max_iter=50, random_state=0)
+    if Estimator is GaussianProcessClassifier:
+        model.set_params(n_inducing=None)
+    with mock.patch.multiple(_base, _COARSE_FROM=10, _COARSE_FROM_EXACT=10):
+        seen, _ = calls_of_train(lambda: model.fit(X, y))
+    assert len(seen) == 2
+    assert all(prior.mixing.size for prior in seen)
+
+
+def test_its_numbers_compile_nothing():
+    X, y = make_data()
+    GaussianProcessRegressor().fit(X, y)
+    before = training.n_compiled()
+    for scaled, D in ((True, 2), (False, 3)):
+        GaussianProcessRegressor(normalize_y=scaled).fit(100.0 * X[:, :D], 7.0 * y)
+    assert training.n_compiled() == before
+
+
+# --- what it does ----------------------------------------------------------------------------
+
+
+def test_elbo_is_without_it_and_the_optimum_with_it():
+    X, y = make_data(N=40)
+    model = GaussianProcessRegressor(tol=1e-8).fit(X, y)
+    theta = model.kernel_.theta
+    value, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+    assert model.elbo_ == pytest.approx(value, abs=1e-9)
+    slope = np.zeros(4)  # of the log prior in the constant, which has none, and the length scales
+    for i in range(1, 4):
+        h = 1e-5 * np.eye(4)[i]
+        up, down = (log_prior(np.exp(t)[1:], X.std(0)) for t in (theta + h, theta - h))
+        slope[i] = (up - down) / 2e-5
+    assert np.abs(slope).max() > 0.1
+    np.testing.assert_allclose(gradient, -slope, atol=1e-2)
+
+
+@pytest.mark.parametrize("Estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_both_optimizers_find_the_same(Estimator):
+    X, y = make_data(N=60, D=2)
+    y = y if Estimator is GaussianProcessRegressor else y > 0
+    models = [Estimator(optimizer=o, tol=1e-7, random_state=0) for o in ("adam", "lbfgs")]
+    thetas = [m.fit(X, y).kernel_.theta for m in models]
+    np.testing.assert_allclose(*thetas, atol=0.02)
+
+
+def test_it_fades_as_rows_grow():
+    plain = ConstantKernel(1.0, (1e-4, 1e4)) * Matern(np.full(2, 2**0.5), (1e-3, 1e4), nu=2.5)
+
+    def apart(N, seed):
+        rng = np.random.RandomState(seed)
+        X = rng.randn(N, 2)
+        y = np.sin(3.0 * X[:, 0]) + np.cos(X[:, 1]) + 0.2 * rng.randn(N)
+        fits = [GaussianProcessRegressor(k, tol=1e-7).fit(X, y) for k in (None, plain)]
+        return np.abs(fits[0].kernel_.theta - fits[1].kernel_.theta).max()
+
+    few, many = (np.mean([apart(N, seed) for seed in range(4)]) for N in (30, 400))
+    assert few > 3.0 * many
+    assert few > 0.05
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rows_of_many_columns_are_not_overfitted(seed):
+    rng = np.random.RandomState(seed)
+    X = rng.randn(560, 20)
+    labels = X.sum(1) + rng.randn(560) > 0
+    plain = ConstantKernel(1.0, (1e-4, 1e4)) * Matern(np.full(20, 20**0.5), (1e-3, 1e5), nu=2.5)
+    nlpd = []
+    for kernel in (None, plain):
+        model = GaussianProcessClassifier(kernel, random_state=0).fit(X[:60], labels[:60])
+        p = model.predict_proba(X[60:])[np.arange(500), labels[60:].astype(int)]
+        nlpd.append(-np.log(p).mean())
+    assert nlpd[0] < nlpd[1] - 0.02
+
+
+@pytest.mark.parametrize("D", [5, 15, 30])
+def test_idle_columns_are_switched_off(D):
+    rng = np.random.RandomState(0)
+    X = rng.randn(200, D)
+    y = np.sin(2.0 * X[:, 0]) + X[:, 1] + 0.1 * rng.randn(200)
+    relevance = GaussianProcessRegressor().fit(X, y).feature_relevances_
+    assert relevance[:2].min() > 5.0 * relevance[2:].max()
+
+
+def test_restarts_are_compared_by_what_is_maximised():
+    X, y = make_data(N=30)
+    model = GaussianProcessRegressor(n_restarts_optimizer=3, random_state=0)
+    runs = []
+
+    def run(self, *arguments, original=_base.BaseGaussianProcess._run):
+        runs.append((arguments[0], original(self, *arguments)))
+        return runs[-1][1]
+
+    with mock.patch.object(_base.BaseGaussianProcess, "_run", run):
+        model.fit(X, y)
+    scores = [training.objective(plan.prior, r.result.theta, r.elbo) for plan, r in runs]
+    assert len(runs) == 4
+    assert [r.score for _, r in runs] == scores
+    assert model.elbo_ == runs[int(np.argmax(scores))][1].elbo
