@@ -16,6 +16,7 @@ from sklearn.gaussian_process.kernels import (
     DotProduct,
     Exponentiation,
     ExpSineSquared,
+    Kernel,
     Matern,
     WhiteKernel,
 )
