@@ -301,8 +301,8 @@ def _drop_oldest() -> None:
     for _ in range(_DROPPED):
         _COMPILED.popitem(last=False)
     gc.collect()  # a graph and its operations hold each other
-    context = importlib.import_module("tensorflow.python.eager.context")
-    context.context().clear_kernel_cache()
+    context = importlib.import_module("tensorflow.python.eager.context").context()
+    getattr(context, "clear_kernel_cache", lambda: None)()  # private: without it, they stay
 
 
 def outside_graphs(method: Callable) -> Callable:
