@@ -173,7 +173,7 @@ class Plan(NamedTuple):
     structure : Structure
     data : Data
     settings : Settings
-    prior : Prior
+    prior : Prior or None
     """
 
     problem: Problem
@@ -181,7 +181,7 @@ class Plan(NamedTuple):
     structure: Structure
     data: Data
     settings: training.Settings
-    prior: Prior
+    prior: Prior | None
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -209,7 +209,7 @@ def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
         at += np.size(value)
     for k, (centre, width) in enumerate(problem.likelihood_prior):
         blocks.append((np.array([at + k]), np.array([[1.0 / width]]), np.array([centre / width])))
-    if not blocks:
+    if not blocks:  # empty, not None: one column and many share what is compiled
         return NO_PRIOR
     entries, mixing, offsets = zip(*blocks, strict=True)
     where = np.concatenate(entries)[:, None, None]
@@ -537,7 +537,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
-        prior = NO_PRIOR if self.kernel is not None else default_prior(problem, spread)
+        prior = default_prior(problem, spread) if self.kernel is None else None
         return Plan(problem, held_out, structure, data, settings, prior)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:

@@ -86,8 +86,8 @@ class Structure(NamedTuple):
     direct : bool
         Whether rows are projected without being whitened, see :func:`skgpng.sparse.direct`.
     prior : bool
-        Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: the steps
-        of ten inducing points would take 7 % more for one that is nothing.
+        Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: without,
+        the steps of ten inducing points would take 7 % more for one that is nothing.
     """
 
     model: str
@@ -173,7 +173,7 @@ class Prior(NamedTuple):
     offset: Any
 
 
-#: That of a kernel that the user gave.
+#: Of nothing.
 NO_PRIOR = Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
 
 

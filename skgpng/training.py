@@ -306,9 +306,9 @@ def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any)
     return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
 
 
-def objective(prior: Prior, theta: Hyperparameters, elbo: float) -> float:
+def objective(prior: Prior | None, theta: Hyperparameters, elbo: float) -> float:
     """What training maximises, the ELBO with the log prior, of arrays."""
-    if not len(prior.entries) or not np.isfinite(elbo):
+    if prior is None or not np.isfinite(elbo):
         return elbo
     with np.errstate(divide="ignore"):
         u = np.log(np.concatenate([np.ravel(v) for v in theta.kernel + theta.likelihood]))
@@ -572,7 +572,7 @@ def train(
     every: int = 10,
     optimizer: str = "adam",
     first: tuple[Data, int] | None = None,
-    prior: Prior = NO_PRIOR,
+    prior: Prior | None = None,
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
@@ -596,7 +596,8 @@ def train(
     first : (Data, int), optional
         Rows that the first so many steps of Adam take in place of all, of the same total weight.
     prior : Prior, optional
-        Training maximises the ELBO with the logarithm of this prior; the curve has the ELBO.
+        Training maximises the ELBO with the logarithm of this prior, which may be empty; the curve
+        has the ELBO.
 
     Returns
     -------
@@ -611,7 +612,7 @@ def train(
     keep_freed()
     if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
         settings = settings._replace(jitter=0.0)
-    structure = structure._replace(prior=len(prior.entries) > 0)
+    structure, prior = structure._replace(prior=prior is not None), prior or NO_PRIOR
     given = _given(structure, theta, bounds, prior, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
