@@ -131,8 +131,9 @@ def _kernel_starts(
     parsed: kernels.ParsedKernel, given: tuple, X: np.ndarray, size: float | None
 ) -> Iterator[tuple]:
     """Values of the kernel to try; ``size``: the prior variance that Y has."""
-    off = 1.0 if size is None else size / np.mean(_diagonals(parsed, given, X))
-    factors = [1.0] if 1.0 / _OFF <= off <= _OFF or not np.isfinite(off) else [1.0, off]
+    prior = float(np.mean(_diagonals(parsed, given, X)))
+    off = size / prior if size is not None and prior > 0.0 else 1.0
+    factors = [1.0] if 1.0 / _OFF <= off <= _OFF else [1.0, off]
     # a line through data far from the origin meets the axis there as far from zero
     origins = [0.0, float(np.linalg.norm(X.mean(0)))]
     seen: set = set()

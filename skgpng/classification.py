@@ -472,6 +472,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def _probabilities(self, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
         return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
 
+    @outside_graphs
     def predict(self, X: Any) -> np.ndarray:
         """The more probable class of each row, the first of those as probable.
 

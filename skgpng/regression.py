@@ -477,9 +477,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Y, noise = problem.Y, problem.likelihood_values[0]
         if problem.conjugate:
             bounds = problem.likelihood_bounds[0] if problem.train_likelihood[0] else None
-        else:  # outliers count as two units, and noise as much; only the kernel's start is of use
+        else:  # outliers count as one unit; what is looked for is where the kernel starts
             unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
-            Y, noise = np.clip(Y, -2.0 * unit, 2.0 * unit), max(noise**2, 0.3 * unit**2)
+            Y, noise = np.clip(Y, -unit, unit), max(noise**2, 0.25 * unit**2)
         return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:

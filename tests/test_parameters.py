@@ -274,7 +274,8 @@ BAD_BOUNDS = [
 
 def test_every_kernel_with_a_formula_has_an_entry():
     operators = {cls for cls, formula in kernels._FORMULAS.items() if formula.operands}
-    assert set(kernels._FORMULAS) - operators == set(VALUES)
+    public = {cls for cls in kernels._FORMULAS if cls.__name__[0] != "_"}
+    assert public - operators == set(VALUES)
     for cls, names in VALUES.items():
         assert set(kernels._FORMULAS[cls].hyperparameters) == set(names)
 

@@ -297,7 +297,7 @@ def test_noise_of_each_row_is_scikit_learns_alpha_of_each_row():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"alpha": np.zeros(100)}, "'alpha' parameter"),
+        ({"alpha": np.zeros(100)}, "alpha must be one number.*noise_variance"),
         ({"alpha": 0.0}, "alpha=0 leaves rows without noise"),
         ({"n_targets": 2}, "y has 1 targets, but n_targets=2"),
         # refused without restarts too: there is no logarithm of a negative bound
