@@ -230,9 +230,7 @@ def explained_share(
         share = 1.0 - missed / np.where(total > 0, total, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
-        K = posterior.covariance_of_each(
-            kernel, values, p.points, X[some].astype(np.float64)
-        ).numpy()
+        K, _ = posterior.covariances(kernel, values, p.points, X[some])
         f_mean = np.einsum(
             "lmn,ml->nl", np.broadcast_to(K, (p.weights.shape[1], *K.shape[1:])), p.weights
         )

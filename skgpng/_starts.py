@@ -20,9 +20,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from . import kernels
-from ._tensorflow import tf
 from .inducing import column_spread
 from .linalg import one_blas_thread
+from .posterior import covariances
 
 __all__ = ["Rows", "Start", "best_start", "targets_of_labels"]
 
@@ -131,7 +131,7 @@ def _kernel_starts(
     parsed: kernels.ParsedKernel, given: tuple, X: np.ndarray, size: float | None
 ) -> Iterator[tuple]:
     """Values of the kernel to try; ``size``: the prior variance that Y has."""
-    prior = float(np.mean(_diagonals(parsed, given, X)))
+    prior = float(np.mean(covariances(parsed.structure, given, X, X)[1]))
     off = size / prior if size is not None and prior > 0.0 else 1.0
     factors = [1.0] if 1.0 / _OFF <= off <= _OFF else [1.0, off]
     # a line through data far from the origin meets the axis there as far from zero
@@ -157,25 +157,14 @@ def _kernel_starts(
             yield values
 
 
-def _diagonals(parsed: kernels.ParsedKernel, values: tuple, X: np.ndarray) -> np.ndarray:
-    """Prior variance of each latent function at rows X, [1 or L, N]."""
-    each = kernels.of_each_latent(parsed.structure, tuple(map(tf.convert_to_tensor, values)))
-    return np.stack([kernels.diagonal(k, v, tf.convert_to_tensor(X)).numpy() for k, v in each])
-
-
-def _covariances(parsed: kernels.ParsedKernel, values: tuple, X: np.ndarray) -> list[np.ndarray]:
-    """Prior covariance [N, N] of each latent function, one where all share it."""
-    each = kernels.of_each_latent(parsed.structure, tuple(map(tf.convert_to_tensor, values)))
-    return [kernels.covariance(k, v, tf.convert_to_tensor(X)).numpy() for k, v in each]
-
-
 def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Rows) -> np.ndarray:
     """Log evidence of each start, minus infinity where it cannot be evaluated."""
-    found, values, K = [], None, []
+    found, values, K = [], None, np.zeros((0, 0, 0))
     with one_blas_thread, np.errstate(all="ignore"):
         for start in starts:
             if start.values is not values:
-                values, K = start.values, _covariances(parsed, start.values, rows.X)
+                values = start.values
+                K, _ = covariances(parsed.structure, values, rows.X, rows.X)
             noise = (start.noise + rows.row_noise) / rows.weights
             found.append(_evidence(K, rows.Y, noise))
     return np.nan_to_num(found, nan=-np.inf, posinf=-np.inf)
@@ -188,7 +177,7 @@ def _evidence_of_noise(rows: Rows, size: float) -> float:
     return -0.5 * (np.sum(rows.Y**2 / noise[:, None]) + P * np.log(noise).sum())
 
 
-def _evidence(K: list[np.ndarray], Y: np.ndarray, noise: np.ndarray) -> float:
+def _evidence(K: np.ndarray, Y: np.ndarray, noise: np.ndarray) -> float:
     """Rasmussen & Williams 2006, eq. 2.30, without constants, summed over the columns of Y."""
     total = 0.0
     for k, covariance in enumerate(K):

@@ -34,6 +34,7 @@ __all__ = [
     "Posterior",
     "covariance_of_each",
     "covariance_root",
+    "covariances",
     "jitter_units",
     "left_out",
     "mean",
@@ -104,8 +105,7 @@ def _from_rows(structure: Structure, result: Result, data: Data, jitter: float) 
 
     The jitter of training comes in only where B needs it: the distances here have more digits.
     """
-    X = tf.convert_to_tensor(data.X)
-    K = covariance_of_each(structure.kernel, result.theta.kernel, X).numpy()
+    K, _ = covariances(structure.kernel, result.theta.kernel, data.X, data.X)
     site_mean, precision = _sites(structure, result, data)
     r = np.sqrt(precision)  # [1 or L, N]
     B = Arrays.shift_diagonal(r[:, :, None] * K * r[:, None, :], 1.0)
@@ -288,12 +288,12 @@ def _compiled(kernel: Kernel, dtype: str) -> Any:
     return tf.function(cross, input_signature=signature, autograph=False)
 
 
-def _cross(
-    kernel: Kernel, values: tuple, p: Posterior, X: np.ndarray
+def covariances(
+    kernel: Kernel, values: tuple, points: np.ndarray, X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """See :func:`_compiled`; NumPy."""
-    X = X.astype(p.points.dtype, copy=False)
-    K, prior = _compiled(kernel, p.points.dtype.name)(values, p.points, X)
+    """See :func:`_compiled`; NumPy. A tenth of the time of :func:`covariance_of_each`."""
+    X = X.astype(points.dtype, copy=False)
+    K, prior = _compiled(kernel, points.dtype.name)(values, points, X)
     return np.asarray(K), np.asarray(prior)
 
 
@@ -347,7 +347,7 @@ def _in_chunks(one: Callable, p: Posterior, X: np.ndarray) -> list:
 
 def mean(kernel: Kernel, values: tuple, p: Posterior, X: np.ndarray) -> np.ndarray:
     """Mean [N, L] of the latent functions at new rows; see :func:`mean_and_variance`."""
-    (f_mean,) = _in_chunks(lambda X: (_mean(p, _cross(kernel, values, p, X)[0]),), p, X)
+    (f_mean,) = _in_chunks(lambda X: (_mean(p, covariances(kernel, values, p.points, X)[0]),), p, X)
     return f_mean
 
 
@@ -371,7 +371,7 @@ def mean_and_variance(
     """
 
     def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        K, prior = _cross(kernel, values, p, X)
+        K, prior = covariances(kernel, values, p.points, X)
         f_mean = _mean(p, K)
         f_var = _variance(prior, *_factors(p, K)).T
         return f_mean, np.broadcast_to(f_var, f_mean.shape)
@@ -394,7 +394,7 @@ def mean_and_covariance(
     :func:`mean_and_variance`.
     """
     X = X.astype(p.points.dtype, copy=False)
-    K, prior = _cross(kernel, values, p, X)
+    K, prior = covariances(kernel, values, p.points, X)
     cov = covariance_of_each(kernel, values, X).numpy()
     with np.errstate(all="ignore"), one_blas_thread:
         a, b = _factors(p, K)

@@ -22,7 +22,7 @@ LEVELS = {
     "_version": -1,
     "_memory": 0,
     "_diagnosis": 3.5,
-    "_starts": 3,
+    "_starts": 3.5,
     "linalg": 0,
     "quadrature": 0,
     "gaussians": 1,
