@@ -25,7 +25,7 @@ from sklearn.utils.validation import (
 )
 
 from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
-from ._diagnosis import at_bounds, explained_share, likely_cause, lost_to_float32
+from ._diagnosis import at_bounds, explained_share, likely_cause, lone_row, lost_to_float32
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -66,8 +66,9 @@ _ROWS_DIRECT, _ROUNDING = 4, 1e-5
 # q starts with a variance of 100 at most: under a wider prior every quadrature node is far from the
 # decision boundary, and no gradient tells where to go.
 _START_PRECISION = 1e-2
-# A fit that explains less of the variance of y is of no use.
-_EXPLAINS_NOTHING = 0.01
+# A fit that explains less of the variance of y is of no use, nor is one with more jitter than so
+# much of the mean square of y.
+_EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
 # So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
 _MUCH, _MUCH_IN_ALL = 0.02, 10.0
 # Steps are counted in 32 bits.
@@ -174,6 +175,8 @@ class Plan(NamedTuple):
     data : Data
     settings : Settings
     prior : Prior or None
+    lost : str
+        What float32 has taken from X as it was given; see ``_diagnosis.lost_to_float32``.
     """
 
     problem: Problem
@@ -182,6 +185,7 @@ class Plan(NamedTuple):
     data: Data
     settings: training.Settings
     prior: Prior | None
+    lost: str
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -373,8 +377,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         for name, value in learned.items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
-        lost = lost_to_float32(problem.X)
-        return self._message(plan, best.result) or lost or self._concern(plan, best.result)
+        return self._message(plan, best.result) or self._concern(plan, best.result)
 
     @abc.abstractmethod
     def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
@@ -533,12 +536,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
         settings = self._settings(problem, structure, batch, rng, moves)
         settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
+        lost = lost_to_float32(problem.X)
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
         prior = default_prior(problem, spread) if self.kernel is None else None
-        return Plan(problem, held_out, structure, data, settings, prior)
+        return Plan(problem, held_out, structure, data, settings, prior, lost)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
@@ -802,8 +806,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """What to warn of, with the setting that helps."""
         if result.status == structures.MAX_ITER:
             return (
-                f"Training stopped after {self.n_iter_} steps, at max_iter={self.max_iter}, before "
-                "the ELBO settled. Raise max_iter, or raise tol to stop earlier."
+                f"Training stopped after {plan.settings.max_iter} steps, at "
+                f"max_iter={self.max_iter}, before the ELBO settled. Raise max_iter, or raise tol "
+                f"to stop earlier. {self._cause(plan, result)}".rstrip()
             )
         if result.status == structures.NON_FINITE:
             return (
@@ -832,15 +837,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             share = explained_share(
                 plan.structure.kernel, result.theta.kernel, self._posterior, rows[:3], exact
             )
-        if share.min() < _EXPLAINS_NOTHING:
-            return self._nothing_explained(plan, result, share)
+        cause, ended = self._cause(plan, result), self._at_bounds(problem, result)
+        if cause:
+            return cause
+        if share.min() < (_EXPLAINS_NOTHING if exact else 2.0 * _EXPLAINS_NOTHING):
+            nothing = self._nothing_explained(plan, result, share)
+            return f"{nothing} Training ended with {ended}." if ended else nothing
         fallen = self._fallen(plan, result)
         if fallen:
             return (
                 f"Training swung and ended {fallen:.3g} nats below an ELBO that it had reached. "
                 "Lower learning_rate."
             )
-        ended = self._at_bounds(problem, result)
         if not ended:
             return None
         return (
@@ -848,9 +856,45 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "as length_scale_bounds), scale X and y to suit them, or fix the value there."
         )
 
+    def _cause(self, plan: Plan, result: Result) -> str:
+        """A warning of what in the data or the settings makes any fit useless; "" for none."""
+        lone = lone_row(plan.problem.X, plan.data.X_scale) if self.kernel is None else ""
+        return (
+            plan.lost
+            or lone
+            or self._unsuited(plan, result)
+            or self._swamped(plan, result, self._as_regression(plan.problem)[0].Y)
+        )
+
     @abc.abstractmethod
     def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
         """A warning of a fit that explains next to nothing of y."""
+
+    def _unsuited(self, plan: Plan, result: Result) -> str:
+        """A warning of y or of its noise that the likelihood does not suit."""
+        return ""
+
+    def _swamped(self, plan: Plan, result: Result, Y: np.ndarray) -> str:
+        """A warning of jitter that hides the function."""
+        p, structure = self._posterior, plan.structure
+        if structure.model not in ("sgpr", "svgp"):
+            return ""
+        units = posterior.jitter_units(structure.kernel, result.theta.kernel, p.points)
+        jitter = float(result.report.jitter * np.max(units))
+        if jitter <= _SWAMPS * max(float(np.mean(Y**2)), np.finfo(float).tiny):
+            return ""
+        return (
+            f"The jitter of the inducing points, {result.report.jitter:g} of a prior variance of "
+            f"{np.max(units):.3g}, is not small beside y. Scale the columns of X (StandardScaler), "
+            "multiply the kernel by a constant, or set a smaller jitter such as 1e-12."
+        )
+
+    def _advice_on_scales(self, plan: Plan) -> str:
+        """What helps where length scales suit neither X nor y."""
+        more = "" if self.n_restarts_optimizer >= 5 else ", or set n_restarts_optimizer=5"
+        if plan.structure.model in ("sgpr", "svgp"):
+            more += ", or take more inducing points (n_inducing)"
+        return f"scale the columns of X (StandardScaler), begin with other length scales{more}"
 
     def _fallen(self, plan: Plan, result: Result) -> float:
         """Nats between the largest ELBO of all rows and the last one, where they are many."""
@@ -870,6 +914,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             names = (*names, problem.parsed.noise_name)
             values = (*values, np.asarray(self._noise_level(result.theta.likelihood)))
             low, high = (self._noise_level((np.asarray(b),)) for b in problem.likelihood_bounds[0])
+            # noise that is next to nothing is as good as none
+            low = low if low > 1e-3 * np.mean(problem.Y**2) else 0.0
             bounds = (*bounds, np.array([low, high]))
         return at_bounds(names, values, bounds)
 

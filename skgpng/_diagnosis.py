@@ -8,7 +8,14 @@ from . import posterior
 from .inducing import column_spread, merge_equal_rows
 from .kernels import Kernel
 
-__all__ = ["at_bounds", "explained_share", "likely_cause", "lost_to_float32"]
+__all__ = [
+    "at_bounds",
+    "explained_share",
+    "likely_cause",
+    "lone_row",
+    "lone_value",
+    "lost_to_float32",
+]
 
 # Columns whose spreads differ by more than this leave the smaller ones to rounding.
 _APART = 1e8
@@ -19,6 +26,8 @@ _ROUNDED = 1e-2
 _TINY_NOISE, _NO_NOISE = 1e-8, 1e-12
 # Weights further apart leave the light rows to rounding.
 _HEAVIER = {"float64": 1e14, "float32": 1e7}
+# A row that holds more than this share of the variance of a column, of so many rows or more.
+_LONE, _LONE_FROM = 0.9, 20
 # A value within this share of its bound is at it.
 _AT_BOUND = 1e-3
 # Rows at which the fitted function is looked at, and rows from which on leaving one out tells more
@@ -162,6 +171,49 @@ def _weights_apart(weights: np.ndarray, dtype: str) -> list[str]:
         f"sample_weight goes from {low:.3g} to {high:.3g}, more than {dtype} can tell apart: leave "
         "out the lightest rows."
     ]
+
+
+# --- rows that outweigh all others -----------------------------------------------------------
+
+
+def lone_row(X: np.ndarray, spread: np.ndarray) -> str:
+    """A sentence that names a column whose spread is that of one row; "" where there is none.
+
+    A column of which all other rows are equal, such as an indicator, is none.
+
+    Parameters
+    ----------
+    X : ndarray of shape (N, D)
+    spread : ndarray of shape (D,)
+        Standard deviation of each column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng._diagnosis import lone_row
+    >>> X = np.append(np.linspace(0, 1, 50), -999.0)[:, None]
+    >>> print(lone_row(X, X.std(0)))
+    Row 50 of X holds nearly all of the variance of column 0, -999: leave it out if it stands ...
+    """
+    N, mean = len(X), X.mean(0, dtype=np.float64)
+    away = np.maximum(X.max(0) - mean, mean - X.min(0))
+    for d in np.flatnonzero((away / spread) ** 2 > _LONE * N) if N >= _LONE_FROM else ():
+        row = int(np.argmax(np.abs(X[:, d] - mean[d])))
+        if np.ptp(np.delete(X[:, d], row)) > 0:
+            return (
+                f"Row {row} of X holds nearly all of the variance of column {d}, {X[row, d]:g}: "
+                "leave it out if it stands for a missing value, or transform the column (such as "
+                "QuantileTransformer): the default kernel takes its unit from it."
+            )
+    return ""
+
+
+def lone_value(Y: np.ndarray) -> float | None:
+    """The value in a single column Y [N, 1] that has nearly all of its variance; or None."""
+    away = (Y - Y.mean(0)) ** 2
+    row = int(np.argmax(away))
+    alone = Y.shape[1] == 1 and len(Y) >= _LONE_FROM and away[row, 0] > _LONE * away.sum()
+    return float(Y[row, 0]) if alone and np.ptp(np.delete(Y, row)) > 0 else None
 
 
 # --- after training --------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from .inducing import column_spread
 from .linalg import one_blas_thread
 from .posterior import covariances
 
-__all__ = ["Rows", "Start", "best_start", "targets_of_labels"]
+__all__ = ["Rows", "Start", "best_start", "missing_noise", "targets_of_labels"]
 
 # Rows looked at: a factorisation of 128 takes 0.1 ms, and a start is no more than a start.
 _ROWS = 128
@@ -103,10 +103,7 @@ def best_start(
     >>> best_start(parsed, Start(parsed.values, 0.1), rows).values
     (array(0.0625),)
     """
-    every = -(-len(rows.X) // _ROWS)
-    X, Y, weights, row_noise = (a[::every].astype(np.float64, copy=False) for a in rows)
-    rows = Rows(X, Y, weights, row_noise)
-    size = max(float(np.mean(rows.Y**2)), np.finfo(float).tiny)
+    rows, size = _some(rows)
     levels = [given.noise]
     if noise_bounds is not None:
         levels += [float(np.clip(share * size, *noise_bounds)) for share in _NOISE_SHARES]
@@ -118,6 +115,31 @@ def best_start(
     found = _evidences(parsed, starts, rows)
     best = int(np.argmax(found))
     return starts[best] if found[best] >= least else given
+
+
+def missing_noise(parsed: kernels.ParsedKernel, learned: Start, rows: Rows) -> tuple[float, float]:
+    """Nats that more noise than was given would gain on some of the rows, and its share of y^2.
+
+    At other length scales too; zero where that is less than a clear gain.
+    """
+    rows, size = _some(rows)
+    now = learned.noise + np.mean(rows.row_noise)
+    shares = [share for share in (0.3, 0.1, 0.03, 0.01) if share * size > 10.0 * now]
+    if not shares:
+        return 0.0, 0.0
+    others = [learned.values, *_kernel_starts(parsed, learned.values, rows.X, None)]
+    starts = [Start(values, share * size) for values in others for share in shares]
+    found = _evidences(parsed, [learned, *starts], rows)
+    best = int(np.argmax(found[1:]))
+    gain = float(found[1 + best] - found[0])
+    return (gain, starts[best].noise / size) if gain > _MARGIN else (0.0, 0.0)
+
+
+def _some(rows: Rows) -> tuple[Rows, float]:
+    """Some of the rows, and the mean square of their targets."""
+    every = -(-len(rows.X) // _ROWS)
+    X, Y, weights, row_noise = (a[::every].astype(np.float64, copy=False) for a in rows)
+    return Rows(X, Y, weights, row_noise), max(float(np.mean(Y**2)), np.finfo(float).tiny)
 
 
 def targets_of_labels(labels: np.ndarray, n_latent: int) -> np.ndarray:

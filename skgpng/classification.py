@@ -349,8 +349,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
         return (
             "The fit tells the classes apart nowhere: its probabilities are next to the same for "
-            "all rows. If the labels depend on X, begin with other length scales, as "
-            "n_restarts_optimizer=5 does."
+            f"all rows. If the labels depend on X, {self._advice_on_scales(plan)}."
         )
 
     def _known_classes(self, classes: Any, start: str) -> np.ndarray:

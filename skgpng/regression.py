@@ -29,6 +29,7 @@ from ._base import (
     has_inducing_points,
     validated,
 )
+from ._diagnosis import lone_value
 from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
@@ -45,8 +46,8 @@ _NOISE_WIDTH = 1.0
 # Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
 # `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
 _DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
-# Noise below this share of the variance of y is hardly any.
-_HARDLY_NOISE = 0.1
+# Rows of which less than this share of the variance is missed are gone through.
+_HARDLY = 0.1
 # Natural-gradient step where it is not exact: at 1 the hyperparameters follow a q that overshoots.
 _GAMMA = 0.3
 # Rows of a predictive distribution that is no normal one that are integrated together.
@@ -499,23 +500,71 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         learned = {"scale": _one_or_all(scale * unit), "df": float(df)}
         return attributes | {"likelihood_": learned}
 
-    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
-        target = int(np.argmin(share))
-        where = f"target {target} of y" if len(share) > 1 else "y"
-        noise = self._noise_level(result.theta.likelihood) + plan.problem.attributes["_fixed_noise"]
-        fraction = float(noise / np.var(plan.problem.Y[:, target]))
-        if fraction < _HARDLY_NOISE:
+    def _unsuited(self, plan: Plan, result: Result) -> str:
+        problem = plan.problem
+        if not problem.conjugate:
+            return ""
+        row = lone_value(problem.Y)
+        if row is not None:
             return (
-                f"The fit goes through every row of {where} but learns nothing from one row for "
-                f"another. The noise variance, {fraction:.1g} of the variance of {where}, may be "
-                f"too small: leave alpha=None to learn it, or raise alpha (now {self.alpha}, in "
-                "the units of y squared) or the bounds of the WhiteKernel."
+                f"One value of y ({self._y_mean[0] + self._y_std[0] * row:.3g}) holds nearly all "
+                "of its variance. Leave it out if it is an error, or set likelihood='student_t'."
             )
-        scale = "" if self._scales_y else " normalize_y=True, if the kernel does not fit its units."
+        if problem.train_likelihood[0]:
+            return ""
+        rows, noise, _ = self._as_regression(problem)
+        start = _starts.Start(result.theta.kernel, noise)
+        gain, share = _starts.missing_noise(problem.parsed, start, rows)
+        if not gain:
+            return ""
+        return (
+            f"The noise given ({self._given_noise()}) is far less than y scatters: with a noise of "
+            f"{share:g} of its mean square the log evidence of some rows is {gain:.0f} nats "
+            "higher. Raise it, or leave alpha=None to learn it."
+        )
+
+    def _given_noise(self) -> str:
+        """What fixes the noise."""
+        if self.alpha:
+            return f"alpha={self.alpha:g}, in the units of y squared"
+        return "noise_variance of fit, or a WhiteKernel that is fixed"
+
+    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
+        target, problem = int(np.argmin(share)), plan.problem
+        where = f"y[:, {target}]" if len(share) > 1 else "y"
+        total = np.asarray(self._noise_level(result.theta.likelihood) + problem.row_noise)
+        variance = np.var(problem.Y[:, target])
+        fraction = float(np.mean(total) / variance)
+        if plan.structure.model == "gpr":
+            missed = total / problem.weights * self._posterior.weights[:, target]
+            if np.mean(missed**2) < _HARDLY * variance:
+                return self._goes_through(plan, where, fraction)
+        if fraction > 1.0 and (not problem.train_likelihood[0] or problem.row_noise.any()):
+            return (
+                f"The fit explains next to nothing of {where}: the noise given (alpha or "
+                f"noise_variance, in the units of y squared), {fraction:.3g} times its variance, "
+                "hides everything. Make it smaller, or leave alpha=None to learn it."
+            )
+        raw = "" if self._scales_y else ", or set normalize_y=True"
         return (
             f"The fit explains next to nothing of {where}, it calls everything noise. If {where} "
-            "depends on X, begin with other length scales, as n_restarts_optimizer=5 does."
-            f"{scale and ' Set' + scale}"
+            f"depends on X, {self._advice_on_scales(plan)}{raw}."
+        )
+
+    def _goes_through(self, plan: Plan, where: str, fraction: float) -> str:
+        """A warning of rows that tell nothing about each other."""
+        begin = (
+            f"The fit goes through every row of {where} but learns nothing from one row for "
+            "another."
+        )
+        if plan.problem.train_likelihood[0]:
+            return (
+                f"{begin} Its length scales are far below the distances between rows: "
+                f"{self._advice_on_scales(plan)}, or leave kernel=None."
+            )
+        return (
+            f"{begin} The noise given ({self._given_noise()}), {fraction:.1g} of the variance of "
+            f"{where}, may be too small: raise it, or leave alpha=None to learn it."
         )
 
     def _noise_level(self, values: tuple) -> Any:

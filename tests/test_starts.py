@@ -150,7 +150,7 @@ def test_raw_y_beside_a_kernel_of_unit_variance(scale):
     elif score > 0.999:
         assert len(said) == 1 and "'k1__constant_value' at its upper bound" in said[0]
     else:
-        assert len(said) == 1 and "Set normalize_y=True" in said[0] and scale > 3e3
+        assert len(said) == 1 and "set normalize_y=True" in said[0] and scale > 3e3
 
 
 # --- what is said of a fit that is of no use -------------------------------------------------
@@ -169,8 +169,7 @@ def test_noise_that_is_too_small_is_named():
     X = 6.0 * rng.rand(80, 1)
     y = 1000.0 * np.sin(X[:, 0]) + 120.0 * rng.randn(80)
     message = warned(GaussianProcessRegressor(1.0 * RBF(1.0), alpha=0.1), X, y)
-    assert "learns nothing from one row for another" in message
-    assert "2e-07 of the variance of y" in message and "raise alpha (now 0.1" in message
+    assert "far less than y scatters" in message and "alpha=0.1, in the units of y" in message
 
 
 @pytest.mark.parametrize("n_inducing", [None, 10])
@@ -181,19 +180,97 @@ def test_all_noise_is_said(n_inducing):
     assert "calls everything noise" in message and "n_restarts_optimizer=5" in message
     if n_inducing is None:
         message = warned(model.set_params(normalize_y=False), T, WAVES)
-        assert "Set normalize_y=True" in message
+        assert "set normalize_y=True" in message
 
 
 def test_all_noise_of_one_target_is_said():
     noise = 0.3 * np.random.RandomState(0).randn(100)
     Y = np.column_stack([np.sin(6.0 * T[:, 0]) + noise, 1e-3 * WAVES])
     message = warned(GaussianProcessRegressor(1.0 * RBF(), normalize_y=False), T, Y)
-    assert "of target 1 of y" in message
+    assert "of y[:, 1]" in message
 
 
 def test_classes_told_apart_nowhere_are_said():
     model = GaussianProcessClassifier(1.0 * RBF(10.0, (5.0, 100.0)))
     assert "tells the classes apart nowhere" in warned(model, T, WAVES > 0)
+
+
+RNG = np.random.RandomState(0)
+X2 = RNG.rand(120, 2)
+CLEAN = np.sin(6.0 * X2[:, 0]) + X2[:, 1]
+NOISY = CLEAN + 0.1 * RNG.randn(120)
+
+
+@pytest.mark.parametrize(
+    "settings, given",
+    [
+        ({"alpha": 1e-10}, None),
+        ({"alpha": 1e-4, "kernel": 1.0 * RBF()}, None),
+        ({"kernel": 1.0 * RBF() + WhiteKernel(1e-5, "fixed")}, None),
+        ({"alpha": 0.0}, np.full(120, 1e-6)),
+        ({"alpha": 1e-10, "n_inducing": 60, "max_iter": 100}, None),
+    ],
+    ids=str,
+)
+def test_noise_that_is_far_too_small_is_said_in_two_columns(settings, given):
+    model = GaussianProcessRegressor(random_state=0, **settings)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(X2, NOISY, noise_variance=given)
+    # also where training does not settle
+    assert len(caught) == 1 and "far less than y scatters" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("settings", [{"alpha": 1e3}, {"noise_variance": 1e3}], ids=str)
+def test_noise_that_hides_everything_is_named(settings):
+    settings = dict(settings)
+    given = settings.pop("noise_variance", None)
+    model = GaussianProcessRegressor(1.0 * RBF(), **settings)
+    with pytest.warns(ConvergenceWarning, match="the noise given .* hides everything"):
+        model.fit(X2, NOISY, noise_variance=None if given is None else np.full(120, given))
+
+
+@pytest.mark.parametrize("n_inducing", [None, 15])
+def test_a_row_that_outweighs_all_others_is_named(n_inducing):
+    model = GaussianProcessRegressor(n_inducing=n_inducing, random_state=0)
+    X, y = X2.copy(), NOISY.copy()
+    X[3, 1] = -999.0
+    assert "Row " in warned(model, X, y) and "column 1, -999" in str(warned(model, X, y))
+    y[3] = 1e4
+    assert "likelihood='student_t'" in warned(model, X2, y)
+    labels = GaussianProcessClassifier(n_inducing=n_inducing, random_state=0)
+    assert "column 1, -999" in warned(labels, X, CLEAN > 0.5)
+
+
+def test_a_rare_indicator_is_no_outlier():
+    X = np.column_stack([X2, np.arange(120) == 7])
+    silent(GaussianProcessRegressor(), X, NOISY)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e5])
+def test_jitter_that_swamps_the_function_is_named(scale):
+    model = GaussianProcessClassifier(DotProduct(), n_inducing=20, random_state=0)
+    assert "jitter of the inducing points" in warned(model, scale * X2, CLEAN > 0.5)
+
+
+def test_what_is_advised_depends_on_what_was_set():
+    U = 1e-6 * T[::2]
+    model = GaussianProcessRegressor(1.0 * RBF(), n_restarts_optimizer=5, random_state=0)
+    message = warned(model, U, WAVES[::2])
+    assert "StandardScaler" in message and "n_restarts" not in message
+    message = warned(GaussianProcessRegressor(1.0 * RBF()), 1e9 * X2, NOISY)
+    assert "goes through every row" in message and "alpha" not in message
+
+
+@pytest.mark.parametrize("N", [15, 60, 120])
+def test_good_fits_are_silent(N):
+    X, clean, noisy = X2[:N], CLEAN[:N], NOISY[:N]
+    silent(GaussianProcessRegressor(), X, noisy)
+    silent(GaussianProcessRegressor(alpha=0.01), X, noisy)
+    silent(GaussianProcessRegressor(n_inducing=10, random_state=0), X, noisy)
+    silent(GaussianProcessClassifier(), X, clean > 0.5)
+    silent(GaussianProcessRegressor(1.0 * RBF() + WhiteKernel()), X, clean)  # next to no noise
+    silent(GaussianProcessRegressor(alpha=1e-10), X, clean)
+    silent(GaussianProcessRegressor(1.0 * RBF([1.0, 1.0]), alpha=1e-10), X, clean)
 
 
 @pytest.mark.parametrize(
