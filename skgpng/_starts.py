@@ -30,8 +30,7 @@ __all__ = ["Rows", "Start", "best_start", "missing_noise", "targets_of_labels"]
 _ROWS = 128
 # Length scales are tried in these multiples (the longer ones for columns in large units), the noise
 # at these shares of the mean square of y.
-_LENGTHS = (*(2.0**k for k in range(-6, 3)), *(4.0**k for k in range(2, 7)))
-_NOISE_SHARES = (0.1, 0.01, 1e-4, 1e-6)
+_LENGTHS, _NOISE_SHARES = tuple(4.0**k for k in range(-3, 7)), (0.1, 1e-3)
 # The prior variance is fitted to the mean square of y where it is off by more than this factor.
 _OFF = 10.0
 # Nats by which a start has to be better than noise alone, to be kept or to be taken.
@@ -162,7 +161,7 @@ def _kernel_starts(
     lengths: list[Callable] = [lambda v, by=by: by * v for by in _LENGTHS]
     if any(np.shape(v) == X.shape[1:] for v in given):  # one for each column: also in its units
         units = column_spread(X, np.ones(len(X))) * np.sqrt(X.shape[1])
-        lengths += [lambda v, by=by: by * units if np.ndim(v) else v for by in _LENGTHS[2:9:2]]
+        lengths += [lambda v, by=by: by * units if np.ndim(v) else v for by in _LENGTHS[1:5]]
     for length, factor, origin in itertools.product(lengths, factors, origins):
         change: dict[str, Callable] = {
             "length_scale": length,
