@@ -237,7 +237,7 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
     >>> from skgpng._diagnosis import at_bounds
     >>> bounds = np.array([[1e-5, 1e5], [1e-5, 1e5]])
     >>> at_bounds(("k2__length_scale",), (np.array([0.3, 1e5]),), (bounds,))
-    "'k2__length_scale' (column 1) at its upper bound 1e+05"
+    "'k2__length_scale' (column 1) at its upper bound 100000"
     """
     found = []
     for name, value, bound in zip(names, values, bounds, strict=True):

@@ -99,8 +99,9 @@ def best_start(
     >>> X = np.linspace(0, 1, 50)[:, None]
     >>> rows = Rows(X, np.sin(10 * np.pi * X), np.ones(50), np.zeros(50))
     >>> parsed = parse(RBF(1.0))
-    >>> best_start(parsed, Start(parsed.values, 0.1), rows).values
-    (array(0.0625),)
+    >>> (length_scale,) = best_start(parsed, Start(parsed.values, 0.1), rows).values
+    >>> print(length_scale)
+    0.0625
     """
     rows, size = _some(rows)
     levels = [given.noise]
