@@ -162,7 +162,9 @@ def _kernel_starts(
     lengths: list[Callable] = [lambda v, by=by: by * v for by in _LENGTHS]
     if any(np.shape(v) == X.shape[1:] for v in given):  # one for each column: also in its units
         units = column_spread(X, np.ones(len(X))) * np.sqrt(X.shape[1])
-        lengths += [lambda v, by=by: by * units if np.ndim(v) else v for by in _LENGTHS[1:5]]
+        lengths += [
+            lambda v, by=by: by * units if np.shape(v) == units.shape else v for by in _LENGTHS[1:5]
+        ]
     for length, factor, origin in itertools.product(lengths, factors, origins):
         change: dict[str, Callable] = {
             "length_scale": length,

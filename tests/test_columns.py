@@ -168,6 +168,15 @@ def test_what_does_not_fit_is_named_before_training(selecting, kernel, match):
         GaussianProcessRegressor(kernel).predict(X3)
 
 
+@pytest.mark.parametrize("length_scale", [1e-3, 100.0])
+def test_a_kernel_that_selects_columns_is_found_from_far(selecting, length_scale):
+    """One start has a length scale for each column of X, of which there are three here."""
+    kernel = Columns(1.0 * RBF([length_scale] * 2), [0, 2]) + RBF([length_scale] * 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the other term has nothing left to explain
+        assert GaussianProcessRegressor(kernel).fit(X3, Y3).score(X3, Y3) > 0.8
+
+
 class Wrong(RBF):
     pass
 
