@@ -57,8 +57,7 @@ def sizes(k, rng):
     run in order and are compiled for themselves."""
     if k < 2 * len(ESTIMATORS):
         return (200, 5, 500) if k < len(ESTIMATORS) else (50, 5, 500)
-    # labels of one column have no prior, and so a loop of their own
-    return rng.randint(40, 201), rng.randint(2, 6), rng.randint(1, 501)
+    return rng.randint(40, 201), rng.randint(1, 6), rng.randint(1, 501)
 
 
 def fit_and_predict(k, rng):
