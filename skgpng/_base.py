@@ -830,16 +830,15 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _concern(self, plan: Plan, result: Result) -> str | None:
         """What to warn of where training ended as it should but its result may be of no use."""
-        problem = plan.problem
-        rows = self._as_regression(problem)[0]
+        cause, ended = self._cause(plan, result), self._at_bounds(plan.problem, result)
+        if cause:  # before the work below
+            return cause
+        rows = self._as_regression(plan.problem)[0]
         exact = plan.structure.model == "gpr"
         with np.errstate(all="ignore"):
             share = explained_share(
                 plan.structure.kernel, result.theta.kernel, self._posterior, rows[:3], exact
             )
-        cause, ended = self._cause(plan, result), self._at_bounds(problem, result)
-        if cause:
-            return cause
         if share.min() < (_EXPLAINS_NOTHING if exact else 2.0 * _EXPLAINS_NOTHING):
             nothing = self._nothing_explained(plan, result, share)
             return f"{nothing} Training ended with {ended}." if ended else nothing

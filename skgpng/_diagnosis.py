@@ -282,10 +282,7 @@ def explained_share(
         share = 1.0 - missed / np.where(total > 0, total, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
-        K, _ = posterior.covariances(kernel, values, p.points, X[some])
-        f_mean = np.einsum(
-            "lmn,ml->nl", np.broadcast_to(K, (p.weights.shape[1], *K.shape[1:])), p.weights
-        )
+        f_mean = posterior.mean(kernel, values, p, X[some])
         mean = np.average(f_mean, axis=0, weights=weights[some])
         varies = np.average((f_mean - mean) ** 2, axis=0, weights=weights[some])
         share = varies / np.where(total > 0, total, 1.0)
