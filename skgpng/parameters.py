@@ -1,0 +1,115 @@
+r"""A learned number or array, with all that training has to know of it.
+
+Kernels, likelihoods and means describe what they learn by the same record. Training moves one
+vector u of all entries: the logarithms of positive ones, real ones as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+__all__ = ["CauchyPrior", "Form", "Parameter", "Prior", "form_of", "joint_prior"]
+
+
+class CauchyPrior(NamedTuple):
+    r"""Log prior of the entries u of one parameter, up to a constant.
+
+    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A u - b`: Cauchy densities of linear
+    combinations. Near its centre each is as good as a normal density, in which r has the standard
+    deviation :math:`1/\sqrt2`; far from it, it hardly pulls.
+
+    Attributes
+    ----------
+    mixing : array of shape (K, n)
+        A; u has n entries, the logarithms of a positive parameter.
+    offset : array of shape (K,)
+        b.
+    """
+
+    mixing: Any
+    offset: Any
+
+
+class Parameter(NamedTuple):
+    """One learned number or array.
+
+    Attributes
+    ----------
+    name : str
+        As in ``get_params`` of a kernel.
+    value : ndarray of any shape
+        To begin with, or as learned.
+    bounds : ndarray of shape (*shape, 2)
+        Lower and upper bound of each entry.
+    free : bool, default=True
+        Whether training may move it.
+    real : bool, default=False
+        Whether it may be negative; else it is positive, and its logarithm moves.
+    prior : CauchyPrior, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.parameters import Parameter
+    >>> Parameter("scale", np.array(0.3), np.array([1e-4, 10.0])).free
+    True
+    """
+
+    name: str
+    value: Any
+    bounds: Any
+    free: bool = True
+    real: bool = False
+    prior: CauchyPrior | None = None
+
+
+class Form(NamedTuple):
+    """What a compiled function knows of a parameter: hashable, no number.
+
+    Attributes
+    ----------
+    rank : int
+        Axes of its value.
+    real : bool
+        As in :class:`Parameter`.
+    """
+
+    rank: int
+    real: bool
+
+
+def form_of(parameters: Sequence[Parameter]) -> tuple[Form, ...]:
+    """The form of each parameter."""
+    return tuple(Form(np.ndim(p.value), p.real) for p in parameters)
+
+
+class Prior(NamedTuple):
+    """The log priors of all parameters together, see :class:`CauchyPrior`.
+
+    Attributes
+    ----------
+    entries : array of shape (n, 1, 1)
+        Which of all entries of the parameters have one, counted one after the other.
+    mixing : array of shape (K, n)
+    offset : array of shape (K, 1)
+    """
+
+    entries: Any
+    mixing: Any
+    offset: Any
+
+
+def joint_prior(parameters: Sequence[Parameter]) -> Prior:
+    """Of the parameters in their order; empty where none has a prior."""
+    ends = np.cumsum([0, *(np.size(p.value) for p in parameters)])
+    each = [(at, p.prior) for at, p in zip(ends, parameters) if p.prior is not None]
+    if not each:
+        return Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
+    entries = np.concatenate([at + np.arange(np.shape(prior.mixing)[1]) for at, prior in each])
+    mixing = scipy.linalg.block_diag(*(prior.mixing for _, prior in each))
+    offset = np.concatenate([np.ravel(prior.offset) for _, prior in each])
+    return Prior(entries.astype(np.int32)[:, None, None], mixing, offset[:, None])
