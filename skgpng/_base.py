@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
@@ -37,7 +36,8 @@ from ._monitor import (
 from ._tensorflow import outside_graphs
 from ._version import __version__
 from .likelihoods import Likelihood
-from .structures import NO_PRIOR, Data, Hyperparameters, Prior, Result, Structure
+from .parameters import CauchyPrior, Parameter
+from .structures import Data, Hyperparameters, Parameters, Result, Structure
 
 __all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
@@ -109,10 +109,8 @@ class Problem(NamedTuple):
     weights, row_noise : ndarray of shape (N,)
         Positive weights; known noise variance of each row on the scale of Y.
     likelihood : Likelihood
-    likelihood_values : tuple of float
-        Start values.
-    likelihood_bounds : tuple of (float, float)
-    train_likelihood : tuple of bool
+    observation : tuple of Parameter
+        Of the likelihood.
     n_latent : int
     kernel : sklearn.gaussian_process.kernels.Kernel
     parsed : ParsedKernel
@@ -125,9 +123,6 @@ class Problem(NamedTuple):
     start : {"fresh", "warm", "first", "on"}
         Anew, from where the last fit ended (``warm_start``), the first call of ``partial_fit``, or
         a later one.
-    likelihood_prior : tuple of (float, float)
-        With the default kernel: centre and width of the Cauchy prior of the logarithms of the
-        first likelihood values.
     """
 
     X: np.ndarray
@@ -135,9 +130,7 @@ class Problem(NamedTuple):
     weights: np.ndarray
     row_noise: np.ndarray
     likelihood: Likelihood
-    likelihood_values: tuple
-    likelihood_bounds: tuple
-    train_likelihood: tuple[bool, ...]
+    observation: tuple[Parameter, ...]
     n_latent: int
     kernel: Kernel
     parsed: kernels.ParsedKernel
@@ -145,12 +138,6 @@ class Problem(NamedTuple):
     attributes: dict
     gamma: float = 1.0
     start: str = "fresh"
-    likelihood_prior: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def bounds(self) -> tuple[np.ndarray, ...]:
-        """Lower and upper bound of each kernel value, then of each likelihood value."""
-        return (*self.parsed.bounds, *(np.array(b) for b in self.likelihood_bounds))
 
     def rows(self, chosen: Any) -> Problem:
         """The problem with some of its rows."""
@@ -174,7 +161,8 @@ class Plan(NamedTuple):
     structure : Structure
     data : Data
     settings : Settings
-    prior : Prior or None
+    parameters : Parameters
+        Of the first start.
     lost : str
         What float32 has taken from X as it was given; see ``_diagnosis.lost_to_float32``.
     """
@@ -184,7 +172,7 @@ class Plan(NamedTuple):
     structure: Structure
     data: Data
     settings: training.Settings
-    prior: Prior | None
+    parameters: Parameters
     lost: str
 
 
@@ -199,25 +187,21 @@ def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
     return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
 
 
-def default_prior(problem: Problem, spread: np.ndarray) -> Prior:
-    """Length scales of the default kernel near each other, the noise near where it starts.
+def with_default_prior(kernel: tuple[Parameter, ...], spread: np.ndarray) -> tuple:
+    """Parameters of the default kernel whose length scales are near each other.
 
     In units of their column, [D] ``spread``, each logarithm has a Cauchy prior about the mean of
     all D; what all of them are together, as any constant factor of the kernel, has none.
     """
-    D, at, blocks = len(spread), 0, []
+    D = len(spread)
     apart = (np.eye(D) - 1.0 / D) / (_WIDTH * D**_WIDTH_POWER)
-    for name, value in zip(problem.parsed.names, problem.parsed.values, strict=True):
-        if D > 1 and name.endswith("length_scale"):
-            blocks.append((at + np.arange(D), apart, apart @ np.log(spread)))
-        at += np.size(value)
-    for k, (centre, width) in enumerate(problem.likelihood_prior):
-        blocks.append((np.array([at + k]), np.array([[1.0 / width]]), np.array([centre / width])))
-    if not blocks:  # empty, not None: one column and many share what is compiled
-        return NO_PRIOR
-    entries, mixing, offsets = zip(*blocks, strict=True)
-    where = np.concatenate(entries)[:, None, None]
-    return Prior(where, scipy.linalg.block_diag(*mixing), np.concatenate(offsets)[:, None])
+    # empty, not None, for one column: one and many share what is compiled
+    prior = (
+        CauchyPrior(apart, apart @ np.log(spread))
+        if D > 1
+        else CauchyPrior(np.zeros((0, 1)), np.zeros(0))
+    )
+    return tuple(p._replace(prior=prior) if p.name.endswith("length_scale") else p for p in kernel)
 
 
 class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
@@ -361,7 +345,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         problem = self._look(problem)
         Z = self._start_inducing(problem, rng, moves)
         plan = self._plan(problem, held_out, Z, rng, moves, memory)
-        best = self._best_run(plan, self._starts(problem, Z, rng), callbacks)
+        best = self._best_run(plan, self._starts(plan, rng), callbacks)
         if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
             raise np.linalg.LinAlgError(
                 "The objective is not finite at the initial hyperparameters: the kernel matrix "
@@ -395,14 +379,15 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         problem = problem._replace(parsed=problem.parsed._replace(values=start.values))
         if start.noise == noise:
             return problem
-        return problem._replace(likelihood_values=(start.noise, *problem.likelihood_values[1:]))
+        first, *others = problem.observation
+        return problem._replace(observation=(first._replace(value=start.noise), *others))
 
-    def _best_run(self, plan: Plan, starts: list[Hyperparameters], callbacks: Callbacks) -> _Run:
+    def _best_run(self, plan: Plan, starts: list[Parameters], callbacks: Callbacks) -> _Run:
         """Train from each start; Ctrl-C and callbacks end it with the best so far."""
         best = None
-        for theta in starts:
+        for start in starts:
             try:
-                run = self._run(plan, theta, callbacks)
+                run = self._run(plan._replace(parameters=start), callbacks)
             except KeyboardInterrupt:  # before the first steps from this start
                 if best is None:
                     raise
@@ -519,8 +504,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             model=model[exact],
             kernel=problem.parsed.structure,
             likelihood=problem.likelihood,
-            train_likelihood=problem.train_likelihood,
-            train_inducing=bool(self.train_inducing) and Z is not None,
             minibatch=batch < len(problem.X),
             n_latent=problem.n_latent,
             dtype=self._working_dtype(problem),
@@ -534,15 +517,23 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             structure = structure._replace(direct=self._is_direct(problem, Z, batch))
         if memory is not None and not exact and len(memory.roots) < problem.n_latent:
             memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
-        settings = self._settings(problem, structure, batch, rng, moves)
+        parameters = Parameters(
+            problem.parsed.parameters,
+            problem.observation,
+            inducing_points=() if Z is None else Z,
+            train_inducing=bool(self.train_inducing) and Z is not None,
+        )
+        settings = self._settings(problem, parameters, structure, batch, rng, moves)
         settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
         lost = lost_to_float32(problem.X)
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
         spread = inducing.column_spread(*self._all_rows(problem))
         data = problem.data(spread, memory or ())
-        prior = default_prior(problem, spread) if self.kernel is None else None
-        return Plan(problem, held_out, structure, data, settings, prior, lost)
+        if self.kernel is None:
+            kernel = with_default_prior(parameters.kernel, spread)
+            parameters = parameters._replace(kernel=kernel)
+        return Plan(problem, held_out, structure, data, settings, parameters, lost)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
@@ -581,7 +572,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return posterior.memory_of(self._posterior, prior)
 
     def _settings(
-        self, problem: Problem, structure: Structure, batch: int, rng: Any, moves: bool
+        self,
+        problem: Problem,
+        parameters: Parameters,
+        structure: Structure,
+        batch: int,
+        rng: Any,
+        moves: bool,
     ) -> training.Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
@@ -590,14 +587,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             # where batches grow, 0.03 gives a better held-out log density (kdd99, flights200k)
             rate = (0.03 if self.batch_size == "auto" else 0.01) if structure.minibatch else 0.1
         exact = structure.model in ("gpr", "sgpr")
-        moves = (
-            moves
-            and self.optimizer is not None
-            and (
-                structure.train_inducing
-                or any(structure.kernel.all_free + structure.train_likelihood)
-            )
-        )
+        moves = moves and self.optimizer is not None and parameters.move
         steps_per_epoch = -(-len(problem.X) // batch)
         grows = structure.minibatch and self.batch_size == "auto"
         # ten steps are enough to tell a plateau from the noise of batches that can grow
@@ -619,22 +609,17 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             seed=rng.randint(0, 2**30, 2),
         )
 
-    def _starts(self, problem: Problem, Z: Any, rng: Any) -> list[Hyperparameters]:
+    def _starts(self, plan: Plan, rng: Any) -> list[Parameters]:
         """Where training begins: the values given, then ``n_restarts_optimizer`` draws."""
-        Z = () if Z is None else Z
-        values, likelihood = problem.parsed.values, problem.likelihood_values
-        goes_on = self.optimizer is None or problem.start in ("warm", "on")
+        parameters = plan.parameters
+        goes_on = self.optimizer is None or plan.problem.start in ("warm", "on")
         n_draws = 0 if goes_on else self.n_restarts_optimizer
-        if n_draws and not all(_can_draw(b) for b in problem.bounds):
+        if n_draws and not all(_can_draw(p.bounds) for p in parameters.leaves):
             raise ValueError(
                 f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
                 "hyperparameters, so all bounds must be positive and finite."
             )
-        starts = [Hyperparameters(values, likelihood, Z)]
-        for _ in range(n_draws):
-            drawn = tuple(_log_uniform(b, rng) for b in problem.bounds)
-            starts.append(Hyperparameters(drawn[: len(values)], drawn[len(values) :], Z))
-        return starts
+        return [parameters, *(_drawn(parameters, rng) for _ in range(n_draws))]
 
     def _start_q(self, plan: Plan, theta: Hyperparameters) -> tuple:
         """q where the last fit left it, else at the prior (or narrower)."""
@@ -655,29 +640,28 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
         return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
 
-    def _run(self, plan: Plan, theta: Hyperparameters, callbacks: Callbacks) -> _Run:
+    def _run(self, plan: Plan, callbacks: Callbacks) -> _Run:
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
-        theta = self._coarse_start(plan, theta)
-        start, steps = self._start_q(plan, theta), plan.settings.max_iter
+        parameters = self._coarse_start(plan)
+        theta, steps = parameters.values, plan.settings.max_iter
         with progress_line(bool(self.verbose), steps, type(self).__name__) as line:
             result = training.train(
                 plan.structure,
-                theta,
-                start,
-                plan.problem.bounds,
+                parameters,
+                self._start_q(plan, theta),
                 plan.data,
                 plan.settings,
                 [*line, *self._callback_monitor(plan, callbacks), *stopping],
                 max(_SCORE_EVERY, epoch) if stopping else _CALL_EVERY,
                 self._optimizer(plan),
                 self._first(plan, theta),
-                plan.prior,
             )
         if not stopping:
             elbo = _last_finite(result.elbo_curve)
-            return _Run(training.objective(plan.prior, result.theta, elbo), result, None, elbo)
+            score = training.objective(parameters, result.theta, elbo)
+            return _Run(score, result, None, elbo)
         (rule,) = stopping
         if not rule.scores:  # Ctrl-C came before the first look
             rule(result)
@@ -708,28 +692,28 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         rows = rows._replace(weights=share * rows.weights)
         return rows.data(plan.data.X_scale), _COARSE_STEPS
 
-    def _coarse_start(self, plan: Plan, theta: Hyperparameters) -> Hyperparameters:
-        """Hyperparameters after some steps on a part of the rows.
+    def _coarse_start(self, plan: Plan) -> Parameters:
+        """Parameters after some steps on a part of the rows.
 
         With Adam at its beginning again, and rows that count once, all rows then do better than
         after the steps of :meth:`_first`, where q follows at once or has a variable for each row.
         """
-        rows = self._part(plan, ("sgpr", "vgp"), len(theta.inducing_points))
+        parameters = plan.parameters
+        rows = self._part(plan, ("sgpr", "vgp"), len(parameters.inducing_points))
         if rows is None:
-            return theta
+            return parameters
         result = training.train(
             plan.structure,
-            theta,
-            self._start_q(plan._replace(problem=rows), theta),
-            rows.bounds,
+            parameters,
+            self._start_q(plan._replace(problem=rows), parameters.values),
             rows.data(plan.data.X_scale),
             plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
             optimizer=self._optimizer(plan),
-            prior=plan.prior,
         )
         if result.status == structures.INTERRUPTED:
             raise KeyboardInterrupt
-        return theta if result.status == structures.NON_FINITE else result.theta
+        failed = result.status == structures.NON_FINITE
+        return parameters if failed else parameters.at(result.theta)
 
     def _optimizer(self, plan: Plan) -> str:
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
@@ -798,7 +782,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """The likely cause, where one is found in the data, and what else helps."""
         problem, noise = plan.problem, np.full(len(plan.problem.X), np.inf)
         if problem.conjugate:
-            noise = problem.likelihood_bounds[0][0] + problem.row_noise
+            noise = problem.observation[0].bounds[0] + problem.row_noise
         cause = likely_cause(problem.X, problem.Y, noise, problem.weights, self.dtype)
         return f"{f'{cause} Otherwise use' if cause else 'Use'} {self._remedy(plan)}"
 
@@ -912,7 +896,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if problem.parsed.noise_name is not None:
             names = (*names, problem.parsed.noise_name)
             values = (*values, np.asarray(self._noise_level(result.theta.likelihood)))
-            low, high = (self._noise_level((np.asarray(b),)) for b in problem.likelihood_bounds[0])
+            low, high = (self._noise_level((np.asarray(b),)) for b in problem.observation[0].bounds)
             # noise that is next to nothing is as good as none
             low = low if low > 1e-3 * np.mean(problem.Y**2) else 0.0
             bounds = (*bounds, np.array([low, high]))
@@ -1089,6 +1073,12 @@ def _log_uniform(bounds: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     fixed = low == high  # also where a value is fixed at zero
     low, high = np.where(fixed, 1.0, low), np.where(fixed, 1.0, high)
     return np.where(fixed, bounds[..., 0], np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _drawn(parameters: Parameters, rng: np.random.RandomState) -> Parameters:
+    """The same with values drawn between their bounds."""
+    drawn = [tuple(_log_uniform(p.bounds, rng) for p in part) for part in parameters[:3]]
+    return parameters.at(Hyperparameters(drawn[0], drawn[1], parameters.inducing_points, drawn[2]))
 
 
 def _form(parsed: kernels.ParsedKernel) -> tuple:

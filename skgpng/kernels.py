@@ -18,6 +18,7 @@ from sklearn.gaussian_process import kernels as sk
 
 from ._tensorflow import custom_gradient, tf
 from .linalg import squared_distance, squared_distance_within
+from .parameters import Parameter
 
 __all__ = [
     "Kernel",
@@ -97,6 +98,12 @@ class ParsedKernel(NamedTuple):
     values: tuple[np.ndarray, ...]
     bounds: tuple[np.ndarray, ...]
     noise_name: str | None
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The hyperparameters."""
+        given = zip(self.names, self.values, self.bounds, self.structure.all_free, strict=True)
+        return tuple(Parameter(*each) for each in given)
 
 
 class _Formula(NamedTuple):

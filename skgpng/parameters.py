@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
-__all__ = ["CauchyPrior", "Form", "Parameter", "Prior", "form_of", "joint_prior"]
+__all__ = [
+    "CauchyPrior",
+    "Form",
+    "Parameter",
+    "Prior",
+    "forms_of",
+    "joint_prior",
+    "positive_first",
+]
 
 
 class CauchyPrior(NamedTuple):
@@ -82,9 +90,15 @@ class Form(NamedTuple):
     real: bool
 
 
-def form_of(parameters: Sequence[Parameter]) -> tuple[Form, ...]:
+def forms_of(parameters: Sequence[Parameter]) -> tuple[Form, ...]:
     """The form of each parameter."""
     return tuple(Form(np.ndim(p.value), p.real) for p in parameters)
+
+
+def positive_first(values: Sequence, forms: Sequence[Form]) -> list:
+    """Values in the order in which they stand in u: positive ones, then real ones."""
+    positive = [v for v, form in zip(values, forms, strict=True) if not form.real]
+    return positive + [v for v, form in zip(values, forms, strict=True) if form.real]
 
 
 class Prior(NamedTuple):
@@ -104,7 +118,7 @@ class Prior(NamedTuple):
 
 
 def joint_prior(parameters: Sequence[Parameter]) -> Prior:
-    """Of the parameters in their order; empty where none has a prior."""
+    """Of parameters in the order of u; empty where none has a prior."""
     ends = np.cumsum([0, *(np.size(p.value) for p in parameters)])
     each = [(at, p.prior) for at, p in zip(ends, parameters) if p.prior is not None]
     if not each:

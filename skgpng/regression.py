@@ -34,6 +34,7 @@ from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
 from .metrics import gaussian_crps, gaussian_log_density
+from .parameters import CauchyPrior, Parameter
 from .structures import Hyperparameters, Result
 
 __all__ = ["GaussianProcessRegressor"]
@@ -370,16 +371,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         _check_noise((noise + fixed + known) / spread)
         if fixed:
             self._check_student_t(alpha_beside=parsed.noise_name)
-        likelihood, values, limits, trained = self._likelihood_start(noise, bounds, free, start)
+        likelihood, observation = self._likelihood_start(noise, bounds, free, start)
         return Problem(
             X=X,
             Y=(Y - mean) / std,
             weights=weights,
             row_noise=known + fixed,
             likelihood=likelihood,
-            likelihood_values=values,
-            likelihood_bounds=limits,
-            train_likelihood=trained,
+            observation=observation,
             n_latent=Y.shape[1],
             kernel=kernel,
             parsed=parsed,
@@ -392,7 +391,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             },
             gamma=1.0 if isinstance(likelihood, Gaussian) else _GAMMA,
             start=start,
-            likelihood_prior=self._noise_prior(noise) if free else (),
         )
 
     @property
@@ -443,19 +441,20 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _likelihood_start(
         self, noise: Any, bounds: tuple, free: bool, start: str
-    ) -> tuple[Likelihood, tuple, tuple, tuple]:
-        """Likelihood and, of each parameter, start value, bounds and whether it moves."""
+    ) -> tuple[Likelihood, tuple[Parameter, ...]]:
+        """Likelihood and its parameters."""
+        prior = self._noise_prior(noise) if free and self.kernel is None else None
         likelihood: Likelihood = Gaussian()
-        parameters: tuple = ((noise, bounds, free),)
+        parameters = (Parameter("variance", noise, np.array(bounds), free, prior=prior),)
         if self.likelihood == "student_t":
             likelihood = StudentT()
-            scale = np.sqrt(noise), tuple(np.sqrt(bounds)), free
-            parameters = scale, (_DF_START, _DF_BOUNDS, True)
-        values, limits, trained = zip(*parameters, strict=True)
+            limits = np.sqrt(bounds)
+            scale = Parameter("scale", np.sqrt(noise), limits, free, prior=prior)
+            parameters = scale, Parameter("df", _DF_START, np.array(_DF_BOUNDS))
         if start in ("warm", "on") and self._likelihood == likelihood:
-            learned = zip(self._likelihood_values, limits, strict=True)
-            values = tuple(np.clip(v, *b) for v, b in learned)
-        return likelihood, values, limits, trained
+            learned = zip(parameters, self._likelihood_values, strict=True)
+            parameters = tuple(p._replace(value=np.clip(v, *p.bounds)) for p, v in learned)
+        return likelihood, parameters
 
     def _rows(
         self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any
@@ -475,9 +474,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return X, y, weights, known
 
     def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
-        Y, noise = problem.Y, problem.likelihood_values[0]
+        first = problem.observation[0]
+        Y, noise = problem.Y, first.value
         if problem.conjugate:
-            bounds = problem.likelihood_bounds[0] if problem.train_likelihood[0] else None
+            bounds = first.bounds if first.free else None
         else:  # outliers count as one unit; what is looked for is where the kernel starts
             unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
             Y, noise = np.clip(Y, -unit, unit), max(noise**2, 0.25 * unit**2)
@@ -510,7 +510,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
                 f"One value of y ({self._y_mean[0] + self._y_std[0] * row:.3g}) holds nearly all "
                 "of its variance. Leave it out if it is an error, or set likelihood='student_t'."
             )
-        if problem.train_likelihood[0]:
+        if problem.observation[0].free:
             return ""
         rows, noise, _ = self._as_regression(problem)
         start = _starts.Start(result.theta.kernel, noise)
@@ -539,7 +539,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             missed = total / problem.weights * self._posterior.weights[:, target]
             if np.mean(missed**2) < _HARDLY * variance:
                 return self._goes_through(plan, where, fraction)
-        if fraction > 1.0 and (not problem.train_likelihood[0] or problem.row_noise.any()):
+        if fraction > 1.0 and (not problem.observation[0].free or problem.row_noise.any()):
             return (
                 f"The fit explains next to nothing of {where}: the noise given (alpha or "
                 f"noise_variance, in the units of y squared), {fraction:.3g} times its variance, "
@@ -557,7 +557,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             f"The fit goes through every row of {where} but learns nothing from one row for "
             "another."
         )
-        if plan.problem.train_likelihood[0]:
+        if plan.problem.observation[0].free:
             return (
                 f"{begin} Its length scales are far below the distances between rows: "
                 f"{self._advice_on_scales(plan)}, or leave kernel=None."
@@ -631,10 +631,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         low, high = _NOISE_BOUNDS
         return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
 
-    def _noise_prior(self, start: float) -> tuple[tuple[float, float]]:
-        """Centre and width for the logarithm of a variance, or of the scale that is its root."""
+    def _noise_prior(self, start: float) -> CauchyPrior:
+        """For the logarithm of a variance, or of the scale that is its root."""
         share = 0.5 if self.likelihood == "student_t" else 1.0
-        return ((share * np.log(start), share * _NOISE_WIDTH),)
+        centre, width = share * np.log(start), share * _NOISE_WIDTH
+        return CauchyPrior(np.array([[1.0 / width]]), np.array([centre / width]))
 
     # --- predicting ----------------------------------------------------------------------
 

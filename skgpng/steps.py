@@ -16,6 +16,7 @@ from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, is_stationary, jitter_unit, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
 from .linalg import add_jitter, add_to_diagonal, shift_diagonal, swap_axes
+from .means import Mean
 from .structures import Data, Hyperparameters, Structure
 
 __all__ = ["SITE_FLOOR", "STEPS", "Step", "evidence", "is_singular"]
@@ -48,15 +49,18 @@ class Step(NamedTuple):
     corrected: Any
 
 
-class _KnownRowNoise(NamedTuple):
-    """A likelihood to whose variance, where it has one, the known noise of each row is added."""
+class _Observed(NamedTuple):
+    """The likelihood of rows, with what is known of each, at latent functions with a mean."""
 
     likelihood: Likelihood
+    mean: Mean
     row_noise: Any
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
-        values = self.likelihood.with_row_noise(values, self.row_noise)
-        return self.likelihood.variational_expectations(values, f_mean, f_var, Y)
+        own, of_mean = values
+        own = self.likelihood.with_row_noise(own, self.row_noise)
+        f_mean = self.mean.added(of_mean, f_mean)
+        return self.likelihood.variational_expectations(own, f_mean, f_var, Y)
 
 
 class _UnitNoise(NamedTuple):
@@ -220,9 +224,9 @@ def _vgp_step(
     moments = [models.site_moments(K[k % n], q[0][:, k], q[1][:, k]) for k in latents]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
-    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
-    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
-        likelihood, theta.likelihood, f_mean, f_var, data.Y, data.weights[:, None]
+    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise)
+    data_term, ((g_likelihood, g_offset), g_mean, g_var) = models.data_term_and_gradients(
+        likelihood, (theta.likelihood, theta.mean), f_mean, f_var, data.Y, data.weights[:, None]
     )
 
     def K_bar(j: int, rows: slice, columns: slice) -> Any:
@@ -230,7 +234,7 @@ def _vgp_step(
         return tf.add_n([m.prior_gradient(rows, columns) for m in own])
 
     value = data_term - tf.add_n([m.kl for m in moments])
-    g_theta = Hyperparameters(prior.g_kernel(K_bar), g_likelihood)
+    g_theta = Hyperparameters(prior.g_kernel(K_bar), g_likelihood, (), g_offset)
     g_sites = g_mean - 2.0 * g_var * f_mean, -2.0 * g_var
     return Step(value, g_theta, q, *_next_sites(q, f_mean, g_sites, gamma, data.weights))
 
@@ -302,7 +306,7 @@ def _rows(structure: Structure, data: Data) -> _Block:
         each = of_each_latent(structure.kernel, values)
         return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
 
-    likelihood = _KnownRowNoise(structure.likelihood, data.row_noise)
+    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise)
     return _Block(covariances, data.Y, data.weights[:, None], likelihood, data.row_noise)
 
 
@@ -343,7 +347,8 @@ def _prior(structure: Structure, theta: Hyperparameters, jitter: Any) -> _Prior:
 def _gradient(tape: Any, targets: Any, theta: Hyperparameters, upstream: Any) -> Hyperparameters:
     sources = (theta.kernel, theta.inducing_points)
     g_kernel, g_Z = tape.gradient(targets, sources, upstream, unconnected_gradients="zero")
-    return Hyperparameters(g_kernel, tuple(map(tf.zeros_like, theta.likelihood)), g_Z)
+    zeros = _zeros((theta.likelihood, theta.mean))
+    return Hyperparameters(g_kernel, zeros[0], g_Z, zeros[1])
 
 
 def _over_chunks(structure: Structure, data: Data, s: Any, function: Callable, zero: Any) -> Any:
@@ -402,8 +407,8 @@ def _block_gradients(
     f_mean = _join([p[2] for p in projected])  # [N, L]
     f_var = _join([p[3] for p in projected])  # [N, L']
     f_var, shared = tf.broadcast_to(f_var, tf.shape(f_mean)), f_var.shape[1] != f_mean.shape[1]
-    data_term, (g_likelihood, g_mean, g_var) = models.data_term_and_gradients(
-        block.likelihood, theta.likelihood, f_mean, f_var, block.Y, block.scale
+    data_term, ((g_likelihood, g_offset), g_mean, g_var) = models.data_term_and_gradients(
+        block.likelihood, (theta.likelihood, theta.mean), f_mean, f_var, block.Y, block.scale
     )
     upward = tf.reduce_sum(tf.maximum(g_var, 0.0))
     g_var = tf.reduce_sum(g_var, 1, keepdims=True) if shared else g_var
@@ -415,7 +420,8 @@ def _block_gradients(
         back.append((Kuf_bar, tf.cast(tf.reduce_sum(g[1], 0), Kuf_bar.dtype)))
         sums.append(total)
     g_theta = _gradient(evaluated.tape, evaluated.covariances, theta, back)
-    return data_term, g_theta._replace(likelihood=g_likelihood), _join_sums(sums), upward
+    g_theta = g_theta._replace(likelihood=g_likelihood, mean=g_offset)
+    return data_term, g_theta, _join_sums(sums), upward
 
 
 def _join(each: list) -> Any:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .kernels import Kernel
 from .likelihoods import Likelihood
+from .means import Mean, Zero
+from .parameters import Form, Parameter, forms_of, positive_first
 
 __all__ = [
     "CONVERGED",
     "INTERRUPTED",
     "MAX_ITER",
     "NON_FINITE",
-    "NO_PRIOR",
     "STALLED",
     "STOPPED",
     "Data",
+    "Forms",
     "Hyperparameters",
     "Memory",
-    "Prior",
+    "Parameters",
     "Report",
     "Result",
     "Structure",
@@ -51,11 +51,86 @@ class Hyperparameters(NamedTuple):
         Values in the order of ``parameter_names`` of the likelihood.
     inducing_points : tensor of shape (M, D), or ()
         ``()`` for models without.
+    mean : tuple of tensors
+        Values of the mean function.
     """
 
     kernel: tuple
     likelihood: tuple
     inducing_points: Any = ()
+    mean: tuple = ()
+
+    @property
+    def leaves(self) -> tuple:
+        """All but the inducing points."""
+        return (*self.kernel, *self.likelihood, *self.mean)
+
+
+class Forms(NamedTuple):
+    """Forms of the parameters, as a compiled function knows them."""
+
+    kernel: tuple[Form, ...] = ()
+    likelihood: tuple[Form, ...] = ()
+    mean: tuple[Form, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[Form, ...]:
+        """All of them."""
+        return self.kernel + self.likelihood + self.mean
+
+
+class Parameters(NamedTuple):
+    """What training begins with, and what of it moves.
+
+    Attributes
+    ----------
+    kernel, likelihood, mean : tuple of Parameter
+    inducing_points : ndarray of shape (M, D), or ()
+    train_inducing : bool
+        Whether training moves them.
+    """
+
+    kernel: tuple[Parameter, ...]
+    likelihood: tuple[Parameter, ...]
+    mean: tuple[Parameter, ...] = ()
+    inducing_points: Any = ()
+    train_inducing: bool = False
+
+    @property
+    def leaves(self) -> tuple[Parameter, ...]:
+        """All but the inducing points."""
+        return self.kernel + self.likelihood + self.mean
+
+    @property
+    def in_order(self) -> list[Parameter]:
+        """All but the inducing points, in the order of u."""
+        return positive_first(self.leaves, self.forms.leaves)
+
+    @property
+    def forms(self) -> Forms:
+        """Forms of the parameters."""
+        return Forms(*map(forms_of, self[:3]))
+
+    @property
+    def values(self) -> Hyperparameters:
+        """Where training begins."""
+        kernel, likelihood, mean = (tuple(p.value for p in part) for part in self[:3])
+        return Hyperparameters(kernel, likelihood, self.inducing_points, mean)
+
+    @property
+    def move(self) -> bool:
+        """Whether any does."""
+        return self.train_inducing or any(p.free for p in self.leaves)
+
+    def at(self, theta: Hyperparameters) -> Parameters:
+        """The same with other values."""
+        parts = zip(self[:3], (theta.kernel, theta.likelihood, theta.mean), strict=True)
+        moved = (
+            tuple(p._replace(value=v) for p, v in zip(part, values, strict=True))
+            for part, values in parts
+        )
+        kernel, likelihood, mean = moved
+        return Parameters(kernel, likelihood, mean, theta.inducing_points, self.train_inducing)
 
 
 class Structure(NamedTuple):
@@ -67,9 +142,6 @@ class Structure(NamedTuple):
         Exact regression, collapsed bound, one variational variable per row, inducing points.
     kernel : Kernel
     likelihood : Likelihood
-    train_likelihood : tuple of bool
-        Per parameter of the likelihood.
-    train_inducing : bool
     minibatch : bool
     n_latent : int
         Latent functions.
@@ -88,13 +160,15 @@ class Structure(NamedTuple):
     prior : bool
         Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: without,
         the steps of ten inducing points would take 7 % more for one that is nothing.
+    mean : Mean
+        Of the latent functions.
+    forms : Forms
+        Of the parameters, which :func:`skgpng.training.train` sees by itself.
     """
 
     model: str
     kernel: Kernel
     likelihood: Likelihood
-    train_likelihood: tuple[bool, ...]
-    train_inducing: bool
     minibatch: bool
     n_latent: int
     dtype: str
@@ -104,6 +178,8 @@ class Structure(NamedTuple):
     chunked: bool = False
     direct: bool = False
     prior: bool = False
+    mean: Mean = Zero()
+    forms: Forms = Forms()
 
 
 class Memory(NamedTuple):
@@ -149,32 +225,6 @@ class Data(NamedTuple):
     row_noise: Any
     X_scale: Any
     memory: Any = ()
-
-
-class Prior(NamedTuple):
-    r"""Log prior of some logarithms u of hyperparameters, up to a constant.
-
-    :math:`\log p(u) = -\sum_k \log(1 + r_k^2), \; r = A u - b`: Cauchy densities of linear
-    combinations. Near its centre each is as good as a normal density, in which r has the standard
-    deviation :math:`1/\sqrt2`; far from it, it hardly pulls.
-
-    Attributes
-    ----------
-    entries : array of shape (n, 1, 1)
-        Which of all values of kernel and likelihood, counted one after the other.
-    mixing : array of shape (K, n)
-        A.
-    offset : array of shape (K, 1)
-        b, in the units of the hyperparameters.
-    """
-
-    entries: Any
-    mixing: Any
-    offset: Any
-
-
-#: Of nothing.
-NO_PRIOR = Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
 
 
 class Report(NamedTuple):

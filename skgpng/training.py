@@ -18,19 +18,20 @@ from . import optimizers
 from ._memory import keep_freed
 from ._tensorflow import compiled_once, map_leaves, tf, where_needed
 from .linalg import one_blas_thread
+from .parameters import Prior, joint_prior, positive_first
 from .steps import STEPS, is_singular
 from .structures import (
     CONVERGED,
     INTERRUPTED,
     MAX_ITER,
-    NO_PRIOR,
     NON_FINITE,
     STALLED,
     STOPPED,
     Data,
+    Forms,
     Hyperparameters,
     Memory,
-    Prior,
+    Parameters,
     Report,
     Result,
     Structure,
@@ -237,57 +238,81 @@ class _Layout(NamedTuple):
 
     Attributes
     ----------
-    shapes : Hyperparameters
-        Shape of each hyperparameter, as tensors.
-    sizes : tensor
-        Entries of each positive hyperparameter.
+    forms : Forms
+    shapes : list of tensors
+        Of the positive hyperparameters, of the real ones, and of the inducing points.
+    sizes : list of tensors
+        Entries of each, of the logarithms and of all others.
     halves : tensor
-        Entries that are logarithms, and entries of inducing points.
+        Entries that are logarithms, and others.
     unit : tensor
-        Of each entry of the inducing points.
+        Of each of the others.
     """
 
-    shapes: Hyperparameters
-    sizes: Any
+    forms: Forms
+    shapes: list
+    sizes: list
     halves: Any
     unit: Any
 
 
-def _concat(values: Any, dtype: Any) -> Any:
-    flat = [tf.reshape(v, [-1]) for v in tf.nest.flatten(values)]
+def _limits(parameters: Parameters, prior: Prior) -> _Limits:
+    points = np.size(parameters.inducing_points)
+    each = parameters.in_order
+    with np.errstate(divide="ignore"):
+        bounds = [np.reshape(p.bounds if p.real else np.log(p.bounds), (-1, 2)) for p in each]
+    low, high = np.concatenate([*bounds, np.tile([-np.inf, np.inf], (points, 1))]).T
+    moves = [float(p.free) for p in each] + [float(parameters.train_inducing)]
+    return _Limits(low, high, np.repeat(moves, [*(np.size(p.value) for p in each), points]), prior)
+
+
+def _vector(u: Hyperparameters, forms: Forms, dtype: Any) -> Any:
+    """All entries of a nest of tensors, in the order of u."""
+    Z = () if isinstance(u.inducing_points, tuple) else (u.inducing_points,)
+    flat = [tf.reshape(v, [-1]) for v in (*positive_first(u.leaves, forms.leaves), *Z)]
     return tf.concat(flat, 0) if flat else tf.zeros([0], dtype)
 
 
-def _limits(structure: Structure, u: Hyperparameters, bounds: tuple, prior: Prior) -> _Limits:
-    """From arrays, and the bounds (..., 2) of each that is not an inducing point."""
-    points = np.size(u.inducing_points)
-    sizes = [*map(np.size, u.kernel + u.likelihood), points]
-    moves = [*structure.kernel.all_free, *structure.train_likelihood, structure.train_inducing]
-    unbounded = np.tile([-np.inf, np.inf], (points, 1))
-    low, high = np.concatenate([*(np.reshape(b, (-1, 2)) for b in bounds), unbounded]).T
-    return _Limits(low, high, np.repeat(np.array(moves, float), sizes), prior)
-
-
-def _layout(u: Hyperparameters, X_scale: Any) -> _Layout:
-    Z = u.inducing_points
-    sparse = not isinstance(Z, tuple)
-    unit = tf.reshape(tf.broadcast_to(X_scale, tf.shape(Z)), [-1]) if sparse else X_scale[:0]
-    sizes = tf.stack([tf.size(v) for v in u.kernel + u.likelihood])
-    halves = tf.stack([tf.reduce_sum(sizes), tf.size(unit)])
-    return _Layout(tf.nest.map_structure(tf.shape, u), sizes, halves, unit)
+def _layout(forms: Forms, u: Hyperparameters, X_scale: Any) -> _Layout:
+    n_positive = sum(not form.real for form in forms.leaves)
+    each = positive_first(u.leaves, forms.leaves)
+    Z = () if isinstance(u.inducing_points, tuple) else (u.inducing_points,)
+    others = (*each[n_positive:], *Z)
+    ones = [tf.ones([tf.size(v)], X_scale.dtype) for v in each[n_positive:]]
+    units = [*ones, *(tf.reshape(tf.broadcast_to(X_scale, tf.shape(z)), [-1]) for z in Z)]
+    unit = tf.concat(units, 0) if units else X_scale[:0]
+    sizes = [
+        tf.stack([tf.size(v) for v in part]) if part else None
+        for part in (each[:n_positive], others)
+    ]
+    halves = tf.stack(
+        [tf.size(unit) * 0 if sizes[0] is None else tf.reduce_sum(sizes[0]), tf.size(unit)]
+    )
+    return _Layout(forms, [tf.shape(v) for v in (*each, *Z)], sizes, halves, unit)
 
 
 def _constrain(layout: _Layout, u: Any) -> tuple[Hyperparameters, Any]:
     """Hyperparameters, positive where they must be, and the derivative of each entry."""
-    logarithms, Z = tf.split(u, layout.halves, num=2)
+    logarithms, others = tf.split(u, layout.halves, num=2)
     positive = tf.exp(logarithms)
-    shapes = tf.nest.flatten(layout.shapes)
-    n_positive = len(layout.shapes.kernel) + len(layout.shapes.likelihood)
-    parts = tf.split(positive, layout.sizes, num=n_positive)
-    leaves = [*parts, Z * layout.unit][: len(shapes)]
-    shaped = [tf.reshape(v, shape) for v, shape in zip(leaves, shapes, strict=True)]
-    derivative = tf.concat([positive, layout.unit], 0)
-    return tf.nest.pack_sequence_as(layout.shapes, shaped), derivative
+    leaves = [
+        part
+        for values, sizes in zip((positive, others * layout.unit), layout.sizes, strict=True)
+        if sizes is not None
+        for part in tf.split(values, sizes, num=sizes.shape[0])
+    ]
+    shaped = [tf.reshape(v, shape) for v, shape in zip(leaves, layout.shapes, strict=True)]
+    return _as_hyperparameters(layout.forms, shaped), tf.concat([positive, layout.unit], 0)
+
+
+def _as_hyperparameters(forms: Forms, shaped: list) -> Hyperparameters:
+    """From tensors in the order of u."""
+    n = len(forms.leaves)
+    positions = positive_first(range(n), forms.leaves)
+    leaves = [v for _, v in sorted(zip(positions, shaped), key=lambda pair: pair[0])]
+    k, end = len(forms.kernel), len(forms.kernel) + len(forms.likelihood)
+    Z = shaped[n] if len(shaped) > n else ()
+    return Hyperparameters(tuple(leaves[:k]), tuple(leaves[k:end]), Z, tuple(leaves[end:]))
 
 
 def _log_prior(prior: Prior, u: Any) -> tuple[Any, Any]:
@@ -306,13 +331,14 @@ def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any)
     return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
 
 
-def objective(prior: Prior | None, theta: Hyperparameters, elbo: float) -> float:
+def objective(parameters: Parameters, theta: Hyperparameters, elbo: float) -> float:
     """What training maximises, the ELBO with the log prior, of arrays."""
-    if prior is None or not np.isfinite(elbo):
+    each = parameters.at(theta).in_order
+    if not any(p.prior for p in each) or not np.isfinite(elbo):
         return elbo
     with np.errstate(divide="ignore"):
-        u = np.log(np.concatenate([np.ravel(v) for v in theta.kernel + theta.likelihood]))
-    return elbo + float(_log_prior(Prior(*map(tf.constant, prior)), tf.constant(u))[0])
+        u = np.concatenate([np.ravel(p.value if p.real else np.log(p.value)) for p in each])
+    return elbo + float(_log_prior(Prior(*map(tf.constant, joint_prior(each))), tf.constant(u))[0])
 
 
 # --- the loop --------------------------------------------------------------------------------
@@ -394,7 +420,7 @@ def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
     elbo, g_theta, q, *after = STEPS[task.structure.model](
         task.structure, theta, c.state.variational, batch, s, gamma
     )
-    g_u = _concat(g_theta, elbo.dtype) * derivative
+    g_u = _vector(g_theta, task.layout.forms, elbo.dtype) * derivative
     of_u = _with_prior(task.structure, task.limits.prior, c.state.u, elbo, g_u)
     return theta, elbo, of_u, c.state._replace(variational=q), after
 
@@ -437,7 +463,7 @@ def _segment(
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype, first = data.X_scale.dtype, carry.step
     n_rows = tf.reduce_sum(data.weights)
-    task = _Task(structure, _layout(u, data.X_scale), limits, s, n_rows)
+    task = _Task(structure, _layout(structure.forms, u, data.X_scale), limits, s, n_rows)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
@@ -470,7 +496,7 @@ def _fresh_watch(batch_size: Any) -> _Watch:
 
 
 def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _Carry:
-    flat, zero = _concat(u, tf.float64), tf.zeros([], tf.float64)
+    flat, zero = _vector(u, structure.forms, tf.float64), tf.zeros([], tf.float64)
     return _Carry(
         tf.constant(0),
         # at the end of an order, so that the first step draws one
@@ -490,11 +516,10 @@ def _signature(structure: Structure) -> tuple:
     real = functools.partial(tf.TensorSpec, dtype=tf.float64)
     vector, matrix = real([None]), real([None, None])
     number, integer = real([]), tf.TensorSpec([], tf.int32)
-    ranks = structure.kernel.all_ranks + (0,) * len(structure.likelihood.parameter_names)
-    leaves = tuple(real([None] * r) for r in ranks)
-    n = len(structure.kernel.all_ranks)
+    parts = (tuple(real([None] * f.rank) for f in part) for part in structure.forms)
+    kernel, likelihood, mean = parts
     sparse = structure.model in ("sgpr", "svgp")
-    u = Hyperparameters(leaves[:n], leaves[n:], matrix if sparse else ())
+    u = Hyperparameters(kernel, likelihood, matrix if sparse else (), mean)
     L = structure.n_latent  # known sizes of 1 spare transposes
     q = {
         "svgp": (real([None, L]), real([L, None, None])),
@@ -563,28 +588,24 @@ def _tensors(values: Any, signature: Any) -> Any:
 
 def train(
     structure: Structure,
-    theta: Hyperparameters,
+    parameters: Parameters,
     variational: tuple,
-    bounds: tuple,
     data: Data,
     settings: Settings,
     monitors: Sequence[Callable[[Result], bool]] = (),
     every: int = 10,
     optimizer: str = "adam",
     first: tuple[Data, int] | None = None,
-    prior: Prior | None = None,
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
     Parameters
     ----------
     structure : Structure
-    theta : Hyperparameters
-        Positive start values.
+    parameters : Parameters
+        Training maximises the ELBO with the logarithm of their priors; the curve has the ELBO.
     variational : tuple of arrays
         Start of q; see :class:`Result`.
-    bounds : tuple of arrays of shape (2,) or (D, 2)
-        Lower and upper bound of each kernel value, then of each likelihood value.
     data : Data
     settings : Settings
     monitors : sequence of callables, default=()
@@ -595,9 +616,6 @@ def train(
         How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
     first : (Data, int), optional
         Rows that the first so many steps of Adam take in place of all, of the same total weight.
-    prior : Prior, optional
-        Training maximises the ELBO with the logarithm of this prior, which may be empty; the curve
-        has the ELBO.
 
     Returns
     -------
@@ -612,11 +630,12 @@ def train(
     keep_freed()
     if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
         settings = settings._replace(jitter=0.0)
-    structure, prior = structure._replace(prior=prior is not None), prior or NO_PRIOR
-    given = _given(structure, theta, bounds, prior, data, settings)
+    has_prior = any(p.prior is not None for p in parameters.leaves)
+    structure = structure._replace(prior=has_prior, forms=parameters.forms)
+    given = _given(structure, parameters, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
-        small = _is_small_step(structure, theta, settings)
+        small = _is_small_step(structure, parameters.values, settings)
         if optimizer == "lbfgs":
             profile = _in_order_if(small, _compiled_profile, structure)
             return _by_lbfgs(_Objective(structure, profile, given, q, monitors, every), settings)
@@ -625,7 +644,7 @@ def train(
         part = None
         if first is not None:  # the stopping rule is for all rows
             unending = settings._replace(n_plateaus=np.inf)
-            part = _given(structure, theta, bounds, prior, first[0], unending), first[1]
+            part = _given(structure, parameters, first[0], unending), first[1]
         return _in_segments(run, given, carry, settings, monitors, every, part)
 
 
@@ -645,21 +664,16 @@ def _in_order_if(small: bool, compiled: Callable, structure: Structure) -> Calla
     return ordered if ordered is not None and ordered.runs_in_order else compiled(structure)
 
 
-def _given(
-    structure: Structure,
-    theta: Hyperparameters,
-    bounds: tuple,
-    prior: Prior,
-    data: Data,
-    settings: Settings,
-) -> tuple:
+def _given(structure: Structure, parameters: Parameters, data: Data, settings: Settings) -> tuple:
     """Start, limits, data and settings as the tensors that the compiled functions take."""
+    Z = parameters.inducing_points
+    Z = () if isinstance(Z, tuple) else Z / data.X_scale
     with np.errstate(divide="ignore"):  # a value fixed at zero has the logarithm -inf
-        logs = tuple(np.log(v) for v in theta.kernel), tuple(np.log(v) for v in theta.likelihood)
-        log_bounds = tuple(np.log(b) for b in bounds)
-    Z = () if isinstance(theta.inducing_points, tuple) else theta.inducing_points / data.X_scale
-    u = Hyperparameters(*logs, Z)
-    limits = _limits(structure, u, log_bounds, prior)
+        kernel, likelihood, mean = (
+            tuple(p.value if p.real else np.log(p.value) for p in part) for part in parameters[:3]
+        )
+    u = Hyperparameters(kernel, likelihood, Z, mean)
+    limits = _limits(parameters, joint_prior(parameters.in_order))
     return _tensors((u, limits, data, settings), _signature(structure)[:4])
 
 
@@ -721,14 +735,20 @@ def _profile(
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
     """
-    layout = _layout(u, data.X_scale)
+    layout = _layout(structure.forms, u, data.X_scale)
     theta, derivative = _constrain(layout, flat)
     n_steps = 1 if structure.model in ("gpr", "sgpr") else _INNER_STEPS
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
         new, g_theta, _, q, _ = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
-        return k + 1, tf.abs(new - value), new, _concat(g_theta, flat.dtype) * derivative, q
+        return (
+            k + 1,
+            tf.abs(new - value),
+            new,
+            _vector(g_theta, structure.forms, flat.dtype) * derivative,
+            q,
+        )
 
     def go_on(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
         return tf.logical_and(k < n_steps, tf.logical_not(gain < small))
@@ -772,7 +792,7 @@ class _Objective:
         self._given, self._q = (u, limits, data), q
         self._structure, self._profile = structure, profile
         self._free = np.flatnonzero(limits.free)
-        self._flat, self._limits = _concat(u, tf.float64).numpy(), limits
+        self._flat, self._limits = _vector(u, structure.forms, tf.float64).numpy(), limits
         self._n_rows = float(np.sum(data.weights))
         self._monitors, self._every = monitors, every
         self._best, self._elbo, self._curve = -np.inf, -np.inf, []  # type: ignore[var-annotated]
