@@ -14,11 +14,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import _starts, kernels, posterior
-from ._base import (
-    BaseGaussianProcess,
-    Plan,
-    Problem,
+from . import kernels, likelihoods
+from ._estimator.base import BaseGaussianProcess
+from ._estimator.plan import Options, Plan, merges_rows
+from ._estimator.problem import Problem, Rows
+from ._estimator.validation import (
     check_range,
     check_weights,
     has_inducing_points,
@@ -26,20 +26,11 @@ from ._base import (
 )
 from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows
-from .likelihoods import Bernoulli, Softmax
+from .likelihoods import Units
 from .structures import Result
 
 __all__ = ["GaussianProcessClassifier"]
 
-# All classes step at once, each as if the others stood still: a full step overshoots and diverges
-# (iris, digits: gamma = 1 does, 0.7 costs two nats, 0.2 to 0.5 agree).
-_SOFTMAX_GAMMA = 0.3
-# The probit link with epsilon is not log-concave: where classes are well apart, full steps go back
-# and forth between two states and never settle (moons with noise of 0.1: 54 nats lost; 0.3 to 0.7
-# settle, in as many steps).
-_BERNOULLI_GAMMA = 0.5
-# Noise variance of labels of -1 and 1 where a regression stands for the classifier.
-_LABEL_NOISE = 0.3
 # A class of this weight hides the others in rounding.
 _HEAVIEST_CLASS = 1e15
 # Nearer to zero than this many standard deviations, a latent mean may have a probability that is
@@ -256,7 +247,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         RuntimeError
             Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
-        return self._fit(X, y, sample_weight=sample_weight)
+        return self._fit(X, y, sample_weight)
 
     @available_if(has_inducing_points)
     def partial_fit(
@@ -298,57 +289,50 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         >>> print(model.partial_fit(X[1::2], y[1::2]).predict([[-2.0], [2.0]]))
         ['down' 'up']
         """
-        return self._partial_fit(X, y, sample_weight=sample_weight, classes=classes)
+        return self._partial_fit(X, y, sample_weight, classes=classes)
 
-    def _problem(
-        self, X: Any, y: Any, start: str, sample_weight: Any, classes: Any = None, **_: Any
-    ) -> Problem:
+    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
         X, y = validated(self, X, y, reset=start != "on")
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
-        if self._is_small(len(X)):
+        if merges_rows(Options.of(self), len(X), self._tuning):
             codes = np.unique(y, return_inverse=True)[1]
             rows, weights = merge_equal_rows(weights, X, codes)
             X, y = X[rows], y[rows]
         kernel = self._start_kernel(X, weights, start)
-        classes = (
-            np.unique(y) if start in ("fresh", "warm") else self._known_classes(classes, start)
-        )
-        labels = _positions(y, classes)
-        binary = len(classes) == 2
-        kernel, parsed = self._kernel_of_each(kernel, 1 if binary else len(classes))
+        classes = self._classes(y, start, **given)
+        labels, likelihood = _positions(y, classes), likelihoods.for_labels(len(classes))
+        n_latent = likelihood.n_latent(1)
+        kernel, parsed = self._kernel_of_each(kernel, n_latent)
         parsed, start = self._start_values(parsed, start, X)
+        self.classes_ = classes
+        weights = weights * self._weight_of_each(labels, classes, weights)[labels]
+        Y = labels.reshape(-1, 1).astype(np.float64)
         return Problem(
-            X=X,
-            Y=labels.reshape(-1, 1).astype(np.float64),
-            weights=weights * self._weight_of_each(labels, classes, weights)[labels],
-            row_noise=np.zeros(len(X)),
-            likelihood=Bernoulli() if binary else Softmax(len(classes)),
+            rows=Rows(X, Y, weights, np.zeros((len(X), 0))),
+            likelihood=likelihood,
             observation=(),
-            n_latent=1 if binary else len(classes),
+            mean=likelihood.mean.parameters(np.zeros(n_latent)),
+            n_latent=n_latent,
             kernel=kernel,
             parsed=parsed,
-            conjugate=False,
-            attributes={"classes_": classes},
-            gamma=_BERNOULLI_GAMMA if binary else _SOFTMAX_GAMMA,
+            units=Units(np.zeros(1), np.ones(1)),
+            spread=1.0,
+            noise_start=0.0,
+            fixed_noise=0.0,
+            given_noise="",
             start=start,
         )
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         return {}
 
-    def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
-        Y = _starts.targets_of_labels(problem.Y, problem.n_latent)
-        rows = _starts.Rows(problem.X, Y, problem.weights, problem.row_noise)
-        return rows, _LABEL_NOISE, None
-
-    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
-        return (
-            "The fit tells the classes apart nowhere: its probabilities are next to the same for "
-            f"all rows. If the labels depend on X, {self._advice_on_scales(plan)}."
-        )
+    def _classes(self, y: np.ndarray, start: str, classes: Any = None) -> np.ndarray:
+        if start in ("fresh", "warm"):
+            return np.unique(y)
+        return self._known_classes(classes, start)
 
     def _known_classes(self, classes: Any, start: str) -> np.ndarray:
         """Classes of every call of ``partial_fit``."""
@@ -418,7 +402,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         f_mean, f_var : ndarray of shape (n_samples,) or (n_samples, n_classes)
             Variance, not standard deviation. One column less dimension with two classes.
         """
-        f_mean, f_var = self._latent(self._validate_new(X))
+        X = self._validate_new(X)
+        f_mean, f_var = self._predictor.latent(X)
         return (f_mean[:, 0], f_var[:, 0]) if len(self.classes_) == 2 else (f_mean, f_var)
 
     def log_marginal_likelihood(self) -> float:
@@ -463,11 +448,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``; rows sum to one.
         """
-        p = self._probabilities(*self._latent(self._validate_new(X)))
+        X = self._validate_new(X)
+        p = self._probabilities(*self._predictor.latent(X))
         return p if p.shape[1] > 1 else np.hstack([1.0 - p, p])
 
     def _probabilities(self, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
-        return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
+        return self._predictor.likelihood.predict_mean_and_var((), f_mean, f_var)[0]
 
     @outside_graphs
     def predict(self, X: Any) -> np.ndarray:
@@ -486,18 +472,18 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return self.classes_[likely]
 
     def _latent_argmax(self, X: np.ndarray) -> np.ndarray:
-        return np.argmax(self._probabilities(*self._latent(X)), axis=1)
+        return np.argmax(self._probabilities(*self._predictor.latent(X)), axis=1)
 
     def _is_second(self, X: np.ndarray) -> np.ndarray:
         """Whether the second of two classes is the more probable one, 0 or 1 for each row.
 
         It is where the mean is positive: variances are not needed, but where p rounds to 1/2.
         """
-        f_mean = self._latent_mean(X)[:, 0]
-        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X)[0]
+        f_mean = self._predictor.latent_mean(X)[:, 0]
+        prior = self._predictor.posterior.prior_variance(X)[0]
         second, close = f_mean > 0.0, np.abs(f_mean) < _TIE * np.sqrt(1.0 + prior)
         if close.any():
-            second[close] = self._probabilities(*self._latent(X[close]))[:, 0] > 0.5
+            second[close] = self._probabilities(*self._predictor.latent(X[close]))[:, 0] > 0.5
         return second.astype(np.intp)
 
 

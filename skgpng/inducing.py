@@ -132,7 +132,7 @@ def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndar
     """Position of one row of each kind, and the total weight of each kind.
 
     The kinds come in an order that depends on what is in the rows and not on where they stand:
-    sorted up to 20,000 rows, by a hash of the row beyond.
+    sorted up to 20,000 rows, by their bytes beyond.
 
     Parameters
     ----------
@@ -152,51 +152,12 @@ def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndar
     >>> print(*merge_equal_rows(np.ones(3), np.array([[2.0], [1.0], [2.0]]), np.zeros(3)))
     [1 0] [1. 2.]
     """
-    first, kind = (_kinds if len(weights) <= _MAX_ROWS else _kinds_of_many)(columns)
-    return first, np.bincount(kind, weights)
-
-
-def _kinds(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Position of the first row of each kind, in sorted order, and the kind of each row."""
-    rows = np.column_stack(columns)
-    _, first, kind = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first, kind.ravel()
-
-
-def _kinds_of_many(columns: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Kinds in the order of a hash: comparing numbers is ten times as fast as comparing rows."""
-    hashes = _hash_rows(columns)
-    _, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
-    if all(_equal_rows(column, first, kind) for column in columns):
-        return first, kind
-    return _kinds(columns)  # two rows of one hash: less than one chance in a million
-
-
-def _equal_rows(column: np.ndarray, first: np.ndarray, kind: np.ndarray) -> bool:
-    """Whether each row is equal to the first of its kind."""
-    blocks = _blocks(len(column))
-    return all(np.array_equal(column[rows], column[first[kind[rows]]]) for rows in blocks)
-
-
-def _hash_rows(columns: tuple[np.ndarray, ...]) -> np.ndarray:
-    """64 bits of each row, [N]: the bits of its numbers times odd numbers, added up."""
-    rng = np.random.RandomState(0)
-    hashes = np.zeros(len(columns[0]), np.uint64)
-    for column in columns:
-        values = column.reshape(len(column), -1)
-        odd = rng.randint(2**63, size=values.shape[1], dtype=np.uint64) * np.uint64(2)
-        for rows in _blocks(len(column)):
-            hashes[rows] += _mixed_bits(values[rows]) @ (odd + np.uint64(1))
-    return hashes
-
-
-def _mixed_bits(values: np.ndarray) -> np.ndarray:
-    """Bits of float64 numbers, mixed: most numbers in data end in a run of zero bits."""
-    bits = np.add(values, 0.0, dtype=np.float64).view(np.uint64)  # -0.0 becomes 0.0, its equal
-    bits ^= bits >> np.uint64(32)
-    bits *= np.uint64(0x9E3779B97F4A7C15)
-    bits ^= bits >> np.uint64(29)
-    return bits
+    rows = np.ascontiguousarray(np.column_stack(columns)) + 0.0  # -0.0 becomes 0.0, its equal
+    axis: int | None = 0
+    if len(rows) > _MAX_ROWS:  # 444,619 rows of 40 columns in half a second, not in several
+        rows, axis = rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}").ravel(), None
+    _, first, kind = np.unique(rows, axis=axis, return_index=True, return_inverse=True)
+    return first, np.bincount(kind.ravel(), weights)
 
 
 def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,8 @@ The scorers go wherever scikit-learn takes ``scoring=``: ``cross_val_score``, ``
 (alone or in a dict), ``GridSearchCV``. Greater is better for each. They ask a regressor for
 ``predict(X, return_std=True)`` and take the prediction as normal, with that standard deviation as
 the one of y; pipelines, fitted searches and scikit-learn's own ``GaussianProcessRegressor`` (which
-leaves its ``alpha`` out of it) are welcome. Where skgpng's regressor predicts another distribution
-(``likelihood="student_t"``), alone or at the end of a pipeline or a search, all scores are those of
-that distribution.
+leaves its ``alpha`` out of it) are welcome. Where skgpng's regressor is at the end, alone or in a
+pipeline or a search, all scores are those of the distribution that its likelihood predicts.
 
 ``sample_weight`` averages rows with these weights; a row of weight 0 is left out before anything
 is predicted. With metadata routing, ``set_score_request(sample_weight=True)`` asks for them. It
@@ -251,8 +250,12 @@ class _Normal(NamedTuple):
         return self.mean - half_width, self.mean + half_width
 
 
+# Methods of a regressor that knows the distribution it predicts.
+_OWN = ("log_predictive_density", "crps", "predict_quantiles")
+
+
 class _Own(NamedTuple):
-    """Predictions of skgpng's regressor at rows, by its own distribution."""
+    """Predictions of such a regressor at rows."""
 
     regressor: Any
     X: Any
@@ -273,13 +276,13 @@ class _Own(NamedTuple):
 
 
 def _own_distribution(estimator: Any, X: Any) -> _Own | None:
-    """Where skgpng's regressor is at the end of it all and does not predict a normal one."""
+    """Of a regressor at the end of it all that knows the distribution it predicts."""
     while isinstance(estimator, Pipeline):
         with config_context(enable_metadata_routing=False):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         estimator = getattr(estimator[-1], "best_estimator_", estimator[-1])
-    own = getattr(estimator, "likelihood", "gaussian") != "gaussian"
-    return _Own(estimator, X) if own and hasattr(estimator, "log_predictive_density") else None
+    own = all(hasattr(estimator, name) for name in _OWN)
+    return _Own(estimator, X) if own else None
 
 
 # scikit-learn reads these signatures for the metadata that a scorer may request. It knows `y_true`

@@ -2,64 +2,45 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import ndtri
 from sklearn.base import RegressorMixin
-from sklearn.gaussian_process.kernels import CompoundKernel, ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _starts, kernels, posterior, steps
-from ._base import (
+from . import kernels, likelihoods, posterior, steps
+from ._estimator.base import BaseGaussianProcess
+from ._estimator.plan import Options, Plan, merges_rows
+from ._estimator.predictor import Predictor
+from ._estimator.problem import Problem, Rows
+from ._estimator.validation import (
     FLOATS,
-    BaseGaussianProcess,
-    Plan,
-    Problem,
+    check_noise,
     check_range,
-    check_row_noise,
+    check_shared,
+    check_targets,
     check_weights,
     has_inducing_points,
+    levels_of,
+    rows_known,
+    targets_at,
     validated,
 )
-from ._diagnosis import lone_value
 from ._tensorflow import outside_graphs
-from .inducing import merge_equal_rows, power_of_two
-from .likelihoods import Gaussian, Likelihood, StudentT
-from .metrics import gaussian_crps, gaussian_log_density
-from .parameters import CauchyPrior, Parameter
+from .inducing import merge_equal_rows
+from .likelihoods import Likelihood, Noise, Units
 from .structures import Hyperparameters, Result
 
 __all__ = ["GaussianProcessRegressor"]
 
-# Learned noise variance: start and bounds, as shares of the variance of y.
-_NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
-# Width of its prior beside the default kernel, Cauchy in the logarithm about the start: without,
-# 100 rows of boston had an NLPD of 0.55 and not 0.53; as a normal density it cost wine_red 0.02.
-_NOISE_WIDTH = 1.0
-# Learned degrees of freedom. Above 2 the noise has a variance, which `predict(return_std=True)` and
-# `noise_variance_` report; from 1000 on no data tell Student-t noise from normal noise.
-_DF_START, _DF_BOUNDS = 4.0, (2.01, 1e3)
-# Rows of which less than this share of the variance is missed are gone through.
-_HARDLY = 0.1
-# Natural-gradient step where it is not exact: at 1 the hyperparameters follow a q that overshoots.
-_GAMMA = 0.3
-# Rows of a predictive distribution that is no normal one that are integrated together.
-_BLOCK = 2048
-# Distance between the quartiles of a standard normal variable.
-_QUARTILES = 1.3489795003921634
-# Larger values of y are refused; with a smaller deviation it is constant (no reciprocal); unscaled
-# its squares must be finite and not zero.
-_LARGEST_Y, _SMALLEST_STD, _LARGEST_RAW = 1e250, 1e-305, 1e150
-# Noise of a row in the variance of y: beyond, its precision is next to nothing.
-_MOST_NOISE = 1e100
+# Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
+# and not zero.
+_LARGEST_RAW = 1e150
 
 
 class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
@@ -218,7 +199,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
-        "likelihood": [StrOptions({"gaussian", "student_t"})],
+        "likelihood": [StrOptions(set(likelihoods.NAMES)), Likelihood],
     }
 
     def __init__(
@@ -273,7 +254,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self.random_state = random_state
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None
+        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
     ) -> GaussianProcessRegressor:
         """Learn kernel, noise and posterior.
 
@@ -306,11 +287,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         RuntimeError
             Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
-        return self._fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
+        return self._fit(X, y, sample_weight, noise_variance=noise_variance, **known)
 
     @available_if(has_inducing_points)
     def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None
+        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
     ) -> GaussianProcessRegressor:
         """Learn from more rows, without forgetting those seen before and without keeping them.
 
@@ -351,45 +332,36 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         >>> print(model.score(X, y) > 0.99)
         True
         """
-        return self._partial_fit(X, y, sample_weight=sample_weight, noise_variance=noise_variance)
+        return self._partial_fit(X, y, sample_weight, noise_variance=noise_variance, **known)
 
-    def _problem(
-        self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any = None, **_: Any
-    ) -> Problem:
-        self._check_student_t(noise_variance)
-        X, y, weights, known = self._rows(X, y, start, sample_weight, noise_variance)
+    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
+        likelihood = likelihoods.named(self.likelihood)
+        X, Y, weights, known = self._rows(likelihood, X, y, start, sample_weight, given)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel)
-        _check_shared(kernel)
+        check_shared(kernel)
         parsed, start = self._start_values(parsed, start, X)
-        Y = y.reshape(len(y), -1)
-        self._check_known_noise(noise_variance, Y.shape[1])
-        scaling = self._scaling(Y, weights, start, noise_variance is not None)
-        mean, std, spread = self._robust(Y, weights, start, *scaling)
-        known = _in_units_of(std[0], known)
-        noise, bounds, free, fixed = self._noise_start(kernel, parsed, spread, std[0])
-        _check_noise((noise + fixed + known) / spread)
-        if fixed:
-            self._check_student_t(alpha_beside=parsed.noise_name)
-        likelihood, observation = self._likelihood_start(noise, bounds, free, start)
+        units, spread = self._units(likelihood, Y, weights, start, given)
+        known = likelihood.scaled_row(known, units.scale)
+        noise, fixed = self._noise_given(likelihood, kernel, parsed, units.scale[0])
+        observation = likelihood.parameters(noise, spread)
+        if likelihood.conjugate:
+            level = likelihood.noise_of_rows((observation[0].value,), known)
+            check_noise((level + fixed) / spread)
+        rows = Rows(X, (Y - units.shift) / units.scale, weights, known + fixed)
         return Problem(
-            X=X,
-            Y=(Y - mean) / std,
-            weights=weights,
-            row_noise=known + fixed,
+            rows=rows,
             likelihood=likelihood,
-            observation=observation,
-            n_latent=Y.shape[1],
+            observation=self._going_on(observation, likelihood, start),
+            mean=self._mean(likelihood, rows, start),
+            n_latent=likelihood.n_latent(Y.shape[1]),
             kernel=kernel,
             parsed=parsed,
-            conjugate=isinstance(likelihood, Gaussian),
-            attributes={
-                "_y_mean": mean,
-                "_y_std": std,
-                "_y_spread": spread,
-                "_fixed_noise": fixed,
-            },
-            gamma=1.0 if isinstance(likelihood, Gaussian) else _GAMMA,
+            units=units,
+            spread=spread,
+            noise_start=_noise_level(likelihood, observation),
+            fixed_noise=fixed,
+            given_noise=self._given_noise(),
             start=start,
         )
 
@@ -409,119 +381,76 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             )
         super()._validate_params()
 
-    def _check_student_t(self, noise_variance: Any = None, alpha_beside: str | None = None) -> None:
-        """Raise ValueError for noise that a Student-t likelihood cannot have."""
-        if self.likelihood != "student_t":
-            return
-        if noise_variance is not None:
-            raise ValueError(
-                "noise_variance, the variance of Gaussian noise of each row, cannot be added to "
-                "likelihood='student_t'. Set likelihood='gaussian' or noise_variance=None."
-            )
-        if alpha_beside is not None:
-            raise ValueError(
-                f"alpha={self.alpha} and the WhiteKernel ({alpha_beside}) both give the square of "
-                "the scale of likelihood='student_t'. Set alpha=None, or leave the WhiteKernel out."
-            )
-
-    def _robust(
-        self,
-        Y: np.ndarray,
-        weights: np.ndarray,
-        start: str,
-        mean: np.ndarray,
-        std: np.ndarray,
-        spread: float,
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """For Student-t noise, centre and unit that outliers do not move."""
-        if self.likelihood != "student_t" or start == "on":
-            return mean, std, spread
-        median, unit = _median_and_unit(Y, weights, std)
-        return (median, unit, 1.0) if self._scales_y else (mean, std, float(np.mean(unit**2)))
-
-    def _likelihood_start(
-        self, noise: Any, bounds: tuple, free: bool, start: str
-    ) -> tuple[Likelihood, tuple[Parameter, ...]]:
-        """Likelihood and its parameters."""
-        prior = self._noise_prior(noise) if free and self.kernel is None else None
-        likelihood: Likelihood = Gaussian()
-        parameters = (Parameter("variance", noise, np.array(bounds), free, prior=prior),)
-        if self.likelihood == "student_t":
-            likelihood = StudentT()
-            limits = np.sqrt(bounds)
-            scale = Parameter("scale", np.sqrt(noise), limits, free, prior=prior)
-            parameters = scale, Parameter("df", _DF_START, np.array(_DF_BOUNDS))
-        if start in ("warm", "on") and self._likelihood == likelihood:
-            learned = zip(parameters, self._likelihood_values, strict=True)
-            parameters = tuple(p._replace(value=np.clip(v, *p.bounds)) for p, v in learned)
-        return likelihood, parameters
-
     def _rows(
-        self, X: Any, y: Any, start: str, sample_weight: Any, noise_variance: Any
+        self, likelihood: Likelihood, X: Any, y: Any, start: str, sample_weight: Any, given: dict
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Validated X, y, positive weights and known noise variances."""
-        reset = start != "on"
-        X, y = validated(self, X, y, reset=reset, multi_output=True, y_numeric=True)
+        """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
+        X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         weights = check_weights(sample_weight, X)
-        known = check_row_noise(noise_variance, X)
-        self._check_targets(y, start)
+        known = rows_known(likelihood, given, len(X))
+        check_targets(y, self.n_targets, len(self._units_.scale) if start == "on" else None)
         keep = weights > 0
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
         check_range(X, self.dtype)
-        if self._is_small(len(X)):
+        likelihood.check(y)
+        if merges_rows(Options.of(self), len(X), self._tuning):
             rows, weights = merge_equal_rows(weights, X, y, known)
             X, y, known = X[rows], y[rows], known[rows]
-        return X, y, weights, known
+        return X, y.reshape(len(y), -1), weights, known
 
-    def _as_regression(self, problem: Problem) -> tuple[_starts.Rows, float, Any]:
-        first = problem.observation[0]
-        Y, noise = problem.Y, first.value
-        if problem.conjugate:
-            bounds = first.bounds if first.free else None
-        else:  # outliers count as one unit; what is looked for is where the kernel starts
-            unit, bounds = np.sqrt(problem.attributes["_y_spread"]), None
-            Y, noise = np.clip(Y, -unit, unit), max(noise**2, 0.25 * unit**2)
-        return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
+    @property
+    def _units_(self) -> Units:
+        return self._predictor.units
 
-    def _own_attributes(self, plan: Plan, result: Result) -> dict:
-        exact = plan.structure.model == "gpr"
-        known = plan.problem.attributes
-        likelihood, values = plan.problem.likelihood, result.theta.likelihood
-        unit = known["_y_std"]
-        noise = _noise_of(likelihood, values) + known["_fixed_noise"]
-        with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
-            attributes = {
-                "noise_variance_": _one_or_all(noise * unit**2),
-                "_exact_data": plan.data if exact else None,
-            }
-        if isinstance(likelihood, Gaussian):
-            return attributes | {"likelihood_": {"variance": attributes["noise_variance_"]}}
-        scale, df = values
-        learned = {"scale": _one_or_all(scale * unit), "df": float(df)}
-        return attributes | {"likelihood_": learned}
-
-    def _unsuited(self, plan: Plan, result: Result) -> str:
-        problem = plan.problem
-        if not problem.conjugate:
-            return ""
-        row = lone_value(problem.Y)
-        if row is not None:
-            return (
-                f"One value of y ({self._y_mean[0] + self._y_std[0] * row:.3g}) holds nearly all "
-                "of its variance. Leave it out if it is an error, or set likelihood='student_t'."
+    def _units(
+        self, likelihood: Likelihood, Y: np.ndarray, weights: np.ndarray, start: str, given: dict
+    ) -> tuple[Units, float]:
+        """Units of each target, and their variance in it; later the first call's."""
+        known = {name: v for name, v in {"alpha": self.alpha, **given}.items() if v is not None}
+        if start == "on":
+            return self._units_, self._spread_of_y
+        units = likelihood.units(Y, weights)
+        if not likelihood.location:
+            return units, 1.0
+        if self.normalize_y:
+            if known and Y.shape[1] > 1:
+                name = next(iter(known))
+                raise ValueError(
+                    f"{name} is in the units of y squared, but normalize_y=True gives each of the "
+                    f"{Y.shape[1]} targets a unit of its own. Set normalize_y=False or {name}=None."
+                )
+            return units, 1.0
+        if self.kernel is None:  # noise that is known needs one unit for all targets
+            largest = np.full_like(units.scale, units.scale.max())
+            return (units._replace(scale=largest) if known else units), 1.0
+        size = np.maximum(np.abs(units.shift), units.scale)
+        if not np.all((size <= _LARGEST_RAW) & (units.scale >= 1.0 / _LARGEST_RAW)):
+            raise ValueError(
+                f"normalize_y=False takes y as it is, but its mean is {units.shift.tolist()} and "
+                f"its standard deviation {units.scale.tolist()}: squares leave the range of "
+                f"numbers beyond {_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
             )
-        if problem.observation[0].free:
-            return ""
-        rows, noise, _ = self._as_regression(problem)
-        start = _starts.Start(result.theta.kernel, noise)
-        gain, share = _starts.missing_noise(problem.parsed, start, rows)
-        if not gain:
-            return ""
-        return (
-            f"The noise given ({self._given_noise()}) is far less than y scatters: with a noise of "
-            f"{share:g} of its mean square the log evidence of some rows is {gain:.0f} nats "
-            "higher. Raise it, or leave alpha=None to learn it."
-        )
+        raw = Units(np.zeros_like(units.shift), np.ones_like(units.scale))
+        return raw, float(np.mean(units.scale**2))
+
+    def _noise_given(
+        self, likelihood: Likelihood, kernel: Any, parsed: kernels.ParsedKernel, unit: float
+    ) -> tuple[Noise | None, float]:
+        """The noise level that alpha or a WhiteKernel gives, and the fixed noise beside it."""
+        with np.errstate(over="ignore", under="ignore"):
+            alpha = None if self.alpha is None else float(self.alpha / unit / unit)
+        if parsed.noise_name is None:
+            return (None if alpha is None else Noise(alpha, (alpha, alpha), False)), 0.0
+        if alpha and not likelihood.conjugate:
+            raise ValueError(
+                f"alpha={self.alpha} and the WhiteKernel ({parsed.noise_name}) both give the noise "
+                f"level of likelihood={self.likelihood!r}. Set alpha=None, or leave the "
+                "WhiteKernel out."
+            )
+        white = kernel.get_params()[parsed.noise_name.removesuffix("__noise_level")]
+        free = not white.hyperparameter_noise_level.fixed
+        low, high = np.ravel(white.noise_level_bounds if free else (white.noise_level,) * 2)
+        return Noise(white.noise_level, (float(low), float(high)), free), alpha or 0.0
 
     def _given_noise(self) -> str:
         """What fixes the noise."""
@@ -529,113 +458,34 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             return f"alpha={self.alpha:g}, in the units of y squared"
         return "noise_variance of fit, or a WhiteKernel that is fixed"
 
-    def _nothing_explained(self, plan: Plan, result: Result, share: np.ndarray) -> str:
-        target, problem = int(np.argmin(share)), plan.problem
-        where = f"y[:, {target}]" if len(share) > 1 else "y"
-        total = np.asarray(self._noise_level(result.theta.likelihood) + problem.row_noise)
-        variance = np.var(problem.Y[:, target])
-        fraction = float(np.mean(total) / variance)
-        if plan.structure.model == "gpr":
-            missed = total / problem.weights * self._posterior.weights[:, target]
-            if np.mean(missed**2) < _HARDLY * variance:
-                return self._goes_through(plan, where, fraction)
-        if fraction > 1.0 and (not problem.observation[0].free or problem.row_noise.any()):
-            return (
-                f"The fit explains next to nothing of {where}: the noise given (alpha or "
-                f"noise_variance, in the units of y squared), {fraction:.3g} times its variance, "
-                "hides everything. Make it smaller, or leave alpha=None to learn it."
-            )
-        raw = "" if self._scales_y else ", or set normalize_y=True"
-        return (
-            f"The fit explains next to nothing of {where}, it calls everything noise. If {where} "
-            f"depends on X, {self._advice_on_scales(plan)}{raw}."
-        )
+    def _going_on(self, parameters: tuple, likelihood: Likelihood, start: str) -> tuple:
+        """Parameters of the likelihood; learned values where the last fit goes on."""
+        if start not in ("warm", "on") or self._predictor.likelihood != likelihood:
+            return parameters
+        learned = zip(parameters, self._predictor.values, strict=True)
+        return tuple(p._replace(value=np.clip(v, *p.bounds)) for p, v in learned)
 
-    def _goes_through(self, plan: Plan, where: str, fraction: float) -> str:
-        """A warning of rows that tell nothing about each other."""
-        begin = (
-            f"The fit goes through every row of {where} but learns nothing from one row for "
-            "another."
-        )
-        if plan.problem.observation[0].free:
-            return (
-                f"{begin} Its length scales are far below the distances between rows: "
-                f"{self._advice_on_scales(plan)}, or leave kernel=None."
-            )
-        return (
-            f"{begin} The noise given ({self._given_noise()}), {fraction:.1g} of the variance of "
-            f"{where}, may be too small: raise it, or leave alpha=None to learn it."
-        )
+    def _mean(self, likelihood: Likelihood, rows: Rows, start: str) -> tuple:
+        """Parameters of the mean function; those of a stream stay where its first rows put them."""
+        X, Y, weights, known = rows
+        offset = likelihood.offset(Y, weights, known)
+        return likelihood.mean.parameters(offset)
 
-    def _noise_level(self, values: tuple) -> Any:
-        """The variance of Gaussian noise, the square of the scale of Student-t noise."""
-        return values[0] if self.likelihood == "gaussian" else values[0] ** 2
-
-    def _check_targets(self, y: np.ndarray, start: str) -> None:
-        n_targets = 1 if y.ndim == 1 else y.shape[1]
-        if self.n_targets is not None and n_targets != self.n_targets:
-            raise ValueError(
-                f"y has {n_targets} targets, but n_targets={self.n_targets}. Set it to None or to "
-                "the number of columns of y."
-            )
-        if start == "on" and n_targets != len(self._y_mean):
-            raise ValueError(
-                f"y has {n_targets} targets, but earlier calls had {len(self._y_mean)}. Use fit to "
-                "begin anew."
-            )
-
-    def _scaling(
-        self, Y: np.ndarray, weights: np.ndarray, start: str, known_noise: bool
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Mean and unit of each target, [P], and their variance in it; later the first call's."""
-        if start == "on":
-            return self._y_mean, self._y_std, self._y_spread
-        mean, std = _scaling(Y, weights)
-        if self.normalize_y:
-            return mean, std, 1.0
-        if self.kernel is None:  # noise that is known needs one unit for all targets
-            shared = known_noise or self.alpha is not None
-            return mean, np.full_like(std, std.max()) if shared else std, 1.0
-        size = np.maximum(np.abs(mean), std)
-        if not np.all((size <= _LARGEST_RAW) & (std >= 1.0 / _LARGEST_RAW)):
-            raise ValueError(
-                f"normalize_y=False takes y as it is, but its mean is {mean.tolist()} and its "
-                f"standard deviation {std.tolist()}: squares leave the range of numbers beyond "
-                f"{_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
-            )
-        return np.zeros_like(mean), np.ones_like(std), float(np.mean(std**2))
-
-    def _check_known_noise(self, noise_variance: Any, n_targets: int) -> None:
-        if n_targets == 1 or not self.normalize_y:
-            return
-        for name, value in {"alpha": self.alpha, "noise_variance": noise_variance}.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name} is in the units of y squared, but normalize_y=True gives each of the "
-                    f"{n_targets} targets a unit of its own. Set normalize_y=False or {name}=None."
-                )
-
-    def _noise_start(
-        self, kernel: Any, parsed: kernels.ParsedKernel, spread: float, unit: float
-    ) -> tuple[float, tuple[float, float], bool, float]:
-        """Learned noise variance (start, bounds, whether it moves) and the fixed one beside it."""
-        fixed = 0.0 if self.alpha is None else float(_in_units_of(unit, self.alpha))
-        if parsed.noise_name is not None:
-            white = kernel.get_params()[parsed.noise_name.removesuffix("__noise_level")]
-            free = not white.hyperparameter_noise_level.fixed
-            given = white.noise_level_bounds if free else (white.noise_level,) * 2
-            low, high = np.ravel(given).tolist()
-            return white.noise_level, (low, high), free, fixed
-        if self.alpha is not None:
-            return fixed, (fixed, fixed), False, 0.0
-        low, high = _NOISE_BOUNDS
-        return _NOISE_START * spread, (low * spread, high * spread), True, 0.0
-
-    def _noise_prior(self, start: float) -> CauchyPrior:
-        """For the logarithm of a variance, or of the scale that is its root."""
-        share = 0.5 if self.likelihood == "student_t" else 1.0
-        centre, width = share * np.log(start), share * _NOISE_WIDTH
-        return CauchyPrior(np.array([[1.0 / width]]), np.array([centre / width]))
+    def _own_attributes(self, plan: Plan, result: Result) -> dict:
+        problem, values = plan.problem, result.theta.likelihood
+        scale, variance = problem.units.scale, problem.likelihood.noise_variance(values)
+        with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
+            if variance is not None:
+                variance = _one_or_all((variance + problem.fixed_noise) * scale**2)
+            learned = problem.likelihood.learned(values, scale)
+        if "variance" in learned:
+            learned["variance"] = variance
+        return {
+            "noise_variance_": variance,
+            "likelihood_": learned,
+            "_spread_of_y": problem.spread,
+            "_exact_data": plan.data if plan.structure.model == "gpr" else None,
+        }
 
     # --- predicting ----------------------------------------------------------------------
 
@@ -647,6 +497,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return_cov: bool = False,
         *,
         include_noise: bool = True,
+        **known: Any,
     ) -> Any:
         """Predictive mean, with standard deviation or covariance on request.
 
@@ -679,19 +530,19 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         if return_std and return_cov:
             raise ValueError("return_std=True and return_cov=True exclude each other: ask for one.")
-        X = self._validate_new(X)
-        model = self._or_prior(X)
+        X, model, row = self._at(X, known)
         if return_cov:
-            f_mean, cov = model._latent_covariance(X)
-            return model._in_units_of_y(f_mean), model._covariance_of_y(cov, include_noise)
+            mean, cov = model.mean_and_covariance(X, row, include_noise)
+            return _columns(mean), _columns(cov)
         if not return_std:
-            return model._in_units_of_y(model._latent_mean(X))
-        f_mean, f_var = model._latent(X)
-        std = np.sqrt(f_var + model._noise(include_noise)) * model._y_std
-        return model._in_units_of_y(f_mean), model._like_y(std)
+            return _columns(model.mean(X, row))
+        mean, std = model.mean_and_std(X, row, include_noise)
+        return _columns(mean), _columns(std)
 
     @outside_graphs
-    def predict_quantiles(self, X: Any, quantiles: Any = (0.025, 0.5, 0.975)) -> np.ndarray:
+    def predict_quantiles(
+        self, X: Any, quantiles: Any = (0.025, 0.5, 0.975), **known: Any
+    ) -> np.ndarray:
         """Quantiles of the predictive distribution of y, noise included.
 
         Parameters
@@ -709,19 +560,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ValueError
             If a quantile is not between 0 and 1.
         """
-        levels = np.asarray(quantiles, dtype=float)
-        if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
-            raise ValueError(f"quantiles must lie strictly between 0 and 1, got {quantiles!r}.")
-        model, rows = self._model_at(X)
-        if model._is_normal():
-            mean, std = self.predict(X, return_std=True)
-            return mean[..., None] + std[..., None] * ndtri(levels)
-        quantiles = functools.partial(model._likelihood.predict_quantiles, levels=levels)
-        scaled = model._by_likelihood(quantiles, rows)  # [N, P, Q]
-        return model._like_y(scaled * model._y_std[:, None] + model._y_mean[:, None])
+        levels = levels_of(quantiles)
+        X, model, row = self._at(X, known)
+        values = model.quantiles(X, levels, row)
+        return values[:, 0] if values.shape[1] == 1 else values
 
     @outside_graphs
-    def log_predictive_density(self, X: Any, y: Any) -> np.ndarray:
+    def log_predictive_density(self, X: Any, y: Any, **known: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
 
         Parameters
@@ -743,15 +588,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         >>> model.log_predictive_density(X, np.sin(X[:, 0])).shape
         (40,)
         """
-        model, rows = self._model_at(X)
-        y = model._targets_at(rows, y)
-        if model._is_normal():
-            return gaussian_log_density(y, *self.predict(X, return_std=True))
-        density = model._by_likelihood(model._likelihood.predict_log_density, rows, y)
-        return np.sum(density - np.log(model._y_std), 1)
+        X, model, row = self._at(X, known)
+        return model.log_density(X, targets_at(X, y, len(model.units.scale)), row)
 
     @outside_graphs
-    def crps(self, X: Any, y: Any) -> np.ndarray:
+    def crps(self, X: Any, y: Any, **known: Any) -> np.ndarray:
         """Continuous ranked probability score of the prediction of each row, noise included.
 
         Parameters
@@ -774,16 +615,18 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         >>> print(model.crps(X, np.sin(X[:, 0])).max() < 0.01)
         True
         """
-        model, rows = self._model_at(X)
-        y = model._targets_at(rows, y)
-        if model._is_normal():
-            return gaussian_crps(y, *self.predict(X, return_std=True))
-        scaled = model._by_likelihood(model._likelihood.predict_crps, rows, y)
-        return np.mean(scaled * model._y_std, 1)
+        X, model, row = self._at(X, known)
+        return model.crps(X, targets_at(X, y, len(model.units.scale)), row)
 
     @outside_graphs
     def sample_y(
-        self, X: Any, n_samples: int = 1, random_state: Any = 0, *, include_noise: bool = True
+        self,
+        X: Any,
+        n_samples: int = 1,
+        random_state: Any = 0,
+        *,
+        include_noise: bool = True,
+        **known: Any,
     ) -> np.ndarray:
         """Draw from the predictive distribution, jointly over the rows of X.
 
@@ -802,22 +645,27 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             In the units of y.
         """
         rng = check_random_state(random_state)
-        model, X = self._model_at(X)
-        f_mean, cov = model._latent_covariance(X)
-        heavy = include_noise and not model._is_normal()
-        noise = model._noise(include_noise and not heavy)
-        draws = np.stack(
-            [
-                m[:, None] + root @ rng.standard_normal((len(X), n_samples))
-                for m, root in zip(f_mean.T, model._covariance_roots(cov, noise, X), strict=True)
-            ],
-            1,
-        )  # [N, P, n_samples]
-        if heavy:
-            scale, df = model._likelihood_values
-            draws = draws + scale * rng.standard_t(df, draws.shape)
-        scaled = draws * model._y_std[:, None] + model._y_mean[:, None]
-        return scaled[:, 0] if len(model._y_mean) == 1 else scaled
+        X, model, row = self._at(X, known)
+        draws = model.draws(X, n_samples, rng, row, include_noise)
+        return draws[:, 0] if draws.shape[1] == 1 else draws
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of y that the predictions explain.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            The coefficient of determination R^2 of ``predict``, or what takes its place for the
+            likelihood: the share of the deviance for counts.
+        """
+        likelihood = likelihoods.named(self.likelihood)
+        return likelihood.score(y, self.predict(X), sample_weight)
 
     @outside_graphs
     def log_marginal_likelihood(
@@ -867,11 +715,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     def _evidence(self, theta: np.ndarray, eval_gradient: bool) -> Any:
         kernel = self.kernel_.clone_with_theta(theta)
         parsed = kernels.parse(kernel)
-        noise = self._likelihood_values[0]
+        noise = self._predictor.values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
         value, gradients = steps.evidence(
-            self._kernel_structure,
+            parsed.structure,
             Hyperparameters(parsed.values, (np.float64(noise),)),
             self._exact_data,
             self.jitter_,
@@ -898,96 +746,41 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return tags
 
     def _validate_new(self, X: Any) -> np.ndarray:
-        if hasattr(self, "_posterior"):
+        if hasattr(self, "_predictor"):
             return super()._validate_new(X)
         # no columns are known yet: validate_data would warn of their names
         return check_array(X, dtype=FLOATS, estimator=self, input_name="X")
 
-    def _or_prior(self, X: np.ndarray) -> Any:
-        """The fitted estimator, or before ``fit`` one that knows nothing but the kernel."""
-        if hasattr(self, "_posterior"):
-            return self
+    def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
+        """Validated rows, what predicts, and what is known of the rows."""
+        X = self._validate_new(X)
+        model = self._predictor if hasattr(self, "_predictor") else self._prior(X)
+        return X, model, model.rows_known(known, len(X))
+
+    def _prior(self, X: np.ndarray) -> Predictor:
+        """What is known before ``fit``: the kernel, and noise that is given."""
         self._validate_params()
+        likelihood = likelihoods.named(self.likelihood)
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
         parsed = kernels.parse(kernel)
-        _check_shared(kernel)
+        check_shared(kernel)
         kernels.check_columns(parsed, X)
-        # noise that is yet to be learned is not known
-        known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
-        n_targets = 1 if self.n_targets is None else self.n_targets
-        prior = copy.copy(self)
-        prior._kernel_values = parsed.values
-        prior._fixed_noise = self.alpha or 0.0
-        if parsed.noise_name is not None and self.alpha is not None:
-            self._check_student_t(alpha_beside=parsed.noise_name)
-        level = known + prior._fixed_noise
-        prior._likelihood, prior._likelihood_values = Gaussian(), (known,)
-        if self.likelihood == "student_t" and level > 0:
-            prior._likelihood, prior._fixed_noise = StudentT(), 0.0
-            prior._likelihood_values = np.sqrt(level), _DF_START
-        prior._kernel_structure = parsed.structure
-        prior._posterior = posterior.nothing_known(X.shape[1], n_targets)
-        prior._y_mean, prior._y_std = np.zeros(n_targets), np.ones(n_targets)
-        return prior
-
-    def _model_at(self, X: Any) -> tuple[Any, np.ndarray]:
-        """What predicts (see :meth:`_or_prior`), and validated rows."""
-        X = self._validate_new(X)
-        return self._or_prior(X), X
-
-    def _is_normal(self) -> bool:
-        """Whether the predictive distribution is."""
-        return isinstance(self._likelihood, Gaussian)
-
-    def _noise(self, include_noise: bool) -> float:
-        """Noise variance of the scaled y."""
-        if not include_noise:
-            return 0.0
-        return float(_noise_of(self._likelihood, self._likelihood_values)) + self._fixed_noise
-
-    def _targets_at(self, rows: np.ndarray, y: Any) -> np.ndarray:
-        """Validated targets [N] or [N, P] of validated rows."""
-        y = check_array(y, ensure_2d=False, dtype=np.float64)
-        return self._like_y(y.reshape(len(rows), len(self._y_mean)))
-
-    def _by_likelihood(self, method: Callable, X: np.ndarray, y: Any = None) -> np.ndarray:
-        """What a method of the likelihood says of validated rows, [N, P, ...], scaled y.
-
-        A block of rows at a time, as it takes many nodes for each.
-        """
-        rows: tuple = self._latent(X)
-        if y is not None:
-            rows = *rows, (y.reshape(rows[0].shape) - self._y_mean) / self._y_std
-        starts = range(0, len(X), _BLOCK)
-        blocks = [[a[start : start + _BLOCK] for a in rows] for start in starts]
-        return np.concatenate([method(self._likelihood_values, *block) for block in blocks])
-
-    def _in_units_of_y(self, f_mean: np.ndarray) -> np.ndarray:
-        return self._like_y(f_mean * self._y_std + self._y_mean)
-
-    def _like_y(self, values: np.ndarray) -> np.ndarray:
-        """[N, P], or [N] where there is one target, whatever the shape of the y fitted."""
-        return values[:, 0] if len(self._y_mean) == 1 else values
-
-    def _covariance_of_y(self, cov: np.ndarray, include_noise: bool) -> np.ndarray:
-        cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
-        cov = np.moveaxis(cov, 0, -1) * self._y_std**2
-        return cov[..., 0] if len(self._y_mean) == 1 else cov
-
-    def _covariance_roots(self, cov: np.ndarray, noise: float, X: np.ndarray) -> list[np.ndarray]:
-        """Square root of the covariance of each target at rows X, noise added; scaled y."""
-        shared = np.may_share_memory(cov[0], cov[-1])  # see posterior.mean_and_covariance
-        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X).max()
-        diagonal = noise * np.eye(len(X))
-        roots = [
-            posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)
-        ]
-        return roots * len(cov) if shared else roots
+        noise, fixed = self._noise_given(likelihood, kernel, parsed, 1.0)
+        P = 1 if self.n_targets is None else self.n_targets
+        if noise is None and likelihood.noise is not None:
+            # noise that is yet to be learned is not known
+            noise = Noise(0.0, (0.0, 0.0), False)
+        values = tuple(p.value for p in likelihood.parameters(noise, 1.0))
+        L, units = likelihood.n_latent(P), Units(np.zeros(P), np.ones(P))
+        p = posterior.nothing_known(parsed.structure, parsed.values, X.shape[1], L)
+        return Predictor(p, likelihood, values, units, fixed)
 
 
-def _noise_of(likelihood: Likelihood, values: tuple) -> Any:
-    """Variance of the noise."""
-    return likelihood.predict_mean_and_var(values, 0.0, 0.0)[1]
+def _noise_level(likelihood: Likelihood, parameters: tuple) -> float:
+    """Noise level that training begins with; 0 where there is none."""
+    if likelihood.noise is None:
+        return 0.0
+    return float(likelihood.noise_level(tuple(p.value for p in parameters)))
 
 
 def _one_or_all(values: np.ndarray) -> Any:
@@ -995,67 +788,6 @@ def _one_or_all(values: np.ndarray) -> Any:
     return float(values[0]) if len(values) == 1 else values
 
 
-def _median_and_unit(
-    Y: np.ndarray, weights: np.ndarray, std: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted median, and the distance between the quartiles over that of a standard normal.
-
-    Where half the values or more are equal, or all but, the unit is ``std``.
-    """
-    order = np.argsort(Y, axis=0)
-    ordered = np.take_along_axis(Y, order, 0)
-    shares = np.cumsum(weights[order], axis=0) / weights.sum()
-
-    def quantile(p: float) -> np.ndarray:
-        # between the values at either side, so that -Y has the quantiles of Y turned round
-        at = [np.argmax(shares >= p + d, axis=0) for d in (-1e-12, 1e-12)]
-        return 0.5 * np.take_along_axis(ordered, np.stack(at), 0).sum(0)
-
-    low, median, high = map(quantile, (0.25, 0.5, 0.75))
-    unit = high / _QUARTILES - low / _QUARTILES
-    return median, np.where(unit > 1e-9 * np.maximum(std, np.abs(median)), unit, std)
-
-
-def _check_noise(noise: np.ndarray) -> None:
-    """Raise ValueError where a row has no noise at all: its precision would be infinite."""
-    if not np.all(noise > 0):
-        raise ValueError(
-            "alpha=0 leaves rows without noise, as does one that is next to nothing beside the "
-            "variance of y. Give fit their noise_variance, add a WhiteKernel, or set alpha to a "
-            "small number such as 1e-10 times the variance of y."
-        )
-    if not np.all(noise < _MOST_NOISE):
-        raise ValueError(
-            "alpha or noise_variance is in the units of y squared, and more than "
-            f"{_MOST_NOISE:g} times the variance of y: nothing could be learned. Make it smaller."
-        )
-
-
-def _in_units_of(std: float, variance: Any) -> Any:
-    """A variance in units of the square of ``std``, which itself may be out of range."""
-    with np.errstate(over="ignore", under="ignore"):
-        return variance / std / std
-
-
-def _check_shared(kernel: Any) -> None:
-    if isinstance(kernel, CompoundKernel):
-        raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
-
-
-def _scaling(Y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation of each column; 1 (or rounding) where constant."""
-    largest = np.abs(Y).max(0)
-    if not np.all(largest <= _LARGEST_Y):
-        raise ValueError(
-            f"y has values up to {largest.max():.3g}; predictions are not sure to be finite beyond "
-            f"{_LARGEST_Y:g}. Divide it by a constant."
-        )
-    unit = power_of_two(largest)
-    scaled, weights = Y / unit, weights / power_of_two(weights.max())
-    mean = np.average(scaled, axis=0, weights=weights)
-    std = np.sqrt(np.average((scaled - mean) ** 2, axis=0, weights=weights))
-    # a constant column has a deviation of rounding size
-    varies = (std > 1e-12 * np.abs(mean)) & (unit * std > _SMALLEST_STD)
-    # in whose unit rounding is small
-    constant = np.maximum(1.0, unit * (1e-12 * np.abs(mean)))
-    return unit * mean, np.where(varies, unit * std, constant)
+def _columns(values: np.ndarray) -> np.ndarray:
+    """[..., P], or [...] where there is one target, whatever the shape of the y fitted."""
+    return values[..., 0] if values.shape[-1] == 1 else values

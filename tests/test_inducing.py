@@ -95,13 +95,6 @@ def test_distinct_rows_of_many_do_not_depend_on_their_order(X):
     np.testing.assert_array_equal(weights, total)
 
 
-@pytest.mark.usefixtures("many_rows")
-def test_different_rows_with_one_hash_stay_apart(X, monkeypatch):
-    monkeypatch.setattr(inducing, "_hash_rows", lambda columns: np.zeros(60, np.uint64))
-    rows, _ = inducing.distinct_rows(X, np.ones(60))
-    np.testing.assert_array_equal(rows, np.unique(X, axis=0))
-
-
 def test_column_spread(X):
     np.testing.assert_allclose(inducing.column_spread(X, np.ones(60)), X.std(0), rtol=1e-12)
     weights = np.where(np.arange(60) < 10, 2.0, 1.0)

@@ -4,7 +4,7 @@ What rows say about the function goes into the distribution at the inducing poin
 these and the hyperparameters stay, that is exact; where they move, the distribution has to be
 carried over (streaming sparse approximation: Bui, Nguyen & Turner 2017), and a little is lost each
 time: with both trained on each of 20 chunks of kin8nm the held-out log density ends 0.3 nats below
-that of one ``fit``. So the first rows are kept, up to :func:`capacity`, and trained on together.
+that of one ``fit``. So the first rows are kept, up to ``stream_capacity``, and trained on together.
 From then on no row is kept, and hyperparameters and inducing points move for rows only that the
 inducing points do not reach.
 """
@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import posterior
-from .kernels import Kernel
+from .. import posterior
+from ..kernels import Kernel
+from .problem import Rows
 
-__all__ = ["Stream", "capacity", "unexplained_share"]
+__all__ = ["Stream", "unexplained_share"]
 
 # Trained again when the kept rows have become more by this factor.
 _GROWTH = 1.5
@@ -34,8 +35,8 @@ class Stream(NamedTuple):
 
     Attributes
     ----------
-    rows : tuple of ndarrays, or ()
-        X, Y, weights and row noise of all rows, as long as they are kept.
+    rows : Rows or None
+        All of them, as long as they are kept.
     n_seen : float
         A row of weight 2 counts as two rows.
     n_trained : float
@@ -44,7 +45,7 @@ class Stream(NamedTuple):
         Of these rows, see :func:`unexplained_share`.
     """
 
-    rows: tuple
+    rows: Rows | None
     n_seen: float
     n_trained: float
     unexplained: float
@@ -56,22 +57,6 @@ class Stream(NamedTuple):
     def reaches(self, share: float) -> bool:
         """Whether rows with this unexplained share are explained as those trained on were."""
         return share <= _FACTOR * self.unexplained + _MARGIN
-
-
-def capacity(n_inducing: int) -> int:
-    """Rows that are kept at most.
-
-    kin8nm, 256 inducing points, held-out log density of one fit 1.104: all rows, with
-    hyperparameters and inducing points from 2048, 3072, 4096 of them, give 1.034, 1.056, 1.070
-    (``examples/benchmarks/streaming.py kin8nm --first-rows 2048 3072 4096``).
-
-    Examples
-    --------
-    >>> from skgpng.streaming import capacity
-    >>> capacity(256)
-    4096
-    """
-    return max(2048, 16 * n_inducing)
 
 
 def unexplained_share(

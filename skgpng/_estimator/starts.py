@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from . import kernels
-from .inducing import column_spread
-from .linalg import one_blas_thread
-from .posterior import covariances
+from .. import kernels
+from ..inducing import column_spread
+from ..linalg import one_blas_thread
+from ..posterior import covariances
+from .problem import Problem
 
-__all__ = ["Rows", "Start", "best_start", "missing_noise", "targets_of_labels"]
+__all__ = ["Regression", "Start", "as_regression", "best_start", "missing_noise"]
 
 # Rows looked at: a factorisation of 128 takes 0.1 ms, and a start is no more than a start.
 _ROWS = 128
@@ -52,27 +53,37 @@ class Start(NamedTuple):
     noise: float
 
 
-class Rows(NamedTuple):
+class Regression(NamedTuple):
     """Rows as a regression sees them.
 
     Attributes
     ----------
     X : ndarray of shape (N, D)
     Y : ndarray of shape (N, P)
-    weights, row_noise : ndarray of shape (N,)
+    weights, noise : ndarray of shape (N,)
         Weight and known noise variance of each row.
     """
 
     X: np.ndarray
     Y: np.ndarray
     weights: np.ndarray
-    row_noise: np.ndarray
+    noise: np.ndarray
+
+
+def as_regression(problem: Problem) -> tuple[Regression, float, Any]:
+    """Rows as a regression, the noise variance to begin with, and its bounds where it moves."""
+    (X, Y, weights, row), likelihood = problem.rows, problem.likelihood
+    values = tuple(p.value for p in problem.observation)
+    targets, noise, moves = likelihood.as_regression(Y, values, row, problem.spread)
+    known = likelihood.noise_of_rows((0.0,), row) if likelihood.conjugate else np.zeros(len(X))
+    bounds = problem.observation[0].bounds if moves and problem.learns_noise else None
+    return Regression(X, targets, weights, known), noise, bounds
 
 
 def best_start(
     parsed: kernels.ParsedKernel,
     given: Start,
-    rows: Rows,
+    rows: Regression,
     noise_bounds: tuple[float, float] | None = None,
     scale_prior: bool = True,
 ) -> Start:
@@ -84,7 +95,7 @@ def best_start(
     ----------
     parsed : ParsedKernel
     given : Start
-    rows : Rows
+    rows : Regression
     noise_bounds : (float, float), optional
         ``None`` keeps the noise.
     scale_prior : bool, default=True
@@ -94,10 +105,10 @@ def best_start(
     --------
     >>> import numpy as np
     >>> from sklearn.gaussian_process.kernels import RBF
-    >>> from skgpng._starts import Rows, Start, best_start
+    >>> from skgpng._estimator.starts import Regression, Start, best_start
     >>> from skgpng.kernels import parse
     >>> X = np.linspace(0, 1, 50)[:, None]
-    >>> rows = Rows(X, np.sin(10 * np.pi * X), np.ones(50), np.zeros(50))
+    >>> rows = Regression(X, np.sin(10 * np.pi * X), np.ones(50), np.zeros(50))
     >>> parsed = parse(RBF(1.0))
     >>> (length_scale,) = best_start(parsed, Start(parsed.values, 0.1), rows).values
     >>> print(length_scale)
@@ -117,13 +128,15 @@ def best_start(
     return starts[best] if found[best] >= least else given
 
 
-def missing_noise(parsed: kernels.ParsedKernel, learned: Start, rows: Rows) -> tuple[float, float]:
+def missing_noise(
+    parsed: kernels.ParsedKernel, learned: Start, rows: Regression
+) -> tuple[float, float]:
     """Nats that more noise than was given would gain on some of the rows, and its share of y^2.
 
     At other length scales too; zero where that is less than a clear gain.
     """
     rows, size = _some(rows)
-    now = learned.noise + np.mean(rows.row_noise)
+    now = learned.noise + np.mean(rows.noise)
     shares = [share for share in (0.3, 0.1, 0.03, 0.01) if share * size > 10.0 * now]
     if not shares:
         return 0.0, 0.0
@@ -135,18 +148,11 @@ def missing_noise(parsed: kernels.ParsedKernel, learned: Start, rows: Rows) -> t
     return (gain, starts[best].noise / size) if gain > _MARGIN else (0.0, 0.0)
 
 
-def _some(rows: Rows) -> tuple[Rows, float]:
+def _some(rows: Regression) -> tuple[Regression, float]:
     """Some of the rows, and the mean square of their targets."""
     every = -(-len(rows.X) // _ROWS)
-    X, Y, weights, row_noise = (a[::every].astype(np.float64, copy=False) for a in rows)
-    return Rows(X, Y, weights, row_noise), max(float(np.mean(Y**2)), np.finfo(float).tiny)
-
-
-def targets_of_labels(labels: np.ndarray, n_latent: int) -> np.ndarray:
-    """Labels [N, 1], from 0 on, as targets [N, L] of a regression: -1 and 1, centred."""
-    own = np.arange(n_latent) if n_latent > 1 else np.ones(1)
-    Y = np.where(labels == own, 1.0, -1.0)
-    return Y - Y.mean(0)
+    X, Y, weights, noise = (a[::every].astype(np.float64, copy=False) for a in rows)
+    return Regression(X, Y, weights, noise), max(float(np.mean(Y**2)), np.finfo(float).tiny)
 
 
 def _kernel_starts(
@@ -181,7 +187,7 @@ def _kernel_starts(
             yield values
 
 
-def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Rows) -> np.ndarray:
+def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Regression) -> np.ndarray:
     """Log evidence of each start, minus infinity where it cannot be evaluated."""
     found, values, K = [], None, np.zeros((0, 0, 0))
     with one_blas_thread, np.errstate(all="ignore"):
@@ -189,14 +195,14 @@ def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Rows) ->
             if start.values is not values:
                 values = start.values
                 K, _ = covariances(parsed.structure, values, rows.X, rows.X)
-            noise = (start.noise + rows.row_noise) / rows.weights
+            noise = (start.noise + rows.noise) / rows.weights
             found.append(_evidence(K, rows.Y, noise))
     return np.nan_to_num(found, nan=-np.inf, posinf=-np.inf)
 
 
-def _evidence_of_noise(rows: Rows, size: float) -> float:
+def _evidence_of_noise(rows: Regression, size: float) -> float:
     """The same of a model without a function, with noise of the mean square of Y."""
-    noise = np.maximum(size, rows.row_noise) / rows.weights
+    noise = np.maximum(size, rows.noise) / rows.weights
     P = rows.Y.shape[1]
     return -0.5 * (np.sum(rows.Y**2 / noise[:, None]) + P * np.log(noise).sum())
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .structures import CONVERGED, STOPPED, Result
+from ..structures import CONVERGED, STOPPED, Result
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -110,9 +110,9 @@ class Callbacks:
 
 
 @contextlib.contextmanager
-def progress_line(wanted: bool, n_steps: int, name: str) -> Iterator[list[Monitor]]:
-    """A monitor that shows steps and ELBO, in tqdm's bar where it is installed; else none."""
-    if not wanted:
+def progress_line(name: str, n_steps: int) -> Iterator[list[Monitor]]:
+    """A monitor that shows steps and ELBO, in tqdm's bar where it is installed; "" for none."""
+    if not name:
         yield []
         return
     try:

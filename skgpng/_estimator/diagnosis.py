@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import posterior
-from .inducing import column_spread, merge_equal_rows
-from .kernels import Kernel
+from .. import posterior
+from ..inducing import column_spread, merge_equal_rows
+from ..kernels import Kernel
 
 __all__ = [
     "at_bounds",
@@ -58,7 +58,7 @@ def likely_cause(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgpng._diagnosis import likely_cause
+    >>> from skgpng._estimator.diagnosis import likely_cause
     >>> X = np.array([[0.0, 1e12], [1.0, 1e12 + 1.0]])
     >>> print(likely_cause(X, np.zeros((2, 1)), np.ones(2), np.ones(2)))
     Column 1 of X varies by 1 around 1e+12, which is of the size of rounding: subtract its mean.
@@ -98,7 +98,7 @@ def lost_to_float32(X: np.ndarray) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgpng._diagnosis import lost_to_float32
+    >>> from skgpng._estimator.diagnosis import lost_to_float32
     >>> days = 1.7e9 + np.array([[0.0], [900.0], [1800.0]])
     >>> lost_to_float32(days)
     ''
@@ -190,7 +190,7 @@ def lone_row(X: np.ndarray, spread: np.ndarray) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgpng._diagnosis import lone_row
+    >>> from skgpng._estimator.diagnosis import lone_row
     >>> X = np.append(np.linspace(0, 1, 50), -999.0)[:, None]
     >>> print(lone_row(X, X.std(0)))
     Row 50 of X holds nearly all of the variance of column 0, -999: leave it out if it stands ...
@@ -234,7 +234,7 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from skgpng._diagnosis import at_bounds
+    >>> from skgpng._estimator.diagnosis import at_bounds
     >>> bounds = np.array([[1e-5, 1e5], [1e-5, 1e5]])
     >>> at_bounds(("k2__length_scale",), (np.array([0.3, 1e5]),), (bounds,))
     "'k2__length_scale' (column 1) at its upper bound 100000"

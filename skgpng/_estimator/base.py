@@ -1,0 +1,380 @@
+"""What both estimators share: fitting, what was learned, and their state."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import warnings
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from .. import inducing, kernels, posterior, structures
+from .._tensorflow import outside_graphs
+from .._version import __version__
+from ..structures import Result
+from . import fitting, messages
+from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
+from .plan import (
+    TUNING,
+    Options,
+    Plan,
+    Tuning,
+    make_plan,
+    most_calls,
+    n_points,
+    refuse_beyond_memory,
+    stream_capacity,
+)
+from .predictor import Predictor
+from .problem import Problem, Rows
+from .stream import Stream, unexplained_share
+from .validation import check_range, validated
+
+__all__ = ["BaseGaussianProcess", "default_kernel"]
+
+_INT32 = 2**31 - 1
+# Of pickles; raised whenever fitted attributes change, so that none is half understood.
+_STATE = 3
+
+
+def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
+    """A scaled Matern-5/2 with one length scale per column, set from the data.
+
+    The length scales start at sqrt(D) standard deviations of their column, so that two rows are
+    about one unit apart however many columns there are.
+    """
+    scale = inducing.column_spread(X, weights) * np.sqrt(X.shape[1])
+    bounds = np.stack([1e-3 * scale, 1e4 * scale], 1)
+    return ConstantKernel(1.0, (1e-4, 1e4)) * Matern(scale, bounds, nu=2.5)
+
+
+class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
+    """Training and fitted state of both estimators."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "kernel": [None, Kernel],
+        "n_inducing": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "inducing_init": [StrOptions({"kmeans", "greedy_variance", "random"})],
+        "train_inducing": ["boolean"],
+        "optimizer": [None, StrOptions({"auto", "adam", "lbfgs"})],
+        "gamma": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"})],
+        "batch_size": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "max_iter": [Interval(Integral, 1, _INT32, closed="both")],
+        "tol": [Interval(Real, 0, np.inf, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, _INT32, closed="both")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "jitter": [Interval(Real, 0, np.inf, closed="neither")],
+        "dtype": [StrOptions({"float64", "float32"})],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+    # What is measured; tests set other values.
+    _tuning: ClassVar[Tuning] = TUNING
+
+    # --- fitting -------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
+        """Validate the arguments of ``fit`` or ``partial_fit``."""
+
+    @abc.abstractmethod
+    def _own_attributes(self, plan: Plan, result: Result) -> dict:
+        """Fitted attributes that only this estimator has."""
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        start = "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
+        return self._learn(X, y, start, sample_weight, given)
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        start = "on" if hasattr(self, "_predictor") else "first"
+        return self._learn(X, y, start, sample_weight, given)
+
+    def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Any:
+        message = self._set_attributes(X, y, start, sample_weight, given)
+        if message:
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        return self
+
+    @outside_graphs
+    @with_callbacks
+    def _set_attributes(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> str:
+        """Validate, train and set every fitted attribute, or none; gives a warning's text."""
+        self._validate_params()
+        if self.early_stopping and start in ("first", "on"):
+            raise ValueError("early_stopping=True works with fit only; set it to False.")
+        callbacks = self._callbacks(X, y, sample_weight)
+        with _all_or_nothing(self):
+            problem = self._problem(X, y, start, sample_weight, given)
+            rng = check_random_state(self.random_state)
+            if start in ("fresh", "warm"):
+                message = self._train(problem, callbacks, rng)
+                self._stream = self._stream_of(None, problem.rows.weights.sum(), problem)
+            else:
+                message = self._follow(problem, callbacks, rng)
+        callbacks.end()
+        return message
+
+    def _callbacks(self, X: Any, y: Any, sample_weight: Any) -> Callbacks:
+        metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
+        tuning, n_calls = self._tuning, None
+        if getattr(self, "_skl_callbacks", ()):
+            every = tuning.score_every if self.early_stopping else tuning.call_every
+            n_calls = most_calls(Options.of(self), _num_samples(X), every, tuning)
+        return Callbacks(self, X, y, metadata, n_calls)
+
+    def _train(
+        self,
+        problem: Problem,
+        callbacks: Callbacks,
+        rng: Any,
+        moves: bool = True,
+        memory: structures.Memory | None = None,
+    ) -> str:
+        """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
+        options, tuning, name = Options.of(self), self._tuning, type(self).__name__
+        M = self._n_points(problem)
+        refuse_beyond_memory(name, options, problem, M)
+        held_out = None
+        if self.early_stopping:
+            by_label = problem.likelihood.support == "labels"
+            rows, held_out = fitting.hold_out(problem.rows, self.validation_fraction, by_label, rng)
+            problem = problem._replace(rows=rows)
+            M = self._n_points(problem)
+        if problem.start in ("fresh", "first") and self.optimizer is not None:
+            problem = fitting.look(problem, M is not None)
+        points = None if M is None else self._points(problem, M, rng, moves)
+        spread = inducing.column_spread(*self._all_rows(problem))
+        seed = rng.randint(0, 2**30, 2)
+        plan = make_plan(options, problem, held_out, points, spread, seed, moves, memory, tuning)
+        begin = fitting.start_parameters(plan, rng)
+        monitors = self._callback_monitor(plan, callbacks)
+        shown = name if self.verbose else ""
+        best = fitting.best_run(plan, begin, self._last(problem), monitors, tuning, shown)
+        return self._take(plan, best)
+
+    def _take(self, plan: Plan, best: fitting.Run) -> str:
+        """Set what was learned; LinAlgError where nothing was."""
+        if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
+            raise np.linalg.LinAlgError(messages.no_start(plan))
+        learned = self._attributes(plan, best.result)
+        p = learned["_predictor"].posterior
+        if not p.is_finite:
+            raise np.linalg.LinAlgError(messages.not_factorised(plan))
+        for name, value in learned.items():
+            setattr(self, name, value)
+        self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
+        return messages.warning(plan, best.result, p)
+
+    def _last(self, problem: Problem) -> Any:
+        """Posterior that q may go on from, or None."""
+        return self._predictor.posterior if problem.start in ("warm", "on") else None
+
+    def _callback_monitor(self, plan: Plan, callbacks: Callbacks) -> list:
+        if not callbacks.wanted:
+            return []
+        return [lambda result: callbacks.step(lambda: self._attributes(plan, result))]
+
+    def _n_points(self, problem: Problem) -> int | None:
+        whole = problem.start in ("fresh", "warm")
+        return n_points(Options.of(self), len(problem.rows.X), whole, self._tuning)
+
+    def _points(self, problem: Problem, M: int, rng: Any, moves: bool) -> np.ndarray:
+        """Inducing points to begin with: the last ones, or new ones among all rows."""
+        goes_on = problem.start in ("warm", "on")
+        old = getattr(self, "inducing_points_", None) if goes_on else None
+        follows = problem.start == "on" and self._stream.rows is None
+        if old is not None and (
+            not moves or (old.shape == (M, problem.rows.X.shape[1]) and not follows)
+        ):
+            return old
+        # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
+        X, weights = inducing.distinct_rows(*self._all_rows(problem))
+        parsed = problem.parsed
+        return inducing.select(
+            self.inducing_init, X, M, rng, weights, parsed.structure, parsed.values
+        )
+
+    def _all_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their weights; the points there are stand for rows that are not kept."""
+        X, weights = problem.rows.X, problem.rows.weights
+        if problem.start != "on" or self._stream.rows is not None:
+            return X, weights
+        points = self._predictor.posterior.points
+        share = np.full(len(points), self._stream.n_seen / len(points))
+        return np.vstack([points, X]), np.concatenate([share, weights])
+
+    # --- partial_fit, see skgpng._estimator.stream ---------------------------------------
+
+    def _follow(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str:
+        """Learn rows that come in parts."""
+        rows = problem.rows
+        if problem.start == "on":
+            if self._stream.rows is None:
+                return self._go_on(problem, callbacks, rng)
+            rows = self._stream.rows.and_then(rows)
+        problem, n = problem._replace(rows=rows), rows.weights.sum()
+        M = self._n_points(problem)
+        assert M is not None  # without inducing points there is no partial_fit
+        full = len(rows.X) > stream_capacity(M, self._tuning)
+        moves = problem.start == "first" or full or self._stream.has_grown(n)
+        message = self._train(problem, callbacks, rng, moves=moves)
+        kept = None if full else rows
+        if moves:
+            self._stream = self._stream_of(kept, n, problem)
+        else:
+            self._stream = self._stream._replace(rows=kept, n_seen=n)
+        return message
+
+    def _go_on(self, problem: Problem, callbacks: Callbacks, rng: Any) -> str:
+        """Learn new rows beside what is remembered."""
+        stream, n = self._stream, self._stream.n_seen + problem.rows.weights.sum()
+        moves = not stream.reaches(self._unexplained(problem))
+        memory = self._predictor.posterior.memory()
+        message = self._train(problem, callbacks, rng, moves=moves, memory=memory)
+        self._stream = self._stream_of(None, n, problem) if moves else stream._replace(n_seen=n)
+        return message
+
+    def _stream_of(self, rows: Rows | None, n_seen: float, problem: Problem) -> Stream:
+        # an exact model reaches its own rows only: the next ones need inducing points
+        open_share = 0.0 if self.inducing_points_ is None else self._unexplained(problem)
+        return Stream(rows, n_seen, problem.rows.weights.sum(), open_share)
+
+    def _unexplained(self, problem: Problem) -> float:
+        return unexplained_share(self._predictor.posterior, problem.rows)
+
+    # --- kernels -------------------------------------------------------------------------
+
+    def _start_kernel(self, X: np.ndarray, weights: np.ndarray, start: str) -> Kernel:
+        """The kernel given, or the fitted one that ``partial_fit`` goes on with."""
+        if start == "on":
+            return self.kernel_
+        return default_kernel(X, weights) if self.kernel is None else self.kernel
+
+    def _start_values(
+        self, parsed: kernels.ParsedKernel, start: str, X: np.ndarray
+    ) -> tuple[kernels.ParsedKernel, str]:
+        """For a warm start the learned values, within the bounds given; else "fresh"."""
+        kernels.check_columns(parsed, X)
+        if start != "warm":
+            return parsed, start
+        learned, points = kernels.parse(self.kernel_), self._predictor.posterior.points
+        if X.shape[1] != points.shape[1] or _form(learned) != _form(parsed):
+            return parsed, "fresh"
+        # the bounds of a fixed value are that value
+        values = [
+            np.clip(v, *np.moveaxis(b, -1, 0))
+            for v, b in zip(learned.values, parsed.bounds, strict=True)
+        ]
+        return parsed._replace(values=tuple(values)), start
+
+    # --- what was learned ----------------------------------------------------------------
+
+    def _attributes(self, plan: Plan, result: Result) -> dict:
+        """Everything a fitted estimator knows, from the result of its training."""
+        problem, theta, report = plan.problem, result.theta, result.report
+        names, values = problem.parsed.names, theta.kernel
+        if problem.parsed.noise_name is not None:
+            level = problem.likelihood.noise_level(theta.likelihood)
+            names, values = (*names, problem.parsed.noise_name), (*values, level)
+        finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
+        p = posterior.posterior(plan.structure, result, plan.data, report.jitter)
+        return {
+            "_predictor": Predictor(
+                p, problem.likelihood, theta.likelihood, problem.units, problem.fixed_noise
+            ),
+            "_spread": plan.data.X_scale,
+            "kernel_": kernels.rebuild(problem.kernel, names, values),
+            # the same array as in the posterior, so that a pickle holds it once
+            "inducing_points_": p.points if plan.has_points else None,
+            "elbo_curve_": finite,
+            "elbo_": float(finite[-1]),
+            "n_iter_": len(finite),
+            "converged_": bool(result.status == structures.CONVERGED),
+            "jitter_": float(report.jitter),
+            "n_rejected_steps_": int(report.n_rejected),
+            "n_corrected_steps_": int(report.n_corrected),
+            **self._own_attributes(plan, result),
+        }
+
+    @property
+    def feature_relevances_(self) -> np.ndarray:
+        r"""How much each column of X moves the latent function, [n_features]; sums to one.
+
+        From the length scales of ``kernel_``: column d has the relevance
+        :math:`\sqrt{\sum_k (s_d / \ell_{kd})^2}`, its standard deviation :math:`s_d` over the
+        training rows in units of its length scale, all stationary kernels k of a sum or product
+        (and of all classes) taken together; then divided by the total. A kernel with one length
+        scale for all columns tells them apart by their spread only: use one per column
+        (``RBF(np.ones(n_features))``, or the default kernel).
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``, where ``kernel_`` has no length scale, and where a kernel of the user's
+            own does not say which columns its length scales belong to.
+        """
+        if not hasattr(self, "kernel_"):
+            raise AttributeError("feature_relevances_ is there after fit only.")
+        try:
+            scales = kernels.column_scales(self.kernel_, len(self._spread))
+        except ValueError as error:
+            raise AttributeError(f"feature_relevances_: {error}") from error
+        if not scales:
+            raise AttributeError(
+                f"feature_relevances_ needs length scales: {self.kernel_} has none."
+            )
+        relevance = np.sqrt(sum((self._spread / scale) ** 2 for scale in scales))
+        return relevance / relevance.sum()
+
+    def __getstate__(self) -> dict:
+        """State for pickling, with its version."""
+        return {**super().__getstate__(), "_skgpng_state": _STATE, "_skgpng_version": __version__}
+
+    def __setstate__(self, state: dict) -> None:
+        """Undo :meth:`__getstate__`; ValueError for the state of another version's form."""
+        form = state.get("_skgpng_state")
+        version = state.get("_skgpng_version", "older than 0.1.0")
+        if form != _STATE:
+            raise ValueError(
+                f"This {type(self).__name__} was pickled by skgpng {version} (state {form}); "
+                f"skgpng {__version__} reads state {_STATE}. Unpickle it with that version and "
+                "write it anew by skgpng.save, or fit again."
+            )
+        super().__setstate__({k: v for k, v in state.items() if not k.startswith("_skgpng_")})
+
+    # --- predicting ----------------------------------------------------------------------
+
+    def _validate_new(self, X: Any) -> np.ndarray:
+        """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
+        check_is_fitted(self)
+        return check_range(validated(self, X, reset=False), self.dtype)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Leave the estimator as it was where an exception passes through."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _form(parsed: kernels.ParsedKernel) -> tuple:
+    """What two kernels have in common that differ in numbers only."""
+    return parsed.structure, parsed.names, [np.shape(v) for v in parsed.values]

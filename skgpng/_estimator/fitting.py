@@ -1,0 +1,271 @@
+"""From a problem to the best of its trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from .. import posterior, structures, training
+from ..structures import Hyperparameters, Parameters, Result
+from . import starts
+from .monitor import EarlyStopping, Monitor, progress_line
+from .plan import Plan, Tuning
+from .problem import Problem, Rows
+
+__all__ = ["Run", "best_run", "hold_out", "look", "start_parameters"]
+
+
+class Run(NamedTuple):
+    """Training from one start.
+
+    Attributes
+    ----------
+    score : float
+        Final objective, or best held-out score.
+    result : Result
+    validation_scores : ndarray or None
+    elbo : float
+        Of the state kept, which with early stopping need not be the last one.
+    """
+
+    score: float
+    result: Result
+    validation_scores: np.ndarray | None
+    elbo: float
+
+    def interrupted(self) -> Run:
+        """The same, ended by the user."""
+        return self._replace(result=self.result._replace(status=np.int32(structures.INTERRUPTED)))
+
+
+# --- before training -------------------------------------------------------------------------
+
+
+def hold_out(rows: Rows, share: float, by_label: bool, rng: Any) -> tuple[Rows, Rows]:
+    """Rows to train on and rows to stop by."""
+    stratify = rows.Y[:, 0] if by_label else None
+    try:
+        train, held_out = train_test_split(
+            np.arange(len(rows.X)), test_size=share, stratify=stratify, random_state=rng
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping cannot hold out validation_fraction={share} of {len(rows.X)} rows: "
+            f"{error}"
+        ) from error
+    return rows.some(np.sort(train)), rows.some(np.sort(held_out))
+
+
+def look(problem: Problem, has_points: bool) -> Problem:
+    """Begin with the best of a handful of starts, see :mod:`skgpng._estimator.starts`."""
+    rows, noise, bounds = starts.as_regression(problem)
+    # the evidence of some rows says little of the noise that inducing points leave
+    bounds = None if has_points else bounds
+    given = starts.Start(problem.parsed.values, noise)
+    scale_prior = problem.likelihood.conjugate
+    start = starts.best_start(problem.parsed, given, rows, bounds, scale_prior)
+    problem = problem._replace(parsed=problem.parsed._replace(values=start.values))
+    if start.noise == noise:
+        return problem
+    level, *others = problem.observation
+    return problem._replace(observation=(level._replace(value=start.noise), *others))
+
+
+def start_parameters(plan: Plan, rng: np.random.RandomState) -> list[Parameters]:
+    """Where training begins: the values given, then ``n_restarts_optimizer`` draws."""
+    goes_on = plan.options.optimizer is None or plan.problem.start in ("warm", "on")
+    n_draws = 0 if goes_on else plan.options.n_restarts_optimizer
+    if n_draws and not all(_can_draw(p.bounds) for p in plan.parameters.leaves if not p.real):
+        raise ValueError(
+            f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
+            "hyperparameters, so all bounds must be positive and finite."
+        )
+    return [plan.parameters, *(_drawn(plan.parameters, rng) for _ in range(n_draws))]
+
+
+def _drawn(parameters: Parameters, rng: np.random.RandomState) -> Parameters:
+    """The same with positive values drawn between their bounds."""
+    kernel, likelihood, mean = (
+        tuple(p.value if p.real else _log_uniform(p.bounds, rng) for p in part)
+        for part in parameters[:3]
+    )
+    return parameters.at(Hyperparameters(kernel, likelihood, parameters.inducing_points, mean))
+
+
+def _can_draw(bounds: np.ndarray) -> bool:
+    """Whether :func:`_log_uniform` can: the logarithms of bounds [..., 2] are finite, or equal."""
+    low, high = np.moveaxis(bounds, -1, 0)
+    return bool(np.all(np.isfinite(bounds)) and np.all((low > 0) | (low == high)))
+
+
+def _log_uniform(bounds: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """Values drawn between the bounds [..., 2], uniform in their logarithm."""
+    low, high = np.moveaxis(bounds, -1, 0)
+    fixed = low == high  # also where a value is fixed at zero
+    low, high = np.where(fixed, 1.0, low), np.where(fixed, 1.0, high)
+    return np.where(fixed, bounds[..., 0], np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+def best_run(
+    plan: Plan,
+    begin: list[Parameters],
+    last: Any,
+    monitors: list[Monitor],
+    tuning: Tuning,
+    shown: str = "",
+) -> Run:
+    """Train from each start; Ctrl-C and callbacks end it with the best so far.
+
+    ``last`` is the posterior of the fit before, from which q may go on, or None; ``shown`` the
+    name on a line of progress, if there is to be one.
+    """
+    best = None
+    for parameters in begin:
+        try:
+            with progress_line(shown, plan.settings.max_iter) as line:
+                watch = [*line, *monitors]
+                run = _run(plan._replace(parameters=parameters), last, watch, tuning)
+        except KeyboardInterrupt:  # before the first steps from this start
+            if best is None:
+                raise
+            return best.interrupted()
+        best = run if best is None or run.score > best.score else best
+        if run.result.status == structures.INTERRUPTED:
+            return best.interrupted()
+        if run.result.status == structures.STOPPED:
+            break
+    assert best is not None
+    return best
+
+
+def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
+    """Train from one start."""
+    stopping = None if plan.held_out is None else _early_stopping(plan)
+    epoch = -(-len(plan.data.X) // plan.settings.batch_size)
+    parameters = _coarse_start(plan, last, tuning)
+    result = training.train(
+        plan.structure,
+        parameters,
+        start_q(plan, parameters.values, last),
+        plan.data,
+        plan.settings,
+        monitors if stopping is None else [*monitors, stopping],
+        tuning.call_every if stopping is None else max(tuning.score_every, epoch),
+        plan.optimizer,
+        _first(plan, tuning),
+    )
+    if stopping is not None:
+        return _best_of(stopping, result)
+    finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
+    elbo = float(finite[-1]) if len(finite) else -np.inf
+    return Run(training.objective(parameters, result.theta, elbo), result, None, elbo)
+
+
+def _early_stopping(plan: Plan) -> EarlyStopping:
+    options = plan.options
+    return EarlyStopping(
+        lambda result: _held_out_score(plan, result), options.n_iter_no_change, options.tol
+    )
+
+
+def _best_of(rule: EarlyStopping, result: Result) -> Run:
+    """The run that early stopping keeps."""
+    if not rule.scores:  # Ctrl-C came before the first look
+        rule(result)
+    assert rule.best is not None
+    finite = rule.best.elbo_curve[np.isfinite(rule.best.elbo_curve)]
+    scores, elbo = np.array(rule.scores), float(finite[-1]) if len(finite) else -np.inf
+    # rows may be predicted from a start whose own ELBO is not finite
+    score = scores.max() if np.isfinite(elbo) else -np.inf
+    return Run(score, rule.result(result), scores, elbo)
+
+
+def _held_out_score(plan: Plan, result: Result) -> float:
+    """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
+    rows, structure, theta = plan.held_out, plan.structure, result.theta
+    p = posterior.posterior(structure, result, plan.data, result.report.jitter)
+    f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, rows.X)
+    f_mean = structure.mean.added(theta.mean, f_mean)
+    density = structure.likelihood.predict_log_density(
+        theta.likelihood, f_mean, f_var, rows.Y, rows.row
+    )
+    return float(np.average(np.sum(density, 1), weights=rows.weights))
+
+
+# --- fewer rows to begin with ----------------------------------------------------------------
+
+
+def start_q(plan: Plan, theta: Hyperparameters, last: Any) -> tuple:
+    """q where the last fit left it, else at the prior (or narrower)."""
+    L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
+    if model == "vgp":
+        precision = 1e-2 * plan.data.weights[:, None] * np.ones(L)
+        return np.zeros_like(precision), precision
+    if model == "gpr":
+        return ()
+    if model == "sgpr":  # the first step makes it exact
+        return np.zeros((len(Z), L)), -0.5 * np.eye(len(Z))[None]
+    again = last is not None and len(last.precision_root)
+    if again and np.array_equal(last.points, Z) and last.weights.shape[1] == L:
+        q = posterior.natural_of(last)
+        return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
+    widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
+    precision = np.maximum(1.0, 1e-2 * widest) * np.ones(L)
+    return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
+
+
+def _part(plan: Plan, models: tuple[str, ...], tuning: Tuning) -> Any:
+    """Rows to begin with, where that saves time to fits of these models on all rows."""
+    structure, data = plan.structure, plan.data
+    n_points, n = len(plan.parameters.inducing_points), len(data.X) // tuning.first_share
+    least = max(tuning.first_from, 2 * n_points) if n_points else tuning.first_from_exact
+    apt = structure.model in models and plan.problem.start == "fresh" and not structure.minibatch
+    if not apt or not plan.settings.learning_rate or n < least:
+        return None
+    if not n_points:  # rows are in order here, and exact models need no random numbers
+        chosen = np.arange(0, len(data.X), tuning.first_share)
+    else:
+        rng = np.random.RandomState(plan.settings.seed[0])
+        chosen = np.sort(rng.permutation(len(data.X))[:n])
+    X, Y, weights, row = (a[chosen] for a in data[:4])
+    return data._replace(X=X, Y=Y, weights=weights, row_noise=row)
+
+
+def _first(plan: Plan, tuning: Tuning) -> tuple | None:
+    """What the first steps of a variational model take in place of all rows."""
+    data = _part(plan, ("svgp",), tuning)
+    few = plan.options.max_iter < 2 * tuning.first_steps
+    if data is None or plan.optimizer != "adam" or few:
+        return None
+    share = plan.data.weights.sum() / data.weights.sum()
+    return data._replace(weights=share * data.weights), tuning.first_steps
+
+
+def _coarse_start(plan: Plan, last: Any, tuning: Tuning) -> Parameters:
+    """Parameters after some steps on a part of the rows.
+
+    With Adam at its beginning again, and rows that count once, all rows then do better than after
+    the steps of :func:`_first`, where q follows at once or has a variable for each row.
+    """
+    data, parameters = _part(plan, ("sgpr", "vgp"), tuning), plan.parameters
+    if data is None:
+        return parameters
+    steps = min(tuning.first_steps, plan.options.max_iter)
+    result = training.train(
+        plan.structure,
+        parameters,
+        start_q(plan._replace(data=data), parameters.values, last),
+        data,
+        plan.settings._replace(max_iter=steps),
+        optimizer=plan.optimizer,
+    )
+    if result.status == structures.INTERRUPTED:
+        raise KeyboardInterrupt
+    failed = result.status == structures.NON_FINITE
+    return parameters if failed else parameters.at(result.theta)

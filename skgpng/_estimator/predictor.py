@@ -1,0 +1,171 @@
+"""A fitted model: the posterior of f, what the likelihood makes of it, and the units of y."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _memory
+from ..likelihoods import Likelihood, Units
+from .validation import check_finite, rows_known
+
+__all__ = ["Predictor"]
+
+# Rows of a predictive distribution that are integrated together.
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts y at validated rows X [N, D]; all results are in the units of y.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        Of the latent functions.
+    likelihood : Likelihood
+    values : tuple of arrays
+        Of the likelihood's parameters.
+    units : Units
+        y = shift + scale * Y.
+    fixed_noise : float
+        Known noise variance of every row, of scaled y.
+    """
+
+    posterior: Any
+    likelihood: Likelihood
+    values: tuple
+    units: Units
+    fixed_noise: float = 0.0
+
+    # --- the latent functions, of scaled y -----------------------------------------------
+
+    def latent_mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean [N, L]."""
+        return check_finite((self.posterior.mean(X),), X)[0]
+
+    def latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance [N, L]."""
+        return check_finite(self.posterior.mean_and_variance(X), X)
+
+    def latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [N, L] and covariance [L, N, N]."""
+        _memory.refuse_beyond(
+            16.0 * len(X) ** 2 * self.posterior.n_latent,
+            f"the covariances of {len(X):,} rows with each other",
+            "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
+        )
+        return check_finite(self.posterior.mean_and_covariance(X), X)
+
+    # --- y -------------------------------------------------------------------------------
+
+    def mean(self, X: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Mean of y [N, P]."""
+        if self.likelihood.location:
+            return self._in_units(self.latent_mean(X))
+        return self._moments(X, row, True)[0]
+
+    def mean_and_std(
+        self, X: np.ndarray, row: np.ndarray, include_noise: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [N, P], of y or of its mean as a function of X."""
+        mean, variance = self._moments(X, row, include_noise)
+        return mean, np.sqrt(variance) * self.units.scale
+
+    def _moments(self, X: np.ndarray, row: np.ndarray, include_noise: bool) -> tuple:
+        """Mean in the units of y, and variance of scaled y."""
+        mean, variance = self.likelihood.predict_mean_and_var(
+            self.values, *self.latent(X), row, include_noise
+        )
+        return self._in_units(mean), variance
+
+    def mean_and_covariance(
+        self, X: np.ndarray, row: np.ndarray, include_noise: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [N, P] and covariance between rows [N, N, P]."""
+        if not self.likelihood.location:
+            raise ValueError(
+                "return_cov=True needs a likelihood whose mean is the latent function, such as "
+                "'gaussian'. Use sample_y, or return_std=True."
+            )
+        f_mean, cov = self.latent_covariance(X)
+        noise = self._noise(X, row) if include_noise else 0.0
+        cov = np.moveaxis(cov + noise * np.eye(len(X)), 0, -1) * self.units.scale**2
+        return self._in_units(f_mean), cov
+
+    def _noise(self, X: np.ndarray, row: np.ndarray) -> Any:
+        """Noise variance of scaled y, a number or one for each row."""
+        none = np.zeros((len(X), 1))
+        return self.likelihood.predict_mean_and_var(self.values, none, none, row)[1][:, 0]
+
+    def quantiles(self, X: np.ndarray, levels: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Quantiles of y, [N, P, Q]."""
+        shift, scale = self.units
+        scaled = self._by_blocks(
+            lambda m, v, r: self.likelihood.predict_quantiles(self.values, m, v, levels, r), X, row
+        )
+        return scaled * scale[:, None] + shift[:, None]
+
+    def log_density(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Log density of y [N, P] in its units, summed over targets, [N]."""
+        density = self._by_blocks(
+            lambda m, v, r, Y: self.likelihood.predict_log_density(self.values, m, v, Y, r),
+            X,
+            row,
+            self._scaled(y),
+        )
+        return np.sum(density - np.log(self.units.scale), 1)
+
+    def crps(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Continuous ranked probability score at y [N, P], averaged over targets, [N]."""
+        scaled = self._by_blocks(
+            lambda m, v, r, Y: self.likelihood.predict_crps(self.values, m, v, Y, r),
+            X,
+            row,
+            self._scaled(y),
+        )
+        return np.mean(scaled * self.units.scale, 1)
+
+    def draws(
+        self, X: np.ndarray, n: int, rng: np.random.RandomState, row: np.ndarray, noisy: bool
+    ) -> np.ndarray:
+        """Joint draws of y, or of its mean as a function of X, [N, P, n]."""
+        f_mean, cov = self.latent_covariance(X)
+        gaussian = noisy and self.likelihood.conjugate
+        diagonal = np.diag(self._noise(X, row)) if gaussian else np.zeros((len(X), len(X)))
+        roots = self.posterior.covariance_roots(cov, diagonal, X)
+        F = np.stack(
+            [m[:, None] + R @ rng.standard_normal((len(X), n)) for m, R in zip(f_mean.T, roots)], 1
+        )  # [N, L, n]
+        if not gaussian:
+            F = self._observed(F, rng, row, noisy)
+        return F * self.units.scale[:, None] + self.units.shift[:, None]
+
+    def _observed(self, F: np.ndarray, rng: Any, row: np.ndarray, noisy: bool) -> np.ndarray:
+        """Draws of scaled y, or its means, for draws of the latent functions [N, L, n]."""
+        N, L, n = F.shape
+        flat, rows = np.moveaxis(F, 2, 0).reshape(n * N, L), np.tile(row, (n, 1))
+        if noisy:
+            Y = self.likelihood.sample(self.values, flat, rng, rows)
+        else:
+            Y = self.likelihood.conditional_mean(self.values, flat, rows)
+        return np.moveaxis(np.asarray(Y).reshape(n, N, -1), 0, 2)
+
+    def _by_blocks(self, method: Callable, X: np.ndarray, row: np.ndarray, *Y: Any) -> np.ndarray:
+        """``method(f_mean, f_var, row, *Y)`` of a block of rows at a time: nodes take memory."""
+        arrays = (*self.latent(X), row, *Y)
+        parts = [slice(k, k + _BLOCK) for k in range(0, len(X), _BLOCK)]
+        return np.concatenate([method(*(a[part] for a in arrays)) for part in parts])
+
+    def _scaled(self, y: np.ndarray) -> np.ndarray:
+        return (y - self.units.shift) / self.units.scale
+
+    def _in_units(self, Y: np.ndarray) -> np.ndarray:
+        return Y * self.units.scale + self.units.shift
+
+    def rows_known(self, given: dict, n_rows: int) -> np.ndarray:
+        """What is known of new rows, [N, R]; what is not given is as by default."""
+        return rows_known(self.likelihood, given, n_rows, self.units.scale, self.fixed_noise)

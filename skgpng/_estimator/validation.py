@@ -1,0 +1,170 @@
+"""What is checked before any work, and the limits of the numbers that are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.gaussian_process.kernels import CompoundKernel
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
+
+from ..likelihoods import Likelihood
+
+__all__ = [
+    "FLOATS",
+    "MOST_NOISE",
+    "check_finite",
+    "check_noise",
+    "check_range",
+    "check_shared",
+    "check_targets",
+    "check_weights",
+    "has_inducing_points",
+    "levels_of",
+    "rows_known",
+    "targets_at",
+    "validated",
+]
+
+#: Types of X that are taken as they are; others become the first.
+FLOATS = (np.float64, np.float32)
+# Values of X beyond are refused: the squares of their distances are not finite in float64, and
+# length scales of their size have no reciprocal in float32 (the ELBO was wrong from 1e37).
+_LARGEST = {"float64": 1e150, "float32": 1e35}
+# The evidence of so heavy rows hides everything else in rounding.
+_HEAVIEST = 1e15
+#: Noise of a row in the variance of y: beyond, its precision is next to nothing.
+MOST_NOISE = 1e100
+
+
+def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
+    """scikit-learn's ``validate_data``; X becomes float64 where it is not one of the floats."""
+    # sums of float32 numbers near their largest are infinity less infinity, which is no matter
+    with np.errstate(over="ignore", invalid="ignore"):
+        return validate_data(estimator, X, *y, dtype=FLOATS, **options)
+
+
+def check_range(X: np.ndarray, dtype: str) -> np.ndarray:
+    """X as it is; ValueError where its values are too large to compute with in ``dtype``."""
+    largest = np.maximum(X.max(0), -X.min(0)).astype(np.float64)
+    if not np.all(largest <= _LARGEST[dtype]):
+        column = int(largest.argmax())
+        raise ValueError(
+            f"X has values up to {largest[column]:.3g} (column {column}): squares of distances "
+            f"overflow beyond {_LARGEST[dtype]:g}. Divide the column by its standard deviation."
+        )
+    return X
+
+
+def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
+    """Weights as an array [N], non-negative and not all zero."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not total > 0:
+        raise ValueError("sample_weight must have at least one positive entry, got only zeros.")
+    if not total <= _HEAVIEST:
+        raise ValueError(
+            f"sample_weight adds up to {total:.3g}, as of that many rows; at most {_HEAVIEST:g} "
+            "can be told from rounding. Divide it by its mean."
+        )
+    return weights
+
+
+def rows_known(
+    likelihood: Likelihood, given: dict, n_rows: int, scale: np.ndarray, fixed_noise: float = 0.0
+) -> np.ndarray:
+    """What is known of each row, [N, R] on the scale of Y, from arguments of ``fit``.
+
+    What is not given is as the likelihood has it by default.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    unknown = sorted(given.keys() - set(likelihood.row_names))
+    if unknown:
+        takes = ", ".join(likelihood.row_names) or "no argument of its own"
+        raise ValueError(
+            f"{unknown[0]} means nothing to {type(likelihood).__name__} noise, which takes {takes}:"
+            f" set {unknown[0]}=None, or another likelihood."
+        )
+    columns = [
+        likelihood.check_row(name, given[name], n_rows)
+        if name in given
+        else np.full(n_rows, default)
+        for name, default in zip(likelihood.row_names, likelihood.row_defaults, strict=True)
+    ]
+    row = np.stack(columns, 1) if columns else np.zeros((n_rows, 0))
+    return likelihood.scaled_row(row, scale) + fixed_noise
+
+
+def check_finite(moments: tuple[np.ndarray, ...], X: np.ndarray) -> tuple:
+    """Mean [N, L], or with variance [N, L] or covariance; ValueError where they are not finite."""
+    if all(np.isfinite(m).all() for m in moments):
+        return moments
+    row = int(np.argmin(np.isfinite(moments[0]).all(1)))
+    raise ValueError(
+        f"The prediction for row {row} of X is not finite: its values, up to "
+        f"{np.abs(X[row]).max():.3g}, are too large beside the length scales of kernel_, or for a "
+        "kernel that grows with X. Predict rows nearer to those of fit."
+    )
+
+
+def check_noise(noise: np.ndarray) -> None:
+    """Noise of rows in units of the variance of y: a row with none has infinite precision."""
+    if not np.all(noise > 0):
+        raise ValueError(
+            "alpha=0 leaves rows without noise, as does one that is next to nothing beside the "
+            "variance of y. Give fit their noise_variance, add a WhiteKernel, or set alpha to a "
+            "small number such as 1e-10 times the variance of y."
+        )
+    if not np.all(noise < MOST_NOISE):
+        raise ValueError(
+            "alpha or noise_variance is in the units of y squared, and more than "
+            f"{MOST_NOISE:g} times the variance of y: nothing could be learned. Make it smaller."
+        )
+
+
+def check_targets(y: np.ndarray, n_targets: int | None, n_before: int | None) -> None:
+    """ValueError where y has another number of targets than the parameter or earlier calls say."""
+    found = 1 if y.ndim == 1 else y.shape[1]
+    if n_targets is not None and found != n_targets:
+        raise ValueError(
+            f"y has {found} targets, but n_targets={n_targets}. Set it to None or to the number "
+            "of columns of y."
+        )
+    if n_before is not None and found != n_before:
+        raise ValueError(
+            f"y has {found} targets, but earlier calls had {n_before}. Use fit to begin anew."
+        )
+
+
+def check_shared(kernel: Any) -> None:
+    """ValueError for a kernel that is one for each latent function."""
+    if isinstance(kernel, CompoundKernel):
+        raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
+
+
+def levels_of(quantiles: Any) -> np.ndarray:
+    """Quantiles as an array; ValueError where one is not between 0 and 1."""
+    levels = np.asarray(quantiles, dtype=float)
+    if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
+        raise ValueError(f"quantiles must lie strictly between 0 and 1, got {quantiles!r}.")
+    return levels
+
+
+def targets_at(X: np.ndarray, y: Any, n_targets: int) -> np.ndarray:
+    """Targets of validated rows, [N, P]."""
+    y = check_array(y, ensure_2d=False, dtype=np.float64)
+    check_consistent_length(X, y)
+    return y.reshape(len(X), n_targets)
+
+
+def has_inducing_points(estimator: Any) -> bool:
+    """Whether ``partial_fit`` is there; the error where it is not."""
+    if estimator.n_inducing is None:
+        raise AttributeError(
+            "partial_fit needs inducing points: with n_inducing=None there is one variational "
+            "variable per row. Set n_inducing to a number or 'auto'."
+        )
+    return True
