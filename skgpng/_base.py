@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
+from . import _memory, _starts, inducing, kernels, posterior, streaming, structures
 from ._diagnosis import at_bounds, explained_share, likely_cause, lone_row, lost_to_float32
 from ._monitor import (
     Callbacks,
@@ -34,10 +34,14 @@ from ._monitor import (
     with_callbacks,
 )
 from ._tensorflow import outside_graphs
+from ._training import result as endings
+from ._training import stages, vector
+from ._training.loop import Settings
+from ._training.result import Result
 from ._version import __version__
 from .likelihoods import Likelihood
 from .parameters import CauchyPrior, Parameter
-from .structures import Data, Hyperparameters, Parameters, Result, Structure
+from .structures import Data, Hyperparameters, Parameters, Structure
 
 __all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
@@ -78,12 +82,6 @@ _INT32 = 2**31 - 1
 _LARGEST = {"float64": 1e150, "float32": 1e35}
 # The evidence of so heavy rows hides everything else in rounding.
 _HEAVIEST = 1e15
-# Steps on all rows begin with so many on a part of them, if it has so many rows: they cost as much
-# less, and no more is needed. elevators, M = 500: held-out NLPD -0.925 after 2.5 s in place of 7.3,
-# and -0.969 in place of -0.950 fifty steps later; kin8nm, M = 256: 1.6 s in place of 2.3 to -1.07;
-# magic, M = 200: 0.7 s in place of 1.3 to 0.280; exact classifier of 1000 rows: 79 steps in place
-# of 97. Exact regression, which L-BFGS ends in 30 evaluations, gained nothing.
-_COARSE_STEPS, _COARSE_SHARE, _COARSE_FROM, _COARSE_FROM_EXACT = 20, 4, 500, 250
 # Default kernel: width of the Cauchy prior of the logarithm of each length scale about the mean of
 # all D, this times D to that power. With many columns each has less room, so that they do not fit
 # few rows together. Held-out NLPD, five splits: with a width of 0.50 for 11 columns 100 rows of
@@ -161,6 +159,8 @@ class Plan(NamedTuple):
     structure : Structure
     data : Data
     settings : Settings
+    largest_batch : int
+        Size up to which minibatches grow.
     parameters : Parameters
         Of the first start.
     lost : str
@@ -171,7 +171,8 @@ class Plan(NamedTuple):
     held_out: Problem | None
     structure: Structure
     data: Data
-    settings: training.Settings
+    settings: Settings
+    largest_batch: int
     parameters: Parameters
     lost: str
 
@@ -393,9 +394,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                     raise
                 return best.interrupted()
             best = run if best is None or run.score > best.score else best
-            if run.result.status == structures.INTERRUPTED:
+            if run.result.status == endings.INTERRUPTED:
                 return best.interrupted()
-            if run.result.status == structures.STOPPED:
+            if run.result.status == endings.STOPPED:
                 break
         assert best is not None
         return best
@@ -524,7 +525,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             train_inducing=bool(self.train_inducing) and Z is not None,
         )
         settings = self._settings(problem, parameters, structure, batch, rng, moves)
-        settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
+        settings = settings._replace(chunk_size=chunk)
         lost = lost_to_float32(problem.X)
         if Z is None:  # exact models are float64 throughout
             problem = problem._replace(X=problem.X.astype(np.float64, copy=False))
@@ -533,7 +534,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if self.kernel is None:
             kernel = with_default_prior(parameters.kernel, spread)
             parameters = parameters._replace(kernel=kernel)
-        return Plan(problem, held_out, structure, data, settings, parameters, lost)
+        return Plan(problem, held_out, structure, data, settings, grown, parameters, lost)
 
     def _is_large(self, n_points: int, n_rows: int) -> bool:
         """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
@@ -579,7 +580,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         batch: int,
         rng: Any,
         moves: bool,
-    ) -> training.Settings:
+    ) -> Settings:
         gamma, rate = self.gamma, self.learning_rate
         if gamma == "auto":
             gamma = 0.1 if structure.minibatch else problem.gamma
@@ -592,7 +593,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         grows = structure.minibatch and self.batch_size == "auto"
         # ten steps are enough to tell a plateau from the noise of batches that can grow
         patience = min(self.n_iter_no_change * (10 if grows else steps_per_epoch), _INT32)
-        return training.Settings(
+        return Settings(
             gamma=gamma,
             gamma_ramp=1.0 if problem.conjugate else 5.0,
             warm_up=0 if exact else 5,
@@ -644,23 +645,32 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Train from one start."""
         stopping = [] if plan.held_out is None else [self._early_stopping(plan)]
         epoch = -(-len(plan.data.X) // plan.settings.batch_size)
-        parameters = self._coarse_start(plan)
-        theta, steps = parameters.values, plan.settings.max_iter
+        parameters, steps, optimizer = (
+            plan.parameters,
+            plan.settings.max_iter,
+            self._optimizer(plan),
+        )
+        own = stages.plan_stages(
+            plan.structure,
+            plan.data,
+            self._start_q(plan, parameters.values),
+            plan.settings,
+            largest_batch=plan.largest_batch,
+            optimizer=optimizer,
+            whole=plan.problem.start != "fresh",
+        )
         with progress_line(bool(self.verbose), steps, type(self).__name__) as line:
-            result = training.train(
+            result = stages.train(
                 plan.structure,
                 parameters,
-                self._start_q(plan, theta),
-                plan.data,
-                plan.settings,
+                own,
                 [*line, *self._callback_monitor(plan, callbacks), *stopping],
                 max(_SCORE_EVERY, epoch) if stopping else _CALL_EVERY,
-                self._optimizer(plan),
-                self._first(plan, theta),
+                optimizer,
             )
         if not stopping:
             elbo = _last_finite(result.elbo_curve)
-            score = training.objective(parameters, result.theta, elbo)
+            score = vector.objective(parameters, result.theta, elbo)
             return _Run(score, result, None, elbo)
         (rule,) = stopping
         if not rule.scores:  # Ctrl-C came before the first look
@@ -670,50 +680,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         # rows may be predicted from a start whose own ELBO is not finite
         score = scores.max() if np.isfinite(elbo) else -np.inf
         return _Run(score, rule.result(result), scores, elbo)
-
-    def _part(self, plan: Plan, models: tuple[str, ...], n_points: int) -> Problem | None:
-        """Rows to begin with, where that saves time to fits of these models on all rows."""
-        structure, problem, n = plan.structure, plan.problem, len(plan.data.X) // _COARSE_SHARE
-        least = max(_COARSE_FROM, 2 * n_points) if n_points else _COARSE_FROM_EXACT
-        apt = structure.model in models and problem.start == "fresh" and not structure.minibatch
-        if not apt or not plan.settings.learning_rate or n < least:
-            return None
-        if not n_points:  # rows are in order here, and exact models need no random numbers
-            return problem.rows(np.arange(0, len(plan.data.X), _COARSE_SHARE))
-        part = np.random.RandomState(plan.settings.seed[0]).permutation(len(plan.data.X))[:n]
-        return problem.rows(np.sort(part))
-
-    def _first(self, plan: Plan, theta: Hyperparameters) -> tuple[structures.Data, int] | None:
-        """What the first steps of a variational model take in place of all rows."""
-        rows = self._part(plan, ("svgp",), len(theta.inducing_points))
-        if rows is None or self._optimizer(plan) != "adam" or self.max_iter < 2 * _COARSE_STEPS:
-            return None
-        share = plan.problem.weights.sum() / rows.weights.sum()
-        rows = rows._replace(weights=share * rows.weights)
-        return rows.data(plan.data.X_scale), _COARSE_STEPS
-
-    def _coarse_start(self, plan: Plan) -> Parameters:
-        """Parameters after some steps on a part of the rows.
-
-        With Adam at its beginning again, and rows that count once, all rows then do better than
-        after the steps of :meth:`_first`, where q follows at once or has a variable for each row.
-        """
-        parameters = plan.parameters
-        rows = self._part(plan, ("sgpr", "vgp"), len(parameters.inducing_points))
-        if rows is None:
-            return parameters
-        result = training.train(
-            plan.structure,
-            parameters,
-            self._start_q(plan._replace(problem=rows), parameters.values),
-            rows.data(plan.data.X_scale),
-            plan.settings._replace(max_iter=min(_COARSE_STEPS, self.max_iter)),
-            optimizer=self._optimizer(plan),
-        )
-        if result.status == structures.INTERRUPTED:
-            raise KeyboardInterrupt
-        failed = result.status == structures.NON_FINITE
-        return parameters if failed else parameters.at(result.theta)
 
     def _optimizer(self, plan: Plan) -> str:
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
@@ -758,7 +724,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "elbo_curve_": finite,
             "elbo_": float(finite[-1]),
             "n_iter_": len(finite),
-            "converged_": bool(result.status == structures.CONVERGED),
+            "converged_": bool(result.status == endings.CONVERGED),
             "jitter_": float(report.jitter),
             "n_rejected_steps_": int(report.n_rejected),
             "n_corrected_steps_": int(report.n_corrected),
@@ -788,24 +754,24 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _message(self, plan: Plan, result: Result) -> str | None:
         """What to warn of, with the setting that helps."""
-        if result.status == structures.MAX_ITER:
+        if result.status == endings.MAX_ITER:
             return (
                 f"Training stopped after {plan.settings.max_iter} steps, at "
                 f"max_iter={self.max_iter}, before the ELBO settled. Raise max_iter, or raise tol "
                 f"to stop earlier. {self._cause(plan, result)}".rstrip()
             )
-        if result.status == structures.NON_FINITE:
+        if result.status == endings.NON_FINITE:
             return (
                 f"Training stopped after {self.n_iter_} steps: beyond them the objective was not "
                 "finite, however short the steps; the last good state is kept. "
                 f"{self._advice(plan)}, or lower learning_rate or gamma."
             )
-        if result.status == structures.STALLED:
+        if result.status == endings.STALLED:
             return (
                 f"L-BFGS stopped after {self.n_iter_} steps short of the optimum: rounding hides "
                 f"the way up. {self._advice(plan)}, or set optimizer='adam'."
             )
-        if result.status == structures.INTERRUPTED:
+        if result.status == endings.INTERRUPTED:
             return (
                 f"Training was interrupted after {self.n_iter_} steps; what was learned so far is "
                 "kept. warm_start=True goes on from here."
@@ -881,7 +847,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _fallen(self, plan: Plan, result: Result) -> float:
         """Nats between the largest ELBO of all rows and the last one, where they are many."""
-        curve = result.elbo_curve[np.isfinite(result.elbo_curve)][_COARSE_STEPS:]
+        curve = result.elbo_curve[np.isfinite(result.elbo_curve)][stages.PART.steps :]
         if plan.structure.minibatch or plan.held_out is not None or not len(curve):
             return 0.0
         fallen = float(curve.max() - curve[-1])
@@ -1036,7 +1002,7 @@ class _Run(NamedTuple):
     elbo: float
 
     def interrupted(self) -> _Run:
-        return self._replace(result=self.result._replace(status=np.int32(structures.INTERRUPTED)))
+        return self._replace(result=self.result._replace(status=np.int32(endings.INTERRUPTED)))
 
 
 def _last_finite(curve: np.ndarray) -> float:

@@ -31,11 +31,12 @@ from ._base import (
 )
 from ._diagnosis import lone_value
 from ._tensorflow import outside_graphs
+from ._training.result import Result
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
 from .metrics import gaussian_crps, gaussian_log_density
 from .parameters import CauchyPrior, Parameter
-from .structures import Hyperparameters, Result
+from .structures import Hyperparameters
 
 __all__ = ["GaussianProcessRegressor"]
 
