@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import contextvars
 import functools
 import gc
 import importlib
@@ -24,12 +23,9 @@ __all__ = [
     "allowed_threads",
     "compiled_once",
     "custom_gradient",
-    "in_order",
     "map_leaves",
     "outside_graphs",
-    "runs_in_order",
     "tf",
-    "where_needed",
 ]
 
 # One thread imports, the others wait. Two at once would each save and restore descriptor 2, and
@@ -43,15 +39,6 @@ _COMPILING = threading.RLock()
 # search over a dozen of them compiles none twice.
 _KEPT, _DROPPED = 64, 16
 _COMPILED: collections.OrderedDict[tuple, Compiled] = collections.OrderedDict()
-_IN_ORDER = contextvars.ContextVar("skgpng_in_order", default=False)
-_ONE_BY_ONE = "SINGLE_THREADED_EXECUTOR"
-# Operations that call other functions; loops alone run them where they stand.
-_HANDING_ON = {"If", "StatelessIf", "Case", "StatelessCase"} | {
-    "PartitionedCall",
-    "StatefulPartitionedCall",
-    "SymbolicGradient",
-    "MapDefun",
-}
 
 
 class _LazyTensorFlow:
@@ -145,74 +132,6 @@ def custom_gradient(function: Callable) -> Callable:
     return call
 
 
-@contextlib.contextmanager
-def in_order() -> Iterator[None]:
-    """A context for tracing what is to run one operation after the other.
-
-    That is quicker where operations are small: TensorFlow's scheduler costs as much as they do,
-    and the variables of a loop cost more. It pays up to some fifty inducing points; beyond,
-    operations that run side by side gain more. Loops are traced whole here, as this way of
-    running knows no parts of them; the usual scheduler takes them apart.
-    """
-    token = _IN_ORDER.set(True)
-    try:
-        with tf.experimental.function_executor_type(_ONE_BY_ONE):
-            yield
-    finally:
-        _IN_ORDER.reset(token)
-
-
-def runs_in_order() -> bool:
-    """Whether what is traced now is to run :func:`in_order`."""
-    return _IN_ORDER.get()
-
-
-def where_needed(needed: Any, value: Any, function: Callable[[], Any]) -> Any:
-    """``function()`` where the tensor ``needed`` is true, else ``value``, both of one structure.
-
-    What is to run :func:`in_order` gets a loop of at most one turn: that takes 1 us, where a
-    branch would be handed to another thread.
-    """
-    if not runs_in_order():
-        return tf.cond(needed, function, lambda: value)
-
-    def once(again: Any, value: Any) -> tuple:
-        new = tf.nest.map_structure(lambda a, b: tf.ensure_shape(a, b.shape), function(), value)
-        return tf.constant(False), new
-
-    return tf.while_loop(lambda again, _: again, once, (needed, value), parallel_iterations=1)[1]
-
-
-def _nodes(graph: Any) -> list:
-    """Operations of a graph and of its loops and branches."""
-    definition = graph.as_graph_def()
-    bodies = [definition.node, *(function.node_def for function in definition.library.function)]
-    return [node for body in bodies for node in body]
-
-
-def _can_run_in_order(nodes: list) -> bool:
-    """Whether no operation hands a part of its work to another thread and waits for it.
-
-    With one thread for all (joblib's processes) it would wait for ever. A user's kernel or
-    likelihood may have branches, as TensorFlow's own gradients do.
-    """
-    return _HANDING_ON.isdisjoint(node.op for node in nodes)
-
-
-def _forget_gradients(nodes: list) -> None:
-    """Let go of the custom gradients of a graph that is traced whole.
-
-    TensorFlow registers each under a name, for good, and it holds the graph it belongs to. (It
-    has no public way to take a name back; where it keeps them elsewhere, they stay.)
-    """
-    there = getattr(tf.RegisterGradient.__call__, "__globals__", {}).get("gradient_registry")
-    registered = getattr(there, "_registry", {})
-    for node in nodes:
-        name = node.attr["_gradient_op_type"].s.decode() if "_gradient_op_type" in node.attr else ""
-        if name.startswith("CustomGradient-"):
-            registered.pop(name, None)
-
-
 def map_leaves(function: Callable, nest: Any, *others: Any) -> Any:
     """``function`` of the leaves of nests of tuples, which are alike, in a nest like the first.
 
@@ -235,23 +154,11 @@ class Compiled:
     ----------
     function : tf.function
         With an input signature.
-    small : bool, default=False
-        Whether it was written to run :func:`in_order`.
-
-    Attributes
-    ----------
-    runs_in_order : bool
-        Whether it does.
     """
 
-    def __init__(self, function: Any, small: bool = False) -> None:
-        with in_order() if small else contextlib.nullcontext():
-            self._graph = function.get_concrete_function()
-        nodes = _nodes(self._graph.graph)
-        self.runs_in_order = small and _can_run_in_order(nodes)
-        _forget_gradients(nodes)
+    def __init__(self, function: Any) -> None:
+        self._graph = function.get_concrete_function()
         self._types = [tensor.dtype for tensor in self._graph.outputs]
-        self._executor = _ONE_BY_ONE if self.runs_in_order else ""
 
     def __call__(self, *arguments: Any) -> Any:
         """The nest of tensors that the function gives, of tuples."""
@@ -259,7 +166,6 @@ class Compiled:
             args=[*tf.nest.flatten(arguments), *self._graph.captured_inputs],
             Tout=self._types,
             f=self._graph,
-            executor_type=self._executor,
         )
         leaves = iter(results)
         return map_leaves(lambda _: next(leaves), self._graph.structured_outputs)
@@ -269,19 +175,18 @@ def compiled_once(build: Callable) -> Any:
     """Keep what ``build`` makes of hashable arguments, :class:`Compiled`.
 
     ``build`` gives a ``tf.function`` with an input signature, so that it is compiled once and
-    here; once more with ``small``, to run :func:`in_order` if it can. All share one store of
-    bounded size, which the least recently used leave.
+    here. All share one store of bounded size, which the least recently used leave.
     """
     n_compiled = 0
 
     @functools.wraps(build)
-    def get(*key: Any, small: bool = False) -> Compiled:
+    def get(*key: Any) -> Compiled:
         nonlocal n_compiled
-        name = build, small, *key
+        name = build, *key
         with _COMPILING:
             if name not in _COMPILED:
                 n_compiled += 1
-                _COMPILED[name] = Compiled(build(*key), small)
+                _COMPILED[name] = Compiled(build(*key))
                 _drop_oldest()
             _COMPILED.move_to_end(name)
             return _COMPILED[name]

@@ -25,9 +25,9 @@ from ._estimator.validation import (
     validated,
 )
 from ._tensorflow import outside_graphs
+from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import Units
-from .structures import Result
 
 __all__ = ["GaussianProcessClassifier"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from ._dense import Tensors, run
-from ._tensorflow import custom_gradient, runs_in_order, tf
+from ._tensorflow import custom_gradient, tf
 
 __all__ = [
     "add_jitter",
@@ -148,8 +148,6 @@ def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
 
     A matrix that is not positive definite gives NaN in both, never an exception.
     """
-    if runs_in_order():  # small matrices
-        return _inverse(Tensors, K)
     return tf.cond(
         tf.logical_and(tf.shape(K)[0] >= _LAPACK_FROM, K.dtype == tf.float64),
         lambda: _inverse_by_lapack(K),

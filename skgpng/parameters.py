@@ -6,21 +6,9 @@ vector u of all entries: the logarithms of positive ones, real ones as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import scipy.linalg
-
-__all__ = [
-    "CauchyPrior",
-    "Form",
-    "Parameter",
-    "Prior",
-    "forms_of",
-    "joint_prior",
-    "positive_first",
-]
+__all__ = ["CauchyPrior", "Parameter"]
 
 
 class CauchyPrior(NamedTuple):
@@ -73,57 +61,3 @@ class Parameter(NamedTuple):
     free: bool = True
     real: bool = False
     prior: CauchyPrior | None = None
-
-
-class Form(NamedTuple):
-    """What a compiled function knows of a parameter: hashable, no number.
-
-    Attributes
-    ----------
-    rank : int
-        Axes of its value.
-    real : bool
-        As in :class:`Parameter`.
-    """
-
-    rank: int
-    real: bool
-
-
-def forms_of(parameters: Sequence[Parameter]) -> tuple[Form, ...]:
-    """The form of each parameter."""
-    return tuple(Form(np.ndim(p.value), p.real) for p in parameters)
-
-
-def positive_first(values: Sequence, forms: Sequence[Form]) -> list:
-    """Values in the order in which they stand in u: positive ones, then real ones."""
-    positive = [v for v, form in zip(values, forms, strict=True) if not form.real]
-    return positive + [v for v, form in zip(values, forms, strict=True) if form.real]
-
-
-class Prior(NamedTuple):
-    """The log priors of all parameters together, see :class:`CauchyPrior`.
-
-    Attributes
-    ----------
-    entries : array of shape (n, 1, 1)
-        Which of all entries of the parameters have one, counted one after the other.
-    mixing : array of shape (K, n)
-    offset : array of shape (K, 1)
-    """
-
-    entries: Any
-    mixing: Any
-    offset: Any
-
-
-def joint_prior(parameters: Sequence[Parameter]) -> Prior:
-    """Of parameters in the order of u; empty where none has a prior."""
-    ends = np.cumsum([0, *(np.size(p.value) for p in parameters)])
-    each = [(at, p.prior) for at, p in zip(ends, parameters) if p.prior is not None]
-    if not each:
-        return Prior(np.zeros((0, 1, 1), np.int32), np.zeros((0, 0)), np.zeros((0, 1)))
-    entries = np.concatenate([at + np.arange(np.shape(prior.mixing)[1]) for at, prior in each])
-    mixing = scipy.linalg.block_diag(*(prior.mixing for _, prior in each))
-    offset = np.concatenate([np.ravel(prior.offset) for _, prior in each])
-    return Prior(entries.astype(np.int32)[:, None, None], mixing, offset[:, None])

@@ -26,9 +26,10 @@ from scipy.linalg import lapack
 from . import gaussians
 from ._dense import Arrays, in_turn
 from ._tensorflow import compiled_once, tf
+from ._training.result import Result
 from .kernels import Kernel, covariance, diagonal, jitter_unit, of_each_latent
 from .linalg import exact_distances, one_blas_thread
-from .structures import Data, Hyperparameters, Memory, Result, Structure
+from .structures import Data, Hyperparameters, Memory, Structure
 
 __all__ = [
     "Posterior",

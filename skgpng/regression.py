@@ -32,9 +32,10 @@ from ._estimator.validation import (
     validated,
 )
 from ._tensorflow import outside_graphs
+from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import Likelihood, Noise, Units
-from .structures import Hyperparameters, Result
+from .structures import Hyperparameters
 
 __all__ = ["GaussianProcessRegressor"]
 

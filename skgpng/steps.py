@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import models, optimizers, sparse
-from ._tensorflow import tf, where_needed
+from ._tensorflow import tf
 from .gaussians import Natural
 from .kernels import Kernel, covariance, diagonal, is_stationary, jitter_unit, of_each_latent
 from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
@@ -484,16 +484,16 @@ def _next_q(
     """q after a natural-gradient step, and whether it had to be corrected."""
     q_mu, g_q = tf.concat([f.q_mu for f in factors], 1), tuple(sums)
 
-    plain = optimizers.natural_gradient_update(q, q_mu, g_q, gamma)
+    plain = tuple(optimizers.natural_gradient_update(q, q_mu, g_q, gamma))
     if structure.likelihood.log_concave:
-        return tuple(plain), tf.zeros_like(upward)
+        return plain, tf.zeros_like(upward)
 
-    def corrected() -> Natural:
+    def corrected() -> tuple:
         q_cov = shift_diagonal(tf.concat([f.inner for f in factors], 0), 1.0)
-        return optimizers.positive_definite_update(q, q_mu, q_cov, g_q, gamma)
+        return tuple(optimizers.positive_definite_update(q, q_mu, q_cov, g_q, gamma))
 
     needed = upward > 0.0
-    return tuple(where_needed(needed, plain, corrected)), tf.cast(needed, upward.dtype)
+    return tf.cond(needed, corrected, lambda: plain), tf.cast(needed, upward.dtype)
 
 
 # --- SGPR: a Gaussian likelihood, all rows, gamma = 1 ----------------------------------------

@@ -7,37 +7,15 @@ from typing import Any, NamedTuple
 from .kernels import Kernel
 from .likelihoods import Likelihood
 from .means import Mean, Zero
-from .parameters import Form, Parameter, forms_of, positive_first
+from .parameters import Parameter
 
 __all__ = [
-    "CONVERGED",
-    "INTERRUPTED",
-    "MAX_ITER",
-    "NON_FINITE",
-    "STALLED",
-    "STOPPED",
     "Data",
-    "Forms",
     "Hyperparameters",
     "Memory",
     "Parameters",
-    "Report",
-    "Result",
     "Structure",
 ]
-
-#: Status of a training that ended by its stopping rule.
-CONVERGED = 0
-#: Status of a training that used up its steps.
-MAX_ITER = 1
-#: Status of a training that could not go on: its objective was not finite whatever was tried.
-NON_FINITE = 2
-#: Status of a training that the user interrupted (Ctrl-C).
-INTERRUPTED = 3
-#: Status of a training that its monitor ended: early stopping or a callback.
-STOPPED = 4
-#: Status of a training that could not climb although the slope says so: rounding hides the way.
-STALLED = 5
 
 
 class Hyperparameters(NamedTuple):
@@ -66,19 +44,6 @@ class Hyperparameters(NamedTuple):
         return (*self.kernel, *self.likelihood, *self.mean)
 
 
-class Forms(NamedTuple):
-    """Forms of the parameters, as a compiled function knows them."""
-
-    kernel: tuple[Form, ...] = ()
-    likelihood: tuple[Form, ...] = ()
-    mean: tuple[Form, ...] = ()
-
-    @property
-    def leaves(self) -> tuple[Form, ...]:
-        """All of them."""
-        return self.kernel + self.likelihood + self.mean
-
-
 class Parameters(NamedTuple):
     """What training begins with, and what of it moves.
 
@@ -100,16 +65,6 @@ class Parameters(NamedTuple):
     def leaves(self) -> tuple[Parameter, ...]:
         """All but the inducing points."""
         return self.kernel + self.likelihood + self.mean
-
-    @property
-    def in_order(self) -> list[Parameter]:
-        """All but the inducing points, in the order of u."""
-        return positive_first(self.leaves, self.forms.leaves)
-
-    @property
-    def forms(self) -> Forms:
-        """Forms of the parameters."""
-        return Forms(*map(forms_of, self[:3]))
 
     @property
     def values(self) -> Hyperparameters:
@@ -157,13 +112,8 @@ class Structure(NamedTuple):
         Whether a step takes its rows in chunks.
     direct : bool
         Whether rows are projected without being whitened, see :func:`skgpng.sparse.direct`.
-    prior : bool
-        Whether hyperparameters have one, as :func:`skgpng.training.train` sees by itself: without,
-        the steps of ten inducing points would take 7 % more for one that is nothing.
     mean : Mean
         Of the latent functions.
-    forms : Forms
-        Of the parameters, which :func:`skgpng.training.train` sees by itself.
     """
 
     model: str
@@ -177,9 +127,7 @@ class Structure(NamedTuple):
     large: bool = False
     chunked: bool = False
     direct: bool = False
-    prior: bool = False
     mean: Mean = Zero()
-    forms: Forms = Forms()
 
 
 class Memory(NamedTuple):
@@ -225,45 +173,3 @@ class Data(NamedTuple):
     row_noise: Any
     X_scale: Any
     memory: Any = ()
-
-
-class Report(NamedTuple):
-    """What it took to train.
-
-    Attributes
-    ----------
-    jitter : float
-        Used in the end, in units of the prior variance.
-    n_rejected : int
-        Steps that led to a state without a finite ELBO and were taken back.
-    n_corrected : int
-        Natural-gradient steps that were corrected to leave q a positive definite precision.
-    """
-
-    jitter: Any = 0.0
-    n_rejected: Any = 0
-    n_corrected: Any = 0
-
-
-class Result(NamedTuple):
-    """What training gives.
-
-    Attributes
-    ----------
-    theta : Hyperparameters
-        Positive values.
-    variational : tuple of tensors
-        ``(nat1, nat2)`` for "svgp" and "sgpr" (whose nat2 is one matrix), ``(site_mean,
-        site_precision)`` [N, L] each for "vgp", else empty.
-    elbo_curve : tensor of shape (n_iter,)
-        Without the steps that were taken back.
-    status : int
-        ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED``, ``STOPPED`` or ``STALLED``.
-    report : Report
-    """
-
-    theta: Hyperparameters
-    variational: tuple
-    elbo_curve: Any
-    status: Any
-    report: Report = Report()

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from .. import inducing, kernels, posterior, structures
 from .._tensorflow import outside_graphs
 from .._version import __version__
-from ..structures import Result
+from .._training.result import CONVERGED, Result
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -302,7 +302,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "elbo_curve_": finite,
             "elbo_": float(finite[-1]),
             "n_iter_": len(finite),
-            "converged_": bool(result.status == structures.CONVERGED),
+            "converged_": bool(result.status == CONVERGED),
             "jitter_": float(report.jitter),
             "n_rejected_steps_": int(report.n_rejected),
             "n_corrected_steps_": int(report.n_corrected),

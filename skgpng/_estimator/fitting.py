@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from .. import posterior, structures, training
-from ..structures import Hyperparameters, Parameters, Result
+from .. import posterior
+from .._training import result as endings
+from .._training import stages, vector
+from .._training.result import Result
+from ..structures import Hyperparameters, Parameters
 from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
 from .plan import Plan, Tuning
@@ -38,7 +41,7 @@ class Run(NamedTuple):
 
     def interrupted(self) -> Run:
         """The same, ended by the user."""
-        return self._replace(result=self.result._replace(status=np.int32(structures.INTERRUPTED)))
+        return self._replace(result=self.result._replace(status=np.int32(endings.INTERRUPTED)))
 
 
 # --- before training -------------------------------------------------------------------------
@@ -136,9 +139,9 @@ def best_run(
                 raise
             return best.interrupted()
         best = run if best is None or run.score > best.score else best
-        if run.result.status == structures.INTERRUPTED:
+        if run.result.status == endings.INTERRUPTED:
             return best.interrupted()
-        if run.result.status == structures.STOPPED:
+        if run.result.status == endings.STOPPED:
             break
     assert best is not None
     return best
@@ -148,23 +151,20 @@ def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
     """Train from one start."""
     stopping = None if plan.held_out is None else _early_stopping(plan)
     epoch = -(-len(plan.data.X) // plan.settings.batch_size)
-    parameters = _coarse_start(plan, last, tuning)
-    result = training.train(
+    parameters = plan.parameters
+    result = stages.train(
         plan.structure,
         parameters,
-        start_q(plan, parameters.values, last),
-        plan.data,
-        plan.settings,
+        plan.stages(start_q(plan, parameters.values, last)),
         monitors if stopping is None else [*monitors, stopping],
         tuning.call_every if stopping is None else max(tuning.score_every, epoch),
         plan.optimizer,
-        _first(plan, tuning),
     )
     if stopping is not None:
         return _best_of(stopping, result)
     finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
     elbo = float(finite[-1]) if len(finite) else -np.inf
-    return Run(training.objective(parameters, result.theta, elbo), result, None, elbo)
+    return Run(vector.objective(parameters, result.theta, elbo), result, None, elbo)
 
 
 def _early_stopping(plan: Plan) -> EarlyStopping:
@@ -198,9 +198,6 @@ def _held_out_score(plan: Plan, result: Result) -> float:
     return float(np.average(np.sum(density, 1), weights=rows.weights))
 
 
-# --- fewer rows to begin with ----------------------------------------------------------------
-
-
 def start_q(plan: Plan, theta: Hyperparameters, last: Any) -> tuple:
     """q where the last fit left it, else at the prior (or narrower)."""
     L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
@@ -218,54 +215,3 @@ def start_q(plan: Plan, theta: Hyperparameters, last: Any) -> tuple:
     widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
     precision = np.maximum(1.0, 1e-2 * widest) * np.ones(L)
     return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
-
-
-def _part(plan: Plan, models: tuple[str, ...], tuning: Tuning) -> Any:
-    """Rows to begin with, where that saves time to fits of these models on all rows."""
-    structure, data = plan.structure, plan.data
-    n_points, n = len(plan.parameters.inducing_points), len(data.X) // tuning.first_share
-    least = max(tuning.first_from, 2 * n_points) if n_points else tuning.first_from_exact
-    apt = structure.model in models and plan.problem.start == "fresh" and not structure.minibatch
-    if not apt or not plan.settings.learning_rate or n < least:
-        return None
-    if not n_points:  # rows are in order here, and exact models need no random numbers
-        chosen = np.arange(0, len(data.X), tuning.first_share)
-    else:
-        rng = np.random.RandomState(plan.settings.seed[0])
-        chosen = np.sort(rng.permutation(len(data.X))[:n])
-    X, Y, weights, row = (a[chosen] for a in data[:4])
-    return data._replace(X=X, Y=Y, weights=weights, row_noise=row)
-
-
-def _first(plan: Plan, tuning: Tuning) -> tuple | None:
-    """What the first steps of a variational model take in place of all rows."""
-    data = _part(plan, ("svgp",), tuning)
-    few = plan.options.max_iter < 2 * tuning.first_steps
-    if data is None or plan.optimizer != "adam" or few:
-        return None
-    share = plan.data.weights.sum() / data.weights.sum()
-    return data._replace(weights=share * data.weights), tuning.first_steps
-
-
-def _coarse_start(plan: Plan, last: Any, tuning: Tuning) -> Parameters:
-    """Parameters after some steps on a part of the rows.
-
-    With Adam at its beginning again, and rows that count once, all rows then do better than after
-    the steps of :func:`_first`, where q follows at once or has a variable for each row.
-    """
-    data, parameters = _part(plan, ("sgpr", "vgp"), tuning), plan.parameters
-    if data is None:
-        return parameters
-    steps = min(tuning.first_steps, plan.options.max_iter)
-    result = training.train(
-        plan.structure,
-        parameters,
-        start_q(plan._replace(data=data), parameters.values, last),
-        data,
-        plan.settings._replace(max_iter=steps),
-        optimizer=plan.optimizer,
-    )
-    if result.status == structures.INTERRUPTED:
-        raise KeyboardInterrupt
-    failed = result.status == structures.NON_FINITE
-    return parameters if failed else parameters.at(result.theta)

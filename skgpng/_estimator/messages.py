@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import posterior, structures
-from ..structures import Result
+from .. import posterior
+from .._training import result as endings
+from .._training.result import Result
 from . import starts
 from .diagnosis import (
     at_bounds,
@@ -32,9 +33,8 @@ __all__ = ["no_start", "not_factorised", "warning"]
 _EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
 # Rows of which less than this share of the variance is missed are gone through.
 _HARDLY = 0.1
-# So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning,
-# after steps that may have been on a part of the rows.
-_MUCH, _MUCH_IN_ALL, _FIRST = 0.02, 10.0, 20
+# So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
+_MUCH, _MUCH_IN_ALL = 0.02, 10.0
 
 
 # --- training could not begin or go on -------------------------------------------------------
@@ -61,7 +61,7 @@ def warning(plan: Plan, result: Result, p: Any) -> str:
     end = _ENDS.get(int(result.status))
     if end is None:
         return _concern(plan, result, p)
-    cause = _cause_in_data(plan, result, p) if result.status == structures.MAX_ITER else ""
+    cause = _cause_in_data(plan, result, p) if result.status == endings.MAX_ITER else ""
     return f"{end(plan, int(np.isfinite(result.elbo_curve).sum()))} {cause}".rstrip()
 
 
@@ -96,10 +96,10 @@ def _interrupted(plan: Plan, n_iter: int) -> str:
 
 
 _ENDS: dict[int, Callable[[Plan, int], str]] = {
-    structures.MAX_ITER: _at_max_iter,
-    structures.NON_FINITE: _not_finite,
-    structures.STALLED: _stalled,
-    structures.INTERRUPTED: _interrupted,
+    endings.MAX_ITER: _at_max_iter,
+    endings.NON_FINITE: _not_finite,
+    endings.STALLED: _stalled,
+    endings.INTERRUPTED: _interrupted,
 }
 
 
@@ -281,7 +281,7 @@ def _advice_on_scales(plan: Plan) -> str:
 
 def _fallen(plan: Plan, result: Result) -> float:
     """Nats between the largest ELBO of all rows and the last one, where they are many."""
-    curve = result.elbo_curve[np.isfinite(result.elbo_curve)][_FIRST:]
+    curve = result.elbo_curve[np.isfinite(result.elbo_curve)][plan.part.steps :]
     if plan.structure.minibatch or plan.held_out is not None or not len(curve):
         return 0.0
     fallen = float(curve.max() - curve[-1])

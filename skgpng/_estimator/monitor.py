@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..structures import CONVERGED, STOPPED, Result
+from .._training.result import CONVERGED, STOPPED, Result
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

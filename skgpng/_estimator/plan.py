@@ -14,7 +14,8 @@ from ..inducing import is_far_from_zero
 from ..likelihoods import Likelihood
 from ..parameters import CauchyPrior, Parameter
 from ..structures import Data, Parameters, Structure
-from ..training import Settings
+from .._training.loop import Settings
+from .._training.stages import Part, Stage, plan_stages
 from .problem import Problem
 
 __all__ = [
@@ -56,9 +57,9 @@ class Tuning(NamedTuple):
         unwhitened: magic, M = 200, 56 ms in place of 67. Rounding may take so much of the prior's
         precision, at a prior variance of 1: with 1e-3, kdd99 (444,619 rows) had a held-out NLPD of
         0.0043, not 0.0035.
-    first_steps, first_share, first_from, first_from_exact : int
-        Steps on all rows begin with so many on one row in so many, if that leaves so many rows:
-        they cost as much less, and no more is needed. elevators, M = 500: held-out NLPD -0.925
+    part : Part
+        Of the rows that training on all rows begins with: the first steps cost as much less, and no
+        more is needed. elevators, M = 500: held-out NLPD -0.925
         after 2.5 s in place of 7.3, and -0.969 in place of -0.950 fifty steps later; kin8nm,
         M = 256: 1.6 s in place of 2.3 to -1.07; magic, M = 200: 0.7 s in place of 1.3 to 0.280;
         exact classifier of 1000 rows: 79 steps in place of 97. Exact regression, which L-BFGS ends
@@ -103,10 +104,7 @@ class Tuning(NamedTuple):
     block: int = 2**19
     direct_rows: int = 4
     direct_rounding: float = 1e-5
-    first_steps: int = 20
-    first_share: int = 4
-    first_from: int = 500
-    first_from_exact: int = 250
+    part: Part = Part(steps=20, share=4, least=500, least_exact=250)
     prior_width: float = 1.25
     prior_power: float = -0.4
     noise_width: float = 1.0
@@ -164,6 +162,11 @@ class Plan(NamedTuple):
         Of the first start.
     data : Data
     settings : Settings
+        Of the last stage.
+    largest_batch : int
+        Size up to which minibatches grow.
+    part : Part
+        Of the rows that training begins with.
     """
 
     options: Options
@@ -173,6 +176,8 @@ class Plan(NamedTuple):
     parameters: Parameters
     data: Data
     settings: Settings
+    largest_batch: int
+    part: Part
 
     @property
     def optimizer(self) -> str:
@@ -182,6 +187,19 @@ class Plan(NamedTuple):
         # the evidence is cheap to follow to its optimum: a third of Adam's steps and further up
         auto = "lbfgs" if self.structure.model == "gpr" else "adam"
         return auto if self.options.optimizer == "auto" else str(self.options.optimizer)
+
+    def stages(self, q: tuple) -> list[Stage]:
+        """On which rows training begins, from q, and how it goes on."""
+        return plan_stages(
+            self.structure,
+            self.data,
+            q,
+            self.settings,
+            largest_batch=self.largest_batch,
+            optimizer=self.optimizer,
+            whole=self.problem.start != "fresh",
+            part=self.part,
+        )
 
     @property
     def has_points(self) -> bool:
@@ -329,9 +347,11 @@ def make_plan(
         structure = structure._replace(direct=direct)
     parameters = _parameters(options, problem, points, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
-    settings = settings._replace(chunk_size=chunk, max_batch_size=grown)
+    settings = settings._replace(chunk_size=chunk)
     data = _data(problem, structure, spread, memory)
-    return Plan(options, problem, held_out, structure, parameters, data, settings)
+    return Plan(
+        options, problem, held_out, structure, parameters, data, settings, grown, tuning.part
+    )
 
 
 def _model(options: Options, problem: Problem, M: int | None, batch: int, memory: Any) -> str:

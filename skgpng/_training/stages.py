@@ -1,0 +1,321 @@
+"""Stages of a training: on which rows it begins, and how it goes on from there.
+
+Steps on few rows cost as much less, and the first ones need no more: a fit begins on a part of its
+rows, or on small batches that grow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._memory import keep_freed
+from .._tensorflow import map_leaves, tf
+from ..linalg import one_blas_thread
+from ..structures import Data, Parameters, Structure
+from . import lbfgs, loop, vector
+from .loop import Settings
+from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STOPPED, Result
+
+__all__ = ["Part", "Stage", "n_compiled", "plan_stages", "train"]
+
+# Where batches may grow, a plateau makes them larger before any cuts the learning rate: the same
+# effect on the noise of the steps, and the next ones see more rows (Smith et al. 2018).
+_GROWTH = 4
+# Without a monitor, control comes back to Python about this often, so that Ctrl-C is heard.
+_FIRST_SEGMENT, _SECONDS = 16, 0.2
+
+
+class Part(NamedTuple):
+    """The part of the rows on which a training begins.
+
+    Attributes
+    ----------
+    steps : int
+    share : int
+        One row of so many.
+    least : int
+        Rows below which nothing is gained; with inducing points there are two for each, too.
+    least_exact : int
+        The same without inducing points.
+    """
+
+    steps: int
+    share: int
+    least: int
+    least_exact: int
+
+
+class Stage(NamedTuple):
+    """Steps in a row on the same rows, or on batches of the same size.
+
+    It ends at its last step (``settings.max_iter``, counted from where q began) or at its last
+    plateau (``settings.n_plateaus``), which cuts no learning rate.
+
+    Attributes
+    ----------
+    data : Data
+    settings : Settings
+    q : tuple of arrays, optional
+        Start of q, with Adam anew; without, both go on from the stage before. Hyperparameters
+        always go on.
+    """
+
+    data: Data
+    settings: Settings
+    q: tuple | None = None
+
+
+# --- the plan --------------------------------------------------------------------------------
+
+
+def plan_stages(
+    structure: Structure,
+    data: Data,
+    q: tuple,
+    settings: Settings,
+    *,
+    largest_batch: int = 0,
+    optimizer: str = "adam",
+    whole: bool = False,
+    part: Part,
+) -> list[Stage]:
+    """The stages of a training on these rows; pure.
+
+    Parameters
+    ----------
+    structure : Structure
+    data : Data
+    q : tuple of arrays
+        To begin with.
+    settings : Settings
+        Of the last stage, but for the size of the batches.
+    largest_batch : int, default=0
+        Size up to which batches grow.
+    optimizer : {"adam", "lbfgs"}, default="adam"
+    whole : bool, default=False
+        Whether all rows are taken from the first step on, as where a training goes on.
+    part : Part
+        Of the rows that the first steps take otherwise.
+    """
+    if structure.minibatch:
+        return _growing(data, q, settings, largest_batch)
+    rows = None if whole else _first_rows(structure, data, q, settings, part)
+    if rows is None:
+        return [Stage(data, settings, q)]
+    X, Y, weights, noise = (a[rows] for a in data[:4])
+    few = data._replace(X=X, Y=Y, weights=weights, row_noise=noise)
+    if structure.model != "svgp":
+        # with Adam at its beginning again, and rows that count once, all rows then do better than
+        # after steps in which q follows at once (sgpr) or has a variable for each row (vgp)
+        own = tuple(a[rows] for a in q) if structure.model == "vgp" else q
+        first = settings._replace(max_iter=min(part.steps, settings.max_iter))
+        return [Stage(few, first, own), Stage(data, settings, q)]
+    if optimizer != "adam" or settings.max_iter < 2 * part.steps:
+        return [Stage(data, settings, q)]
+    few = few._replace(weights=few.weights * (data.weights.sum() / few.weights.sum()))
+    # no plateau ends it: the stopping rule is for all rows
+    first = settings._replace(max_iter=part.steps, n_plateaus=np.inf)
+    return [Stage(few, first, q), Stage(data, settings)]
+
+
+def _growing(data: Data, q: tuple, settings: Settings, largest: int) -> list[Stage]:
+    """Batches four times as large after each plateau, up to the largest."""
+    sizes = [settings.batch_size]
+    while sizes[-1] < largest:
+        sizes.append(min(_GROWTH * sizes[-1], largest))
+    each = [settings._replace(batch_size=size, n_plateaus=1) for size in sizes[:-1]]
+    each.append(settings._replace(batch_size=sizes[-1]))
+    return [Stage(data, s, None if k else q) for k, s in enumerate(each)]
+
+
+def _first_rows(
+    structure: Structure, data: Data, q: tuple, settings: Settings, part: Part
+) -> np.ndarray | None:
+    """Rows of the first steps, where that saves time."""
+    N, n = len(data.X), len(data.X) // part.share
+    exact = structure.model in ("gpr", "vgp")  # no inducing points
+    least = part.least_exact if exact else max(part.least, 2 * len(q[0]))
+    if structure.model == "gpr" or not settings.learning_rate or n < least:
+        return None
+    if exact:  # rows are in order here, and exact models need no random numbers
+        return np.arange(0, N, part.share)
+    return np.sort(np.random.RandomState(settings.seed[0]).permutation(N)[:n])
+
+
+# --- the training ----------------------------------------------------------------------------
+
+
+def train(
+    structure: Structure,
+    parameters: Parameters,
+    stages: Sequence[Stage],
+    monitors: Sequence[Callable[[Result], bool]] = (),
+    every: int = 10,
+    optimizer: str = "adam",
+) -> Result:
+    """Train from the given start; nothing is raised, the result's status tells how it ended.
+
+    Parameters
+    ----------
+    structure : Structure
+    parameters : Parameters
+        Training maximises the ELBO with the logarithm of their priors; the curve has the ELBO.
+    stages : sequence of Stage
+        The result and the monitors are those of the last ones with the same q.
+    monitors : sequence of callables, default=()
+        Each gets the result so far every few steps; ``True`` ends training.
+    every : int, default=10
+        Steps between two calls of the monitors.
+    optimizer : {"adam", "lbfgs"}, default="adam"
+        How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where it comes before the first steps of the result are done; later it ends training.
+    """
+    keep_freed()
+    begins = [k for k, stage in enumerate(stages) if stage.q is not None]
+    *before, last = (stages[a:b] for a, b in itertools.pairwise([*begins, len(stages)]))
+    run = _by_lbfgs if optimizer == "lbfgs" else _by_adam
+    with one_blas_thread:
+        for own in before:
+            result = run(structure, parameters, own, (), every)
+            if result.status == INTERRUPTED:
+                raise KeyboardInterrupt
+            if result.status != NON_FINITE:
+                parameters = parameters.at(result.theta)
+        return run(structure, parameters, last, monitors, every)
+
+
+def n_compiled() -> int:
+    """Training loops compiled so far in this process."""
+    return loop.compiled_segment.n_compiled() + lbfgs.compiled_profile.n_compiled()
+
+
+def _begin(structure: Structure, parameters: Parameters, stage: Stage) -> tuple:
+    """What a compiled function takes: form, coordinates, rows, u and q; and the settings."""
+    form = vector.form_of(parameters)
+    space = vector.coordinates_of(parameters, stage.data.X_scale)
+    u = tf.constant(vector.start_of(parameters, space))
+    space = loop.as_tensors(space, vector.signature())
+    q = loop.as_tensors(tuple(stage.q or ()), loop.q_signature(structure))
+    return form, space, _rows(structure, stage), u, q
+
+
+def _rows(structure: Structure, stage: Stage) -> Data:
+    return loop.as_tensors(stage.data, loop.data_signature(structure))
+
+
+def _own_settings(structure: Structure, stage: Stage) -> Settings:
+    exact = structure.model in ("gpr", "vgp")  # no inducing points: the noise serves as jitter
+    return stage.settings._replace(jitter=0.0) if exact else stage.settings
+
+
+def _by_lbfgs(
+    structure: Structure,
+    parameters: Parameters,
+    stages: Sequence[Stage],
+    monitors: Sequence,
+    every: int,
+) -> Result:
+    (stage,) = stages
+    problem = lbfgs.Problem(structure, *_begin(structure, parameters, stage))
+    return lbfgs.maximise(problem, _own_settings(structure, stage), monitors, every)
+
+
+def _by_adam(
+    structure: Structure,
+    parameters: Parameters,
+    stages: Sequence[Stage],
+    monitors: Sequence,
+    every: int,
+) -> Result:
+    """Segments of steps until one ends the training; between them Python is in control.
+
+    How long they are changes no number, so that without a monitor they may follow the clock.
+    """
+    climb = _Climb(structure, parameters, stages)
+    result, length = None, every if monitors else _FIRST_SEGMENT
+    try:
+        while result is None or (result.status == MAX_ITER and climb.step < climb.max_iter):
+            begin = time.perf_counter()
+            result = climb.to(climb.step + length)
+            watched = monitors if len(result.elbo_curve) else ()
+            if any([monitor(result) for monitor in watched]) and result.status == MAX_ITER:
+                return result._replace(status=STOPPED)
+            if not monitors and time.perf_counter() - begin < _SECONDS:
+                length *= 2
+    except KeyboardInterrupt:
+        if result is None:
+            raise
+        return result._replace(status=INTERRUPTED)
+    return result
+
+
+class _Climb:
+    """A training by Adam under way: its stages, segments and failures.
+
+    Attributes
+    ----------
+    step, max_iter : int
+        Steps done, and at most.
+    """
+
+    def __init__(
+        self, structure: Structure, parameters: Parameters, stages: Sequence[Stage]
+    ) -> None:
+        first, *self._others = stages
+        self._structure, self._stage = structure, first
+        self._form, self._space, self._data, u, q = _begin(structure, parameters, first)
+        settings = _own_settings(structure, first)
+        self._settings = loop.packed(settings)
+        self._carry = loop.start(structure, u, q, len(first.data.X), settings)
+        self._run = loop.compiled_segment(structure, self._form)
+        self._curve: list[np.ndarray] = []
+        self.step, self.max_iter = 0, stages[-1].settings.max_iter
+
+    def to(self, until: int) -> Result:
+        """The result after so many steps, or of the end."""
+        while True:
+            last = min(until, self._stage.settings.max_iter)
+            self._carry, status, theta, elbo = self._run(
+                self._space, self._data, self._settings, self._carry, tf.constant(last)
+            )
+            status, elbo = int(status), elbo.numpy()
+            self.step += len(elbo)
+            self._curve.append(elbo[:-1] if status == NON_FINITE else elbo)
+            if status == NON_FINITE:
+                status = self._take_back(elbo[-1])
+            ended = status == CONVERGED or self.step == self._stage.settings.max_iter
+            if self._others and ended and status != NON_FINITE:
+                status = self._next_stage()
+            if status != MAX_ITER or self.step >= min(until, self.max_iter):
+                break
+        q = self._carry.kept.variational
+        theta, q = map_leaves(lambda t: t.numpy(), (theta, q))
+        curve, report = np.concatenate(self._curve), loop.report_of(self._carry)
+        return Result(theta, q, curve, status, report)
+
+    def _take_back(self, elbo: float) -> int:
+        self._carry, lost = loop.take_back(
+            self._structure, self._form, self._space, self._carry, elbo
+        )
+        return NON_FINITE if lost else MAX_ITER
+
+    def _next_stage(self) -> int:
+        before, (self._stage, *self._others) = self._stage, self._others
+        if self._stage.data is not before.data:
+            self._data = _rows(self._structure, self._stage)
+        self._settings = loop.packed(_own_settings(self._structure, self._stage))
+        self._carry = loop.on_other_rows(self._carry)
+        return MAX_ITER
