@@ -23,8 +23,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _memory, _starts, inducing, kernels, posterior, streaming, structures, training
+from . import _memory, _starts, inducing, kernels, streaming, structures, training
 from ._diagnosis import at_bounds, explained_share, likely_cause, lone_row, lost_to_float32
+from ._inference import Data, Execution, Inference, Memory, Model, Structure, suitable
+from ._inference.covariances import jitter_units, prior_variance
+from ._inference.posterior import Posterior
 from ._monitor import (
     Callbacks,
     CallbackSupportMixin,
@@ -36,8 +39,8 @@ from ._monitor import (
 from ._tensorflow import outside_graphs
 from ._version import __version__
 from .likelihoods import Likelihood
-from .parameters import CauchyPrior, Parameter
-from .structures import Data, Hyperparameters, Parameters, Result, Structure
+from .parameters import CauchyPrior, Hyperparameters, Parameter, Parameters
+from .structures import Result
 
 __all__ = ["FLOATS", "BaseGaussianProcess", "Plan", "Problem"]
 
@@ -63,9 +66,6 @@ _BLOCK = 2**19
 # magic, M = 200, 56 ms in place of 67. Rounding may take so much of the prior's precision, at a
 # prior variance of 1: with 1e-3, kdd99 (444,619 rows) had a held-out NLPD of 0.0043, not 0.0035.
 _ROWS_DIRECT, _ROUNDING = 4, 1e-5
-# q starts with a variance of 100 at most: under a wider prior every quadrature node is far from the
-# decision boundary, and no gradient tells where to go.
-_START_PRECISION = 1e-2
 # A fit that explains less of the variance of y is of no use, nor is one with more jitter than so
 # much of the mean square of y.
 _EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
@@ -146,7 +146,8 @@ class Problem(NamedTuple):
 
     def data(self, spread: np.ndarray, memory: Any = ()) -> Data:
         """Rows as training takes them; ``spread`` is that of all rows, remembered ones too."""
-        return Data(self.X, self.Y, self.weights, self.row_noise, spread, memory)
+        row = self.row_noise[:, None][:, : len(self.likelihood.row_names)]
+        return Data(self.X, self.Y, self.weights, row, spread, memory)
 
 
 class Plan(NamedTuple):
@@ -308,7 +309,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Learn new rows beside what is remembered."""
         stream, n = self._stream, self._stream.n_seen + problem.weights.sum()
         moves = not stream.reaches(self._unexplained(problem))
-        message = self._train(problem, callbacks, rng, moves=moves, memory=self._remembered())
+        message = self._train(problem, callbacks, rng, moves=moves, memory=self._posterior.memory())
         self._stream = self._stream_of((), n, problem) if moves else stream._replace(n_seen=n)
         return message
 
@@ -318,10 +319,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return streaming.Stream(rows, n_seen, problem.weights.sum(), open_)
 
     def _unexplained(self, problem: Problem) -> float:
-        kernel, values = self._kernel_structure, self._kernel_values
-        return streaming.unexplained_share(
-            kernel, values, self._posterior, problem.X, problem.weights
-        )
+        return streaming.unexplained_share(self._posterior, problem.X, problem.weights)
 
     def _all_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their weights; the points there are stand for rows that are not kept."""
@@ -337,7 +335,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         callbacks: Callbacks,
         rng: Any,
         moves: bool = True,
-        memory: structures.Memory | None = None,
+        memory: Memory | None = None,
     ) -> str | None:
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         self._check_memory(problem)
@@ -353,7 +351,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 f"{problem.kernel})."
             )
         learned = self._attributes(plan, best.result)
-        if not all(np.isfinite(array).all() for array in learned["_posterior"]):
+        if not learned["_posterior"].is_finite:
             raise np.linalg.LinAlgError(
                 "The kernel matrix cannot be factorised with the hyperparameters learned: rows of "
                 f"X are equal but for rounding beside the others. {self._advice(plan)}."
@@ -489,34 +487,31 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         Z: np.ndarray | None,
         rng: Any,
         moves: bool,
-        memory: structures.Memory | None,
+        memory: Memory | None,
     ) -> Plan:
         batch = self._batch_rows(len(problem.X), None if Z is None else len(Z))
-        exact = problem.conjugate and batch == len(problem.X) and self.gamma in ("auto", 1)
-        if memory is not None:  # the collapsed bound knows one precision for all targets
-            exact = exact and len(memory.roots) == 1
-        model = {True: "gpr", False: "vgp"} if Z is None else {True: "sgpr", False: "svgp"}
+        inference = self._inference(problem, batch, Z is not None, memory)
         n_points = None if Z is None else len(Z)
-        chunk = self._chunk_rows(problem, n_points, once=model[exact] == "svgp")
+        chunk = self._chunk_rows(problem, n_points, once=inference.n_passes == 1)
         grows = batch < len(problem.X) and self.batch_size == "auto"
         grown = min(self._chunk_rows(problem, n_points), len(problem.X)) if grows else 0
-        structure = Structure(
-            model=model[exact],
-            kernel=problem.parsed.structure,
-            likelihood=problem.likelihood,
+        parsed, likelihood, L = problem.parsed, problem.likelihood, problem.n_latent
+        model = Model(inference, parsed.structure, likelihood, L)
+        large = Z is not None and self._is_large(len(Z), max(batch, grown))
+        how = Execution(
             minibatch=batch < len(problem.X),
-            n_latent=problem.n_latent,
-            dtype=self._working_dtype(problem),
-            memory=memory is not None,
-            X_dtype="float64" if Z is None else problem.X.dtype.name,
-            large=Z is not None and self._is_large(len(Z), max(batch, grown)),
             chunked=chunk < max(batch, grown),
+            algebra="blas" if large else "tensors",
+            dtype=self._working_dtype(problem),
+            X_dtype="float64" if Z is None else problem.X.dtype.name,
+            memory=memory is not None,
         )
         # only then, so that the sizes of small sets never ask for a second compilation
-        if Z is not None and not exact and structure.chunked and memory is None:
-            structure = structure._replace(direct=self._is_direct(problem, Z, batch))
-        if memory is not None and not exact and len(memory.roots) < problem.n_latent:
-            memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
+        if Z is not None and inference.unwhitened and how.chunked and memory is None:
+            how = how._replace(whitened=not self._is_direct(problem, Z, batch))
+        structure = Structure(model, how)
+        if memory is not None and len(memory.roots) < inference.n_matrices(L):
+            memory = memory._replace(roots=np.repeat(memory.roots, L, 0))
         parameters = Parameters(
             problem.parsed.parameters,
             problem.observation,
@@ -535,8 +530,20 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             parameters = parameters._replace(kernel=kernel)
         return Plan(problem, held_out, structure, data, settings, parameters, lost)
 
+    def _inference(
+        self, problem: Problem, batch: int, has_points: bool, memory: Memory | None
+    ) -> Inference:
+        """The model that suits the likelihood and the steps."""
+        met = {
+            "conjugate": problem.conjugate,
+            "all rows": batch == len(problem.X),
+            "full steps": self.gamma in ("auto", 1),
+            "shared precision": memory is None or len(memory.roots) == 1,
+        }
+        return suitable(has_points, frozenset(name for name, true in met.items() if true))
+
     def _is_large(self, n_points: int, n_rows: int) -> bool:
-        """Whether BLAS pays for steps of so many rows, see ``Structure.large``."""
+        """Whether BLAS pays for steps of so many rows, see ``Execution``."""
         many_rows = n_points >= _LARGE and n_rows >= _ROWS_A_POINT * n_points
         return self.dtype == "float64" and (many_rows or n_points >= _LARGE_ANYWAY)
 
@@ -548,13 +555,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return "float64"
 
     def _is_direct(self, problem: Problem, Z: np.ndarray, n_rows: int) -> bool:
-        """Whether :func:`skgpng.sparse.direct` is exact enough, and less work."""
+        """Whether to leave rows unwhitened is exact enough, and less work."""
         enough = n_rows >= _ROWS_DIRECT * problem.n_latent * len(Z)
         # rounding in the precision that all rows add to the prior's, which is 1, of rows whose
         # covariances are so many units of the jitter
         kernel, values = problem.parsed.structure, problem.parsed.values
-        sizes = posterior.prior_variance(kernel, values, Z).max(1)
-        units = posterior.jitter_units(kernel, values, Z)
+        sizes = prior_variance(kernel, values, Z).max(1)
+        units = jitter_units(kernel, values, Z)
         lost = np.finfo(np.float64).eps * problem.weights.sum() * max(1.0, *sizes * sizes / units)
         exact = problem.likelihood.bounded_precision and lost < _ROUNDING * self.jitter
         return self.dtype == "float64" and exact and enough
@@ -565,12 +572,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return max(64, _BLOCK // len(problem.X))
         return max(1024, (_BLOCK if once else _CHUNK) // (n_points * problem.n_latent))
 
-    def _remembered(self) -> structures.Memory:
-        prior = posterior.prior_variance(
-            self._kernel_structure, self._kernel_values, self._posterior.points
-        )
-        return posterior.memory_of(self._posterior, prior)
-
     def _settings(
         self,
         problem: Problem,
@@ -580,29 +581,26 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         rng: Any,
         moves: bool,
     ) -> training.Settings:
-        gamma, rate = self.gamma, self.learning_rate
+        (model, how), gamma, rate = structure, self.gamma, self.learning_rate
         if gamma == "auto":
-            gamma = 0.1 if structure.minibatch else problem.gamma
+            gamma = 0.1 if how.minibatch else problem.gamma
         if rate == "auto":
             # where batches grow, 0.03 gives a better held-out log density (kdd99, flights200k)
-            rate = (0.03 if self.batch_size == "auto" else 0.01) if structure.minibatch else 0.1
-        exact = structure.model in ("gpr", "sgpr")
+            rate = (0.03 if self.batch_size == "auto" else 0.01) if how.minibatch else 0.1
         moves = moves and self.optimizer is not None and parameters.move
         steps_per_epoch = -(-len(problem.X) // batch)
-        grows = structure.minibatch and self.batch_size == "auto"
+        grows = how.minibatch and self.batch_size == "auto"
         # ten steps are enough to tell a plateau from the noise of batches that can grow
         patience = min(self.n_iter_no_change * (10 if grows else steps_per_epoch), _INT32)
         return training.Settings(
             gamma=gamma,
             gamma_ramp=1.0 if problem.conjugate else 5.0,
-            warm_up=0 if exact else 5,
+            warm_up=model.inference.warm_up,
             learning_rate=rate if moves else 0.0,
             max_iter=self._most_steps(len(problem.X), batch),
             # where nothing moves, a second look at the same value ends training
-            n_iter_no_change=patience if moves or not exact else 1,
-            # with a variable for each row, smaller steps after a plateau gained 0.01 nats in all,
-            # 0.08 at most (69 fits of 75 to 691 rows), for a fifth of the steps
-            n_plateaus=3 if moves and structure.model != "vgp" else 1,
+            n_iter_no_change=patience if moves or not model.inference.one_step else 1,
+            n_plateaus=model.inference.n_plateaus if moves else 1,
             tol=self.tol,
             batch_size=batch,
             jitter=self.jitter,
@@ -623,22 +621,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _start_q(self, plan: Plan, theta: Hyperparameters) -> tuple:
         """q where the last fit left it, else at the prior (or narrower)."""
-        L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
-        if model == "vgp":
-            precision = _START_PRECISION * plan.problem.weights[:, None] * np.ones(L)
-            return np.zeros_like(precision), precision
-        if model == "gpr":
-            return ()
-        if model == "sgpr":  # the first step makes it exact
-            return np.zeros((len(Z), L)), -0.5 * np.eye(len(Z))[None]
-        p: Any = getattr(self, "_posterior", None)
-        again = plan.problem.start in ("warm", "on") and len(p.precision_root)
-        if again and np.array_equal(p.points, Z) and p.weights.shape[1] == L:
-            q = posterior.natural_of(p)
-            return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
-        widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
-        precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
-        return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
+        again = plan.problem.start in ("warm", "on")
+        last = getattr(self, "_posterior", None) if again else None
+        model = plan.structure.model
+        return model.inference.start_q(model, theta, plan.problem.weights, last)
 
     def _run(self, plan: Plan, callbacks: Callbacks) -> _Run:
         """Train from one start."""
@@ -671,11 +657,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         score = scores.max() if np.isfinite(elbo) else -np.inf
         return _Run(score, rule.result(result), scores, elbo)
 
-    def _part(self, plan: Plan, models: tuple[str, ...], n_points: int) -> Problem | None:
-        """Rows to begin with, where that saves time to fits of these models on all rows."""
-        structure, problem, n = plan.structure, plan.problem, len(plan.data.X) // _COARSE_SHARE
+    def _part(self, plan: Plan, goes_on: bool, n_points: int) -> Problem | None:
+        """Rows to begin with, where that saves time and steps go on from there, or begin again."""
+        (model, how), problem = plan.structure, plan.problem
+        n, inference = len(plan.data.X) // _COARSE_SHARE, model.inference
         least = max(_COARSE_FROM, 2 * n_points) if n_points else _COARSE_FROM_EXACT
-        apt = structure.model in models and problem.start == "fresh" and not structure.minibatch
+        apt = inference.begins_on_part and inference.goes_on == goes_on
+        apt = apt and problem.start == "fresh" and not how.minibatch
         if not apt or not plan.settings.learning_rate or n < least:
             return None
         if not n_points:  # rows are in order here, and exact models need no random numbers
@@ -683,9 +671,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         part = np.random.RandomState(plan.settings.seed[0]).permutation(len(plan.data.X))[:n]
         return problem.rows(np.sort(part))
 
-    def _first(self, plan: Plan, theta: Hyperparameters) -> tuple[structures.Data, int] | None:
+    def _first(self, plan: Plan, theta: Hyperparameters) -> tuple[Data, int] | None:
         """What the first steps of a variational model take in place of all rows."""
-        rows = self._part(plan, ("svgp",), len(theta.inducing_points))
+        rows = self._part(plan, True, len(theta.inducing_points))
         if rows is None or self._optimizer(plan) != "adam" or self.max_iter < 2 * _COARSE_STEPS:
             return None
         share = plan.problem.weights.sum() / rows.weights.sum()
@@ -699,7 +687,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         after the steps of :meth:`_first`, where q follows at once or has a variable for each row.
         """
         parameters = plan.parameters
-        rows = self._part(plan, ("sgpr", "vgp"), len(parameters.inducing_points))
+        rows = self._part(plan, False, len(parameters.inducing_points))
         if rows is None:
             return parameters
         result = training.train(
@@ -719,8 +707,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
         if not plan.settings.learning_rate:
             return "adam"
-        # the evidence is cheap to follow to its optimum: a third of Adam's steps and further up
-        auto = "lbfgs" if plan.structure.model == "gpr" else "adam"
+        auto = plan.structure.model.inference.optimizer
         return auto if self.optimizer == "auto" else self.optimizer
 
     def _early_stopping(self, plan: Plan) -> EarlyStopping:
@@ -737,24 +724,22 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _attributes(self, plan: Plan, result: Result) -> dict:
         """Everything a fitted estimator knows, from the result of its training."""
-        problem, structure = plan.problem, plan.structure
+        problem, model = plan.problem, plan.structure.model
         names, values = problem.parsed.names, result.theta.kernel
         if problem.parsed.noise_name is not None:
             names = (*names, problem.parsed.noise_name)
             values = (*values, self._noise_level(result.theta.likelihood))
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
         report = result.report
-        p = posterior.posterior(structure, result, plan.data, report.jitter)
+        p = _posterior(plan, result)
         return {
-            "_kernel_structure": structure.kernel,
-            "_likelihood": structure.likelihood,
-            "_kernel_values": result.theta.kernel,
+            "_likelihood": model.likelihood,
             "_likelihood_values": result.theta.likelihood,
             "_posterior": p,
             "_spread": plan.data.X_scale,
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
-            "inducing_points_": None if structure.model in ("gpr", "vgp") else p.points,
+            "inducing_points_": p.points if model.inference.has_points else None,
             "elbo_curve_": finite,
             "elbo_": float(finite[-1]),
             "n_iter_": len(finite),
@@ -772,7 +757,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _remedy(self, plan: Plan) -> str:
         """What makes a matrix easier to factorise; jitter is for inducing points only."""
-        if plan.structure.model in ("sgpr", "svgp"):
+        if plan.structure.model.inference.has_points:
             return f"a larger jitter (now {self.jitter:g}), such as 1e-4"
         if plan.problem.conjugate:
             return "more noise (alpha, or the noise_level of a WhiteKernel)"
@@ -818,11 +803,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if cause:  # before the work below
             return cause
         rows = self._as_regression(plan.problem)[0]
-        exact = plan.structure.model == "gpr"
+        exact = plan.structure.model.inference.has_evidence
         with np.errstate(all="ignore"):
-            share = explained_share(
-                plan.structure.kernel, result.theta.kernel, self._posterior, rows[:3], exact
-            )
+            share = explained_share(self._posterior, rows[:3], exact)
         if share.min() < (_EXPLAINS_NOTHING if exact else 2.0 * _EXPLAINS_NOTHING):
             nothing = self._nothing_explained(plan, result, share)
             return f"{nothing} Training ended with {ended}." if ended else nothing
@@ -859,10 +842,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _swamped(self, plan: Plan, result: Result, Y: np.ndarray) -> str:
         """A warning of jitter that hides the function."""
-        p, structure = self._posterior, plan.structure
-        if structure.model not in ("sgpr", "svgp"):
+        p = self._posterior
+        if not plan.structure.model.inference.has_points:
             return ""
-        units = posterior.jitter_units(structure.kernel, result.theta.kernel, p.points)
+        units = jitter_units(p.kernel, p.values, p.points)
         jitter = float(result.report.jitter * np.max(units))
         if jitter <= _SWAMPS * max(float(np.mean(Y**2)), np.finfo(float).tiny):
             return ""
@@ -875,14 +858,14 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _advice_on_scales(self, plan: Plan) -> str:
         """What helps where length scales suit neither X nor y."""
         more = "" if self.n_restarts_optimizer >= 5 else ", or set n_restarts_optimizer=5"
-        if plan.structure.model in ("sgpr", "svgp"):
+        if plan.structure.model.inference.has_points:
             more += ", or take more inducing points (n_inducing)"
         return f"scale the columns of X (StandardScaler), begin with other length scales{more}"
 
     def _fallen(self, plan: Plan, result: Result) -> float:
         """Nats between the largest ELBO of all rows and the last one, where they are many."""
         curve = result.elbo_curve[np.isfinite(result.elbo_curve)][_COARSE_STEPS:]
-        if plan.structure.minibatch or plan.held_out is not None or not len(curve):
+        if plan.structure.how.minibatch or plan.held_out is not None or not len(curve):
             return 0.0
         fallen = float(curve.max() - curve[-1])
         return fallen if fallen > max(_MUCH * plan.problem.weights.sum(), _MUCH_IN_ALL) else 0.0
@@ -967,11 +950,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return relevance / relevance.sum()
 
     def __getstate__(self) -> dict:
-        """State for pickling: its version, and triangular matrices without their zeros."""
-        state = super().__getstate__()
-        if "_posterior" in state:
-            state = {**state, "_posterior": posterior.pack(state["_posterior"])}
-        return {**state, "_skgpng_state": _STATE, "_skgpng_version": __version__}
+        """State for pickling, with its version."""
+        return {**super().__getstate__(), "_skgpng_state": _STATE, "_skgpng_version": __version__}
 
     def __setstate__(self, state: dict) -> None:
         """Undo :meth:`__getstate__`; ValueError for the state of another version's form."""
@@ -984,8 +964,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 "write it anew by skgpng.save, or fit again."
             )
         state = {k: v for k, v in state.items() if not k.startswith("_skgpng_")}
-        if "_posterior" in state:
-            state = {**state, "_posterior": posterior.unpack(state["_posterior"])}
         super().__setstate__(state)
 
     # --- predicting ----------------------------------------------------------------------
@@ -997,30 +975,29 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _latent_mean(self, X: np.ndarray) -> np.ndarray:
         """Mean [N, L] of the latent functions at validated rows."""
-        f_mean = posterior.mean(self._kernel_structure, self._kernel_values, self._posterior, X)
-        return _check_finite((f_mean,), X)[0]
+        return _check_finite((self._posterior.mean(X),), X)[0]
 
     def _latent(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the latent functions at validated rows."""
-        return _check_finite(
-            posterior.mean_and_variance(
-                self._kernel_structure, self._kernel_values, self._posterior, X
-            ),
-            X,
-        )
+        return _check_finite(self._posterior.mean_and_variance(X), X)
 
     def _latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, L] and covariance [L, N, N] of the latent functions at validated rows."""
+        self._check_pairs(X)
+        return _check_finite(self._posterior.mean_and_covariance(X), X)
+
+    def _latent_draws(self, X: np.ndarray, n_draws: int, rng: Any, noise: float) -> np.ndarray:
+        """Draws [N, L, n_draws] of the latent functions, with noise, at validated rows."""
+        self._check_pairs(X)
+        draws = self._posterior.draws(X, n_draws, rng, noise)
+        _check_finite((draws.reshape(len(X), -1),), X)
+        return draws
+
+    def _check_pairs(self, X: np.ndarray) -> None:
         _memory.refuse_beyond(
-            16.0 * len(X) ** 2 * self._posterior.weights.shape[1],
+            16.0 * len(X) ** 2 * self._posterior.n_latent,
             f"the covariances of {len(X):,} rows with each other",
             "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
-        )
-        return _check_finite(
-            posterior.mean_and_covariance(
-                self._kernel_structure, self._kernel_values, self._posterior, X
-            ),
-            X,
         )
 
 
@@ -1086,14 +1063,18 @@ def _form(parsed: kernels.ParsedKernel) -> tuple:
     return parsed.structure, parsed.names, [np.shape(v) for v in parsed.values]
 
 
+def _posterior(plan: Plan, result: Result) -> Posterior:
+    model, theta, q = plan.structure.model, result.theta, result.variational
+    return model.inference.posterior(model, theta, q, plan.data, result.report.jitter)
+
+
 def _held_out_score(plan: Plan, result: Result) -> float:
     """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
-    held_out, structure, theta = plan.held_out, plan.structure, result.theta
+    held_out, likelihood = plan.held_out, plan.structure.model.likelihood
     assert held_out is not None
-    p = posterior.posterior(structure, result, plan.data, result.report.jitter)
-    f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, held_out.X)
-    values = structure.likelihood.with_row_noise(theta.likelihood, held_out.row_noise)
-    density = structure.likelihood.predict_log_density(values, f_mean, f_var, held_out.Y)
+    f_mean, f_var = _posterior(plan, result).mean_and_variance(held_out.X)
+    values = likelihood.with_row_noise(result.theta.likelihood, held_out.row_noise)
+    density = likelihood.predict_log_density(values, f_mean, f_var, held_out.Y)
     return float(np.average(np.sum(density, 1), weights=held_out.weights))
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import _starts, kernels, posterior
+from . import _starts, kernels
 from ._base import (
     BaseGaussianProcess,
     Plan,
@@ -494,7 +494,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         It is where the mean is positive: variances are not needed, but where p rounds to 1/2.
         """
         f_mean = self._latent_mean(X)[:, 0]
-        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X)[0]
+        prior = self._posterior.prior_variance(X)[0]
         second, close = f_mean > 0.0, np.abs(f_mean) < _TIE * np.sqrt(1.0 + prior)
         if close.any():
             second[close] = self._probabilities(*self._latent(X[close]))[:, 0] > 0.5

@@ -30,13 +30,14 @@ from sklearn.gaussian_process import kernels as sk
 
 from . import kernels
 from ._base import BaseGaussianProcess
+from ._inference import Data
+from ._inference.posterior import PointPosterior, Posterior, RowPosterior
 from ._version import __version__
 from .classification import GaussianProcessClassifier
 from .likelihoods import Bernoulli, Gaussian, Likelihood, Softmax, StudentT
-from .posterior import Posterior, pack, unpack
+from .means import Zero
 from .regression import GaussianProcessRegressor
 from .streaming import Stream
-from .structures import Data
 
 __all__ = ["load", "save"]
 
@@ -212,7 +213,6 @@ def _taken_apart(estimator: Any) -> tuple[dict, dict[str, np.ndarray]]:
     if learned:
         stored = _stored(name, learned)
         _check_nothing_is_lost(_learned(name, stored), learned)
-        stored["_posterior"] = pack(stored["_posterior"])
         header["attributes"] = {k: tree.encode(v, k) for k, v in stored.items()}
     header["arrays"] = {k: [a.dtype.str, list(a.shape)] for k, a in tree.arrays.items()}
     return header, tree.arrays
@@ -238,7 +238,17 @@ def _put_together(header: dict, arrays: dict[str, np.ndarray]) -> Any:
 
 # --- fitted attributes -----------------------------------------------------------------------
 
-_RECORDS: dict[str, Any] = {"_posterior": Posterior, "_stream": Stream, "_exact_data": Data}
+
+class _Arrays(NamedTuple):
+    """Of a posterior: triangular matrices as rows of their lower triangles."""
+
+    points: np.ndarray
+    weights: np.ndarray
+    root: np.ndarray
+    precision_root: np.ndarray | None
+
+
+_RECORDS: dict[str, Any] = {"_posterior": _Arrays, "_stream": Stream, "_exact_data": Data}
 _FIELDS = {
     "both": {
         "n_features_in_",
@@ -267,7 +277,7 @@ _FIELDS = {
         "_exact_data",
     },
     "GaussianProcessClassifier": {"classes_"},
-    "derived": {"_kernel_structure", "_kernel_values", "inducing_points_"},
+    "derived": {"inducing_points_"},
     "optional": {"feature_names_in_"},
 }
 
@@ -286,6 +296,8 @@ def _stored(name: str, learned: dict) -> dict:
     _check(not missing, f"The estimator has lost attributes of its fit: {', '.join(missing)}.")
     stored = {k: v for k, v in learned.items() if k not in _FIELDS["derived"]}
     stored["_likelihood"] = type(learned["_likelihood"]).__name__
+    state = learned["_posterior"].__getstate__()
+    stored["_posterior"] = _Arrays(*(state.get(name) for name in _Arrays._fields))
     return stored
 
 
@@ -307,6 +319,8 @@ def _equal(a: Any, b: Any) -> bool:
             and (a.dtype, a.shape) == (b.dtype, b.shape)
             and bool(np.all((a == b) | ((a != a) & (b != b))))
         )
+    if isinstance(a, Posterior):
+        return type(a) is type(b) and _equal(tuple(vars(a).values()), tuple(vars(b).values()))
     if isinstance(a, tuple) and isinstance(b, tuple):
         return len(a) == len(b) and all(map(_equal, a, b))
     return bool(a == b)
@@ -324,17 +338,7 @@ def _with_records(stored: dict) -> dict:
             f"{name} has other parts than {', '.join(cls._fields)}.",
         )
         records[name] = cls(**fields)
-    if "_posterior" in records:
-        records["_posterior"] = _with_matrices(records["_posterior"])
     return {**stored, **records}
-
-
-def _with_matrices(p: Any) -> Posterior:
-    """A posterior from one with the lower triangles of its matrices; no larger than the file."""
-    M = len(_array(p.points, "_posterior.points", None, None))
-    for name in ("root", "precision_root"):
-        _array(getattr(p, name), f"_posterior.{name}", None, M * (M + 1) // 2)
-    return unpack(p)
 
 
 def _learned(name: str, stored: dict) -> dict:
@@ -351,14 +355,21 @@ def _learned(name: str, stored: dict) -> dict:
     _check_reports(stored, sizes)
     _check_stream(stored["_stream"], sizes)
     (_check_regressor if name == "GaussianProcessRegressor" else _check_classifier)(stored, sizes)
-    p = stored["_posterior"]
+    arrays = stored["_posterior"]._asdict()
+    has_points = arrays["precision_root"] is not None
+    cls = PointPosterior if has_points else RowPosterior
+    if not has_points:
+        del arrays["precision_root"]
+    values = tuple(value[()] for value in parsed.values)
+    own = {"kernel": parsed.structure, "values": values, "mean_function": Zero(), "mean_values": ()}
+    posterior = object.__new__(cls)
+    posterior.__setstate__(own | arrays)
     return {
         **stored,
         "_likelihood": _likelihood(name, stored),
-        "_kernel_structure": parsed.structure,
-        "_kernel_values": tuple(value[()] for value in parsed.values),
+        "_posterior": posterior,
         # the same array as in the posterior, as after fit
-        "inducing_points_": p.points if len(p.precision_root) else None,
+        "inducing_points_": posterior.points if has_points else None,
     }
 
 
@@ -375,17 +386,15 @@ class _Sizes(NamedTuple):
 def _sizes(name: str, stored: dict) -> _Sizes:
     """Of the posterior, whose arrays must agree."""
     D, p = stored["n_features_in_"], stored["_posterior"]
-    _check(isinstance(p, Posterior), "_posterior is missing.")
+    _check(isinstance(p, _Arrays), "_posterior is missing.")
     _check(type(D) is int and D >= 1, f"n_features_in_ is {D!r:.60}.")
     M = len(_array(p.points, "_posterior.points", None, D))
     L = _array(p.weights, "_posterior.weights", M, None).shape[1]
     _check(M >= 1 and L >= 1, "the posterior has no points, or no latent function.")
     for k, array in ("root", p.root), ("precision_root", p.precision_root):
-        _array(array, f"_posterior.{k}", None, M, M)
-        allowed = {1, L} if k == "root" else {0, 1, L}
-        _check(
-            len(array) in allowed, f"_posterior.{k} has {len(array)} matrices for {L} functions."
-        )
+        if k == "root" or array is not None:
+            n = len(_array(array, f"_posterior.{k}", None, M * (M + 1) // 2))
+            _check(n in (1, L), f"_posterior.{k} has {n} matrices for {L} functions.")
     if name == "GaussianProcessRegressor":
         return _Sizes(D, M, L, L, 0)
     classes = _classes(stored["classes_"])
@@ -465,7 +474,8 @@ def _check_regressor(stored: dict, sizes: _Sizes) -> None:
         _check_reported_noise(value, sizes.P)
     data = stored["_exact_data"]
     if data is not None:
-        _check_rows(data[:4], sizes)
+        _array(data.row, "_exact_data.row", None, 1)
+        _check_rows((*data[:3], data.row[:, 0]), sizes)
         _array(data.X_scale, "_exact_data.X_scale", sizes.D)
         _check(data.memory == (), "_exact_data has a memory.")
 
@@ -562,7 +572,7 @@ class _Encoder:
             return {"tuple": self._items(value, name)}
         if type(value) is dict:
             return {"dict": self._pairs(value, name)}
-        if isinstance(value, (Posterior, Stream, Data)):
+        if isinstance(value, (_Arrays, Stream, Data)):
             return {"dict": self._pairs(value._asdict(), name)}
         if isinstance(value, np.generic):
             return self._scalar(value, name)

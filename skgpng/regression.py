@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import _starts, kernels, posterior, steps
+from . import _starts, kernels
 from ._base import (
     FLOATS,
     BaseGaussianProcess,
@@ -30,12 +30,15 @@ from ._base import (
     validated,
 )
 from ._diagnosis import lone_value
+from ._inference import Exact, Model
+from ._inference.exact import evidence
+from ._inference.posterior import nothing_known
 from ._tensorflow import outside_graphs
 from .inducing import merge_equal_rows, power_of_two
 from .likelihoods import Gaussian, Likelihood, StudentT
 from .metrics import gaussian_crps, gaussian_log_density
-from .parameters import CauchyPrior, Parameter
-from .structures import Hyperparameters, Result
+from .parameters import CauchyPrior, Hyperparameters, Parameter
+from .structures import Result
 
 __all__ = ["GaussianProcessRegressor"]
 
@@ -484,7 +487,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return _starts.Rows(problem.X, Y, problem.weights, problem.row_noise), noise, bounds
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
-        exact = plan.structure.model == "gpr"
+        exact = plan.structure.model.inference.has_evidence
         known = plan.problem.attributes
         likelihood, values = plan.problem.likelihood, result.theta.likelihood
         unit = known["_y_std"]
@@ -535,7 +538,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         total = np.asarray(self._noise_level(result.theta.likelihood) + problem.row_noise)
         variance = np.var(problem.Y[:, target])
         fraction = float(np.mean(total) / variance)
-        if plan.structure.model == "gpr":
+        if plan.structure.model.inference.has_evidence:
             missed = total / problem.weights * self._posterior.weights[:, target]
             if np.mean(missed**2) < _HARDLY * variance:
                 return self._goes_through(plan, where, fraction)
@@ -803,16 +806,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         rng = check_random_state(random_state)
         model, X = self._model_at(X)
-        f_mean, cov = model._latent_covariance(X)
         heavy = include_noise and not model._is_normal()
-        noise = model._noise(include_noise and not heavy)
-        draws = np.stack(
-            [
-                m[:, None] + root @ rng.standard_normal((len(X), n_samples))
-                for m, root in zip(f_mean.T, model._covariance_roots(cov, noise, X), strict=True)
-            ],
-            1,
-        )  # [N, P, n_samples]
+        draws = model._latent_draws(X, n_samples, rng, model._noise(include_noise and not heavy))
         if heavy:
             scale, df = model._likelihood_values
             draws = draws + scale * rng.standard_t(df, draws.shape)
@@ -870,8 +865,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         noise = self._likelihood_values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
-        value, gradients = steps.evidence(
-            self._kernel_structure,
+        p = self._posterior
+        value, gradients = evidence(
+            Model(Exact(), p.kernel, self._likelihood, p.n_latent, p.mean_function),
             Hyperparameters(parsed.values, (np.float64(noise),)),
             self._exact_data,
             self.jitter_,
@@ -916,7 +912,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         known = 0.0 if parsed.noise_name is None else kernel.get_params()[parsed.noise_name]
         n_targets = 1 if self.n_targets is None else self.n_targets
         prior = copy.copy(self)
-        prior._kernel_values = parsed.values
         prior._fixed_noise = self.alpha or 0.0
         if parsed.noise_name is not None and self.alpha is not None:
             self._check_student_t(alpha_beside=parsed.noise_name)
@@ -925,8 +920,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         if self.likelihood == "student_t" and level > 0:
             prior._likelihood, prior._fixed_noise = StudentT(), 0.0
             prior._likelihood_values = np.sqrt(level), _DF_START
-        prior._kernel_structure = parsed.structure
-        prior._posterior = posterior.nothing_known(X.shape[1], n_targets)
+        structure, values = parsed.structure, parsed.values
+        prior._posterior = nothing_known(structure, values, X.shape[1], n_targets)
         prior._y_mean, prior._y_std = np.zeros(n_targets), np.ones(n_targets)
         return prior
 
@@ -973,16 +968,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         cov = cov + self._noise(include_noise) * np.eye(cov.shape[-1])
         cov = np.moveaxis(cov, 0, -1) * self._y_std**2
         return cov[..., 0] if len(self._y_mean) == 1 else cov
-
-    def _covariance_roots(self, cov: np.ndarray, noise: float, X: np.ndarray) -> list[np.ndarray]:
-        """Square root of the covariance of each target at rows X, noise added; scaled y."""
-        shared = np.may_share_memory(cov[0], cov[-1])  # see posterior.mean_and_covariance
-        prior = posterior.prior_variance(self._kernel_structure, self._kernel_values, X).max()
-        diagonal = noise * np.eye(len(X))
-        roots = [
-            posterior.covariance_root(c + diagonal, prior) for c in (cov[:1] if shared else cov)
-        ]
-        return roots * len(cov) if shared else roots
 
 
 def _noise_of(likelihood: Likelihood, values: tuple) -> Any:

@@ -15,11 +15,19 @@ import numpy as np
 import scipy.optimize
 
 from . import optimizers
+from ._inference import Data, Memory, Step, Structure
+from ._inference.base import real
 from ._memory import keep_freed
 from ._tensorflow import compiled_once, map_leaves, tf, where_needed
 from .linalg import one_blas_thread
-from .parameters import Prior, joint_prior, positive_first
-from .steps import STEPS, is_singular
+from .parameters import (
+    Forms,
+    Hyperparameters,
+    Parameters,
+    Prior,
+    joint_prior,
+    positive_first,
+)
 from .structures import (
     CONVERGED,
     INTERRUPTED,
@@ -27,14 +35,8 @@ from .structures import (
     NON_FINITE,
     STALLED,
     STOPPED,
-    Data,
-    Forms,
-    Hyperparameters,
-    Memory,
-    Parameters,
     Report,
     Result,
-    Structure,
 )
 
 __all__ = [
@@ -325,7 +327,7 @@ def _log_prior(prior: Prior, u: Any) -> tuple[Any, Any]:
 
 def _with_prior(structure: Structure, prior: Prior, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
     """The objective, ELBO and log prior together, and its gradient: where priors enter."""
-    if not structure.prior:
+    if not structure.how.prior:
         return elbo, g_u
     value, slope = _log_prior(prior, u)
     return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
@@ -352,15 +354,14 @@ def _next_batch(
     The last rows of an order, too few for a batch, are left out; the next order leaves out
     others.
     """
-    if not structure.minibatch:
+    if not structure.how.minibatch:
         return data, b
     N = tf.shape(data.X)[0]
     b = where_needed(b.at + size > N, b, lambda: _next_epoch(b, s.seed))
     rows = b.order[b.at : b.at + size]
-    X, Y, weights, noise = (tf.gather(a, rows) for a in data[:4])
-    scale = tf.cast(N, weights.dtype) / tf.cast(size, weights.dtype)
-    chosen = data._replace(X=X, Y=Y, weights=scale * weights, row_noise=noise)
-    return chosen, b._replace(at=b.at + size)
+    chosen = data.each_row(lambda a: tf.gather(a, rows))
+    scale = tf.cast(N, data.weights.dtype) / tf.cast(size, data.weights.dtype)
+    return chosen._replace(weights=scale * chosen.weights), b._replace(at=b.at + size)
 
 
 def _next_epoch(b: _Batches, seed: Any) -> _Batches:
@@ -412,36 +413,37 @@ class _Task(NamedTuple):
     n_rows: Any
 
 
-def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple:
-    """Theta, ELBO, objective and its gradient in u, their state, and what comes after it."""
+def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple[Hyperparameters, Step, tuple]:
+    """Theta, the step from there, and the objective with its gradient in u."""
     theta, derivative = _constrain(task.layout, c.state.u)
     s = task.settings._replace(jitter=c.safety.jitter)
     gamma = c.safety.cut * _gamma(s, c.step)
-    elbo, g_theta, q, *after = STEPS[task.structure.model](
+    step = task.structure.model.inference.step(
         task.structure, theta, c.state.variational, batch, s, gamma
     )
-    g_u = _vector(g_theta, task.layout.forms, elbo.dtype) * derivative
-    of_u = _with_prior(task.structure, task.limits.prior, c.state.u, elbo, g_u)
-    return theta, elbo, of_u, c.state._replace(variational=q), after
+    g_u = _vector(step.g_theta, task.layout.forms, step.value.dtype) * derivative
+    of_u = _with_prior(task.structure, task.limits.prior, c.state.u, step.value, g_u)
+    return theta, step, of_u
 
 
-def _advance(task: _Task, c: _Carry, elbo: Any, of_u: tuple, visited: _State, after: list) -> tuple:
+def _advance(task: _Task, c: _Carry, step: Step, of_u: tuple) -> tuple:
     """Adam's step beside the natural-gradient step that was taken, after a good evaluation."""
-    (value, g_u), (q_next, corrected) = of_u, after
-    limits, s = task.limits, task.settings
+    (value, g_u), limits, s = of_u, task.limits, task.settings
     watch = _watch(c.watch, value, s, task.n_rows)
     moves = limits.free * tf.cast(c.step >= s.warm_up, value.dtype)
     rate = s.learning_rate * watch.rate * c.safety.cut
     u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
-    new = _State(tf.clip_by_value(u, limits.low, limits.high), q_next, adam)
+    visited = c.state._replace(variational=step.q)
+    new = _State(tf.clip_by_value(u, limits.low, limits.high), step.q_next, adam)
     status = tf.where(watch.plateaus >= s.n_plateaus, CONVERGED, MAX_ITER)
-    return visited, new, watch, c.safety.good(elbo, corrected), status
+    return visited, new, watch, c.safety.good(step.value, step.corrected), status
 
 
 def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tuple:
     """After a bad evaluation: more jitter if that is what lacks, else the last good state."""
     finite = _finite(0.0, *tf.nest.flatten(theta))
-    singular = is_singular(task.structure, theta, value, c.safety.jitter)
+    inference = task.structure.model.inference
+    singular = inference.is_singular(task.structure, theta, value, c.safety.jitter)
     singular = tf.logical_and(finite, singular)
     grows = tf.logical_and(singular, c.safety.jitter < _JITTER_TO)
     more = tf.clip_by_value(_JITTER_GROWTH * c.safety.jitter, _JITTER_FROM, _JITTER_TO)
@@ -463,17 +465,17 @@ def _segment(
     """Graph of the steps up to ``until``; what it returns always had a finite ELBO."""
     dtype, first = data.X_scale.dtype, carry.step
     n_rows = tf.reduce_sum(data.weights)
-    task = _Task(structure, _layout(structure.forms, u, data.X_scale), limits, s, n_rows)
+    task = _Task(structure, _layout(structure.model.forms, u, data.X_scale), limits, s, n_rows)
 
     def body(c: _Carry, curve: Any) -> Any:
         batch, batches = _next_batch(structure, data, s, c.watch.batch_size, c.batches)
-        theta, elbo, of_u, visited, after = _evaluate(task, c, batch)
-        good = _finite(*of_u)
-        if not structure.minibatch:
+        theta, step, of_u = _evaluate(task, c, batch)
+        elbo, good = step.value, _finite(*of_u)
+        if not structure.how.minibatch:
             good = tf.logical_and(good, elbo > c.safety.kept_value - _PLUNGE * n_rows)
         kept, state, watch, safety, status = where_needed(
             tf.logical_not(good),
-            _advance(task, c, elbo, of_u, visited, after),
+            _advance(task, c, step, of_u),
             lambda: _take_back(task, c, elbo, theta),
         )
         carry = _Carry(c.step + 1, batches, kept, state, watch, safety, status)
@@ -496,12 +498,12 @@ def _fresh_watch(batch_size: Any) -> _Watch:
 
 
 def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _Carry:
-    flat, zero = _vector(u, structure.forms, tf.float64), tf.zeros([], tf.float64)
+    flat, zero = _vector(u, structure.model.forms, tf.float64), tf.zeros([], tf.float64)
     return _Carry(
         tf.constant(0),
         # at the end of an order, so that the first step draws one
         _Batches(
-            tf.range(n_rows if structure.minibatch else 0), tf.constant(n_rows), tf.constant(0)
+            tf.range(n_rows if structure.how.minibatch else 0), tf.constant(n_rows), tf.constant(0)
         ),
         *(_State(flat, q, optimizers.adam_init(flat)),) * 2,
         _fresh_watch(tf.constant(int(s.batch_size))),
@@ -513,24 +515,18 @@ def _start(structure: Structure, u: Any, q: Any, n_rows: int, s: Settings) -> _C
 @functools.lru_cache(maxsize=256)
 def _signature(structure: Structure) -> tuple:
     """Input signature with every size unknown; only X may be float32."""
-    real = functools.partial(tf.TensorSpec, dtype=tf.float64)
-    vector, matrix = real([None]), real([None, None])
-    number, integer = real([]), tf.TensorSpec([], tf.int32)
-    parts = (tuple(real([None] * f.rank) for f in part) for part in structure.forms)
+    model, how = structure
+    vector, matrix = real(None), real(None, None)
+    number, integer = real(), tf.TensorSpec([], tf.int32)
+    parts = (tuple(real(*[None] * f.rank) for f in part) for part in model.forms)
     kernel, likelihood, mean = parts
-    sparse = structure.model in ("sgpr", "svgp")
-    u = Hyperparameters(kernel, likelihood, matrix if sparse else (), mean)
-    L = structure.n_latent  # known sizes of 1 spare transposes
-    q = {
-        "svgp": (real([None, L]), real([L, None, None])),
-        "sgpr": (real([None, L]), real([1, None, None])),
-        "vgp": (real([None, L]),) * 2,
-    }
-    Y = real([None, structure.likelihood.n_columns(L)])
-    shared = 1 if structure.model == "sgpr" else L
-    memory = Memory(matrix, real([shared, None, None]), real([None, L]))
-    X = tf.TensorSpec([None, None], structure.X_dtype)
-    data = Data(X, Y, vector, vector, vector, memory if structure.memory else ())
+    u = Hyperparameters(kernel, likelihood, matrix if model.inference.has_points else (), mean)
+    L = model.n_latent  # known sizes of 1 spare transposes
+    Y = real(None, model.likelihood.n_columns(L))
+    memory = Memory(matrix, real(model.inference.n_matrices(L), None, None), real(None, L))
+    X = tf.TensorSpec([None, None], how.X_dtype)
+    row = real(None, len(model.likelihood.row_names))
+    data = Data(X, Y, vector, row, vector, memory if how.memory else ())
     settings = Settings(
         gamma=number,
         gamma_ramp=number,
@@ -546,7 +542,7 @@ def _signature(structure: Structure) -> tuple:
         chunk_size=integer,
         max_batch_size=integer,
     )
-    form = q.get(structure.model, ())
+    form = model.inference.q_form(L)
     carry = _Carry(
         integer,
         _Batches(tf.TensorSpec([None], tf.int32), integer, integer),
@@ -628,10 +624,12 @@ def train(
         Where it comes before the first steps are done; later it ends training.
     """
     keep_freed()
-    if structure.model in ("gpr", "vgp"):  # no inducing points: the noise serves as jitter
+    model, how = structure
+    if not model.inference.has_points:  # the noise serves as jitter
         settings = settings._replace(jitter=0.0)
     has_prior = any(p.prior is not None for p in parameters.leaves)
-    structure = structure._replace(prior=has_prior, forms=parameters.forms)
+    model = model._replace(forms=parameters.forms)
+    structure = Structure(model, how._replace(prior=has_prior))
     given = _given(structure, parameters, data, settings)
     q = _tensors(tuple(variational), _signature(structure)[4].state.variational)
     with one_blas_thread:
@@ -655,7 +653,9 @@ def _is_small_step(structure: Structure, theta: Hyperparameters, s: Settings) ->
     """
     rows = max(s.batch_size, s.max_batch_size)
     exact = isinstance(theta.inducing_points, tuple)
-    return structure.n_latent * rows * (rows if exact else len(theta.inducing_points)) < _SMALL
+    return (
+        structure.model.n_latent * rows * (rows if exact else len(theta.inducing_points)) < _SMALL
+    )
 
 
 def _in_order_if(small: bool, compiled: Callable, structure: Structure) -> Callable:
@@ -735,20 +735,15 @@ def _profile(
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
     """
-    layout = _layout(structure.forms, u, data.X_scale)
-    theta, derivative = _constrain(layout, flat)
-    n_steps = 1 if structure.model in ("gpr", "sgpr") else _INNER_STEPS
+    inference, forms = structure.model.inference, structure.model.forms
+    theta, derivative = _constrain(_layout(forms, u, data.X_scale), flat)
+    n_steps = 1 if inference.one_step else _INNER_STEPS
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
-        new, g_theta, _, q, _ = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
-        return (
-            k + 1,
-            tf.abs(new - value),
-            new,
-            _vector(g_theta, structure.forms, flat.dtype) * derivative,
-            q,
-        )
+        step = inference.step(structure, theta, q, data, s, s.gamma)
+        g = _vector(step.g_theta, forms, flat.dtype) * derivative
+        return k + 1, tf.abs(step.value - value), step.value, g, step.q_next
 
     def go_on(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
         return tf.logical_and(k < n_steps, tf.logical_not(gain < small))
@@ -792,7 +787,8 @@ class _Objective:
         self._given, self._q = (u, limits, data), q
         self._structure, self._profile = structure, profile
         self._free = np.flatnonzero(limits.free)
-        self._flat, self._limits = _vector(u, structure.forms, tf.float64).numpy(), limits
+        flat = _vector(u, structure.model.forms, tf.float64).numpy()
+        self._flat, self._limits = flat, limits
         self._n_rows = float(np.sum(data.weights))
         self._monitors, self._every = monitors, every
         self._best, self._elbo, self._curve = -np.inf, -np.inf, []  # type: ignore[var-annotated]
@@ -831,6 +827,7 @@ class _Objective:
             elbo, value, g, q, theta = self._profile(*self._given, s, flat, self._q)
             elbo, value, g = float(elbo), float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
+            is_singular = structure.model.inference.is_singular
             if enough or self.found or not is_singular(structure, theta, value, s.jitter):
                 return elbo, value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
