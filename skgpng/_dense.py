@@ -24,7 +24,7 @@ from scipy.spatial.distance import cdist
 
 from ._tensorflow import allowed_threads, tf
 
-__all__ = ["Arrays", "Tensors", "in_turn", "run"]
+__all__ = ["Arrays", "Tensors", "columnwise", "in_turn", "run", "triangular_inverse"]
 
 # Columns that one task takes at most: its matrices then stay in the cache.
 _TILE = 1024
@@ -45,17 +45,39 @@ _SOLVED = 128
 _FEW_COLUMNS, _NEAR = 16, 1e-3
 
 
-def run(large: bool, formula: Callable, arguments: Sequence, outputs: Sequence) -> tuple:
+def run(blas: bool, formula: Callable, arguments: Sequence, outputs: Sequence = ()) -> tuple:
     """Evaluate ``formula(algebra, *arguments)``: in the graph, or in one call of NumPy.
 
-    ``outputs`` has the type and the shape of each result.
+    ``outputs`` has the type and the shape of each result, where they are not those on tensors.
     """
-    if not large:
+    if not blas:
         return formula(Tensors, *arguments)
+    outputs = outputs or _forms_of_results(formula, arguments)
     call = functools.partial(formula, Arrays)
     results = tf.numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
     results = tf.nest.flatten(results)  # outside a graph a single result comes without its list
     return tuple(tf.ensure_shape(r, s) for r, (_, s) in zip(results, outputs, strict=True))
+
+
+def _forms_of_results(formula: Callable, arguments: Sequence) -> list[tuple]:
+    """Type and shape of each result on tensors, from a graph that is never run."""
+    with tf.Graph().as_default():
+        given = [tf.compat.v1.placeholder(a.dtype, a.shape) for a in arguments]
+        return [(r.dtype, r.shape) for r in formula(Tensors, *given)]
+
+
+def columnwise(algebra: Any, function: Callable, matrices: Any, vectors: Any) -> Any:
+    """``function(matrix, column)`` of each column [M, L] and its own matrix, or the one of all."""
+    if matrices.shape[0] == 1:
+        return function(matrices[0], vectors)
+    each = [function(m, vectors[:, k : k + 1]) for k, m in enumerate(algebra.unstack(matrices))]
+    return algebra.concat(each, 1)
+
+
+def triangular_inverse(L: Any, lower: bool = True, adjoint: bool = False) -> Any:
+    """Inverse of triangular matrices [..., M, M], or with ``adjoint`` of their transposes."""
+    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(L[..., 0]))
+    return tf.linalg.triangular_solve(L, identity, lower=lower, adjoint=adjoint)
 
 
 class Tensors:
@@ -66,6 +88,7 @@ class Tensors:
     double = staticmethod(lambda X: tf.cast(X, tf.float64))
     trace = staticmethod(lambda X: tf.linalg.trace(X))
     concat = staticmethod(lambda each, axis: tf.concat(each, axis))
+    unstack = staticmethod(lambda X: tf.unstack(X))
     transpose = staticmethod(lambda X: tf.transpose(X))
     matmul = staticmethod(lambda A, B, **transposed: tf.matmul(A, B, **transposed))
     lower_matmul = matmul
@@ -87,13 +110,13 @@ class Tensors:
     @staticmethod
     def lower_inverse(K: Any) -> Any:
         """Inverse of the Cholesky factor."""
-        return _lower_inverse(tf.linalg.cholesky(K))
+        return triangular_inverse(tf.linalg.cholesky(K))
 
     @staticmethod
     def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
         """Of positive definite matrices [L, M, M]; the logarithms [L]."""
         L = tf.linalg.cholesky(K)
-        L_inv = _lower_inverse(L)
+        L_inv = triangular_inverse(L)
         log_root = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L)), -1)
         return tf.matmul(L_inv, L_inv, transpose_a=True), 2.0 * log_root
 
@@ -108,11 +131,6 @@ class Tensors:
         return formula(Tensors, *shared, *columns)
 
 
-def _lower_inverse(L: Any) -> Any:
-    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(L[..., 0]))
-    return tf.linalg.triangular_solve(L, identity)
-
-
 class Arrays:
     """The same on arrays; what cannot be factorised gives NaN, never an exception."""
 
@@ -121,6 +139,7 @@ class Arrays:
     double = staticmethod(lambda X: X.astype(np.float64, copy=False))
     trace = staticmethod(lambda X: np.trace(X, axis1=-2, axis2=-1))
     concat = staticmethod(np.concatenate)
+    unstack = list
     transpose = staticmethod(np.transpose)
 
     @staticmethod

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ._dense import Tensors, columnwise, triangular_inverse
 from ._tensorflow import tf
-from .linalg import swap_axes, triangular_inverse
 
 __all__ = [
     "MeanSqrt",
     "Natural",
     "covariance",
+    "divergence",
     "mean_sqrt_to_expectation",
     "mean_sqrt_to_natural",
     "natural_to_mean_sqrt",
@@ -69,10 +70,7 @@ def standard_normal(n_points: int, n_latent: int = 1, dtype: str = "float64") ->
 
 def apply(matrices: Any, vectors: Any) -> Any:
     """Multiply each column of vectors [M, L] by its own matrix of [L, M, M]."""
-    if matrices.shape[0] == vectors.shape[1] == 1:
-        return tf.matmul(matrices[0], vectors)
-    columns = tf.expand_dims(swap_axes(vectors), -1)  # [L, M, 1]
-    return swap_axes(tf.squeeze(tf.matmul(matrices, columns), -1))
+    return columnwise(Tensors, tf.matmul, matrices, vectors)
 
 
 def covariance(q: MeanSqrt) -> Any:
@@ -96,9 +94,12 @@ def natural_to_mean_sqrt(q: Natural) -> MeanSqrt:
     reverse = [-2, -1]
     U = tf.reverse(tf.linalg.cholesky(tf.reverse(-2.0 * q.nat2, reverse)), reverse)
     q_sqrt = triangular_inverse(U, lower=False, adjoint=True)
-    columns = tf.expand_dims(swap_axes(q.nat1), -1)  # [L, M, 1]
-    q_mu = tf.matmul(q_sqrt, tf.matmul(q_sqrt, columns, transpose_a=True))
-    return MeanSqrt(swap_axes(tf.squeeze(q_mu, -1)), q_sqrt)
+    return MeanSqrt(columnwise(Tensors, _squared, q_sqrt, q.nat1), q_sqrt)
+
+
+def _squared(root: Any, vectors: Any) -> Any:
+    """R R' x."""
+    return tf.matmul(root, tf.matmul(root, vectors, transpose_a=True))
 
 
 def mean_sqrt_to_expectation(q: MeanSqrt) -> tuple[Any, Any]:
@@ -107,10 +108,13 @@ def mean_sqrt_to_expectation(q: MeanSqrt) -> tuple[Any, Any]:
     return q.q_mu, covariance(q) + m[:, :, None] * m[:, None, :]
 
 
-def prior_kl(q: MeanSqrt) -> Any:
-    r"""KL divergence from N(0, I), summed over the latent functions.
+def divergence(spread: Any, squares: Any) -> Any:
+    r"""KL divergence of N(m, S) from N(0, I), of tr(S - I) - log|S| and m'm."""
+    return 0.5 * (spread + squares)
 
-    :math:`\tfrac12 (\mathrm{tr} S + m^\top m - M - \log|S|)`.
+
+def prior_kl(q: MeanSqrt) -> Any:
+    """KL divergence from N(0, I), summed over the latent functions; see :func:`divergence`.
 
     Examples
     --------
@@ -119,5 +123,5 @@ def prior_kl(q: MeanSqrt) -> Any:
     0.0
     """
     log_root = tf.math.log(tf.abs(tf.linalg.diag_part(q.q_sqrt)))
-    half_squares = tf.nn.l2_loss(q.q_sqrt) + tf.nn.l2_loss(q.q_mu)
-    return half_squares - tf.reduce_sum(log_root + 0.5)
+    spread = tf.reduce_sum(q.q_sqrt**2) - tf.reduce_sum(1.0 + 2.0 * log_root)
+    return divergence(spread, tf.reduce_sum(q.q_mu**2))

@@ -35,7 +35,9 @@ _NEWTON_STEPS = 100
 class ExpectedLogDensity(Protocol):
     """What the ELBO asks of a likelihood."""
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         """See :meth:`Likelihood.variational_expectations`."""
 
 
@@ -60,6 +62,12 @@ class Likelihood(abc.ABC):
     n_points: ClassVar[int] = 20
     log_concave: ClassVar[bool] = False
     bounded_precision: ClassVar[bool] = False
+    conjugate: ClassVar[bool] = False
+    row_names: ClassVar[tuple[str, ...]] = ()
+
+    def noise_of_rows(self, values: tuple, row: Any) -> Any:
+        """Noise variance of each row, [N], of a conjugate likelihood."""
+        raise NotImplementedError(type(self).__name__)
 
     def n_columns(self, n_latent: int) -> int:
         """Columns of Y for so many latent functions: one each."""
@@ -84,7 +92,9 @@ class Likelihood(abc.ABC):
     def conditional_variance(self, values: tuple, F: Any) -> Any:
         """Variance of y given f, elementwise."""
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         """Expected log density E[log p(Y | f)], f ~ N(f_mean, f_var), elementwise.
 
         Parameters
@@ -165,10 +175,16 @@ class Gaussian(Likelihood):
 
     parameter_names: ClassVar[tuple[str, ...]] = ("variance",)
     log_concave: ClassVar[bool] = True
+    conjugate: ClassVar[bool] = True
+    row_names: ClassVar[tuple[str, ...]] = ("noise_variance",)
 
     def with_row_noise(self, values: tuple, row_noise: Any) -> tuple:
         """The variance of each row, [N, 1]."""
         return (values[0] + row_noise[:, None],)
+
+    def noise_of_rows(self, values: tuple, row: Any) -> Any:
+        """Noise variance of each row, [N]."""
+        return values[0] + row[:, 0]
 
     def log_prob(self, values: tuple, F: Any, Y: Any) -> Any:
         r""":math:`-\tfrac12 \log 2\pi\sigma^2 - (y-f)^2 / 2\sigma^2`."""
@@ -184,9 +200,12 @@ class Gaussian(Likelihood):
         """The noise variance."""
         return values[0] * tf.ones_like(F)
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         r""":math:`\log N(y; f_{mean}, \sigma^2) - f_{var} / 2\sigma^2`."""
         variance = tf.convert_to_tensor(values[0], Y.dtype)
+        variance = variance if row is None else variance + row
         return _expected_gaussian_log_density(variance, f_mean, f_var, tf.convert_to_tensor(Y))
 
     def predict_mean_and_var(self, values: tuple, f_mean: Any, f_var: Any) -> tuple[Any, Any]:
@@ -266,7 +285,9 @@ class StudentT(Likelihood):
         r""":math:`s^2 \nu / (\nu - 2)`; infinite where df is 2 or less."""
         return _student_t_variance(values) * np.ones(np.shape(F))
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         r""":math:`E[\log p(y|f)]` through :math:`E[\log(\nu s^2 + (y-f)^2)]`."""
         Y = tf.convert_to_tensor(Y)
         scale, df = (tf.convert_to_tensor(v, Y.dtype) for v in values)
@@ -435,7 +456,9 @@ class Bernoulli(Likelihood):
         p = self._yes(F)
         return p - p**2
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         """By quadrature, with its gradient written out; the label "no" is "yes" at -f."""
         f_mean = tf.convert_to_tensor(f_mean)
         z, w = nodes_beside(f_mean, self.n_points)
@@ -508,7 +531,9 @@ class Softmax(Likelihood):
         p = tf.nn.softmax(F)
         return p - p**2
 
-    def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
+    def variational_expectations(
+        self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
+    ) -> Any:
         r""":math:`m_y - E[\log\sum_k e^{f_k}]`, [N, 1]."""
         f_mean = tf.convert_to_tensor(f_mean)
         normaliser = tf.reduce_logsumexp(self._at_points(f_mean, f_var), -1, keepdims=True)

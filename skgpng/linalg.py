@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from ._dense import Tensors, run
+from ._dense import Tensors, run, triangular_inverse
 from ._tensorflow import custom_gradient, tf
 
 __all__ = [
@@ -121,13 +121,6 @@ def _add_share(K: Any, jitter: Any) -> Any:
 def lower_triangle_half_diagonal(X: Any) -> Any:
     r"""The operator :math:`\Phi`: the lower triangle of X with its diagonal halved."""
     return Tensors.lower_half(X)
-
-
-def triangular_inverse(L: Any, lower: bool = True, adjoint: bool = False) -> Any:
-    """Inverse of triangular matrices [..., M, M], or with ``adjoint`` of their transposes."""
-    diagonal = tf.linalg.diag_part(L)
-    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(diagonal))
-    return tf.linalg.triangular_solve(L, identity, lower=lower, adjoint=adjoint)
 
 
 def swap_axes(X: Any) -> Any:

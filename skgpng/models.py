@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from . import gaussians, kernels, sparse
+from . import gaussians, kernels
+from ._inference import base
+from ._inference.exact import EvidenceMoments, evidence_moments
+from ._inference.projection import Projection, factors_of_moments
+from ._inference.sites import SiteMoments, site_moments
 from ._tensorflow import custom_gradient, tf
 from .likelihoods import ExpectedLogDensity, Gaussian
-from .linalg import (
-    add_to_diagonal,
-    inverse_and_log_determinant,
-    shift_diagonal,
-    swap_axes,
-    triangular_inverse,
-)
-from .structures import Data, Hyperparameters
+from .linalg import add_to_diagonal, shift_diagonal, swap_axes, triangular_inverse
+from .parameters import Hyperparameters
 
 __all__ = [
     "Covariances",
@@ -34,7 +30,6 @@ __all__ = [
     "elbo",
     "elbo_and_gradients",
     "evidence_moments",
-    "gaussian_noise",
     "gpr_log_marginal_likelihood",
     "marginals",
     "sgpr_elbo",
@@ -42,8 +37,6 @@ __all__ = [
     "svgp_covariances",
     "vgp_covariances",
 ]
-
-_LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class Covariances(NamedTuple):
@@ -84,21 +77,6 @@ def vgp_covariances(
     return Covariances(K, K, tf.linalg.diag_part(K))
 
 
-# --- a structure and its data ---------------------------------------------------------------
-
-
-def gaussian_noise(theta: Hyperparameters, data: Data) -> tuple[Any, Any]:
-    r"""Noise variance of each row and what its weights add to the log evidence.
-
-    A row of weight w counts w times: :math:`N(y|f,s)^w \propto N(y|f,s/w)`.
-    """
-    variance = theta.likelihood[0] + data.row_noise
-    noise = variance / data.weights
-    correction = tf.math.log(noise) + _LOG_2PI - data.weights * (tf.math.log(variance) + _LOG_2PI)
-    P = tf.cast(tf.shape(data.Y)[1], data.Y.dtype)
-    return noise, 0.5 * P * tf.reduce_sum(correction)
-
-
 # --- exact regression ------------------------------------------------------------------------
 
 
@@ -129,44 +107,6 @@ def gpr_log_marginal_likelihood(K: Any, Y: Any, noise_variance: Any) -> Any:
     """
     K = tf.convert_to_tensor(K)
     return _log_evidence(add_to_diagonal(K, tf.convert_to_tensor(noise_variance, K.dtype)), Y)
-
-
-class EvidenceMoments(NamedTuple):
-    """What N x N algebra gives for Gaussian rows.
-
-    Attributes
-    ----------
-    value : scalar tensor
-        Log marginal likelihood.
-    alpha : tensor of shape (N, P)
-        :math:`K_y^{-1} y`.
-    inverse : tensor of shape (N, N)
-        :math:`K_y^{-1}`.
-    """
-
-    value: Any
-    alpha: Any
-    inverse: Any
-
-    def prior_gradient(self, rows: slice, columns: slice) -> Any:
-        r"""Rows and columns of :math:`\tfrac12(\alpha\alpha^\top - P K_y^{-1})` (R&W eq. 5.9)."""
-        P = tf.cast(tf.shape(self.alpha)[1], self.alpha.dtype)
-        outer = tf.matmul(self.alpha[rows], self.alpha[columns], transpose_b=True)
-        return 0.5 * (outer - P * self.inverse[rows, columns])
-
-    def noise_gradient(self) -> Any:
-        """Its diagonal, [N]."""
-        P = tf.cast(tf.shape(self.alpha)[1], self.alpha.dtype)
-        return 0.5 * (tf.reduce_sum(self.alpha**2, 1) - P * tf.linalg.diag_part(self.inverse))
-
-
-def evidence_moments(K: Any, Y: Any) -> EvidenceMoments:
-    """Of log N(Y; 0, K), noise included in K [N, N], of which the lower triangle is read."""
-    N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
-    inverse, log_determinant = inverse_and_log_determinant(K)
-    alpha = tf.matmul(inverse, Y)
-    value = -0.5 * (tf.reduce_sum(Y * alpha) + P * (log_determinant + N * _LOG_2PI))
-    return EvidenceMoments(value, alpha, inverse)
 
 
 @custom_gradient
@@ -229,14 +169,14 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
 
 @custom_gradient
 def _marginals(Kuu: Any, Kuf: Any, Kff_diag: Any, q_mu: Any, q_cov: Any) -> Any:
-    """See :func:`marginals`; the products with N columns are those of :mod:`skgpng.sparse`."""
-    L_inv = sparse.whiten_prior(False, Kuu)
-    f = sparse.factors_of_moments(L_inv, q_mu, q_cov)
-    A, reduced, f_mean, f_var = sparse.project(False, f, Kuf, Kff_diag)
+    """See :func:`marginals`; the products with N columns are those of the estimators."""
+    by = Projection()
+    f = factors_of_moments(by.whiten_prior(Kuu), q_mu, q_cov)
+    A, reduced, f_mean, f_var = by.project(f, Kuf, Kff_diag)
 
     def gradient(g_mean: Any, g_var: Any) -> Any:
-        Kuf_bar, sums = sparse.pull_back(False, f, A, reduced, swap_axes(g_mean), swap_axes(g_var))
-        Kuu_bar = sparse.prior_gradient(False, f, sums)
+        Kuf_bar, sums = by.pull_back(f, A, reduced, swap_axes(g_mean), swap_axes(g_var))
+        Kuu_bar = by.prior_gradient(f, sums)
         return Kuu_bar, Kuf_bar, tf.reduce_sum(g_var, 1), sums.mean, sums.cov
 
     return (swap_axes(f_mean), swap_axes(f_var)), gradient
@@ -303,14 +243,11 @@ def data_term_and_gradients(
     likelihood: ExpectedLogDensity, values: tuple, f_mean: Any, f_var: Any, Y: Any, scale: Any
 ) -> tuple[Any, tuple[tuple, Any, Any]]:
     """Scaled sum of E[log p(y|f)], and its gradients in ``values``, ``f_mean`` and ``f_var``."""
-    sources = (values, f_mean, f_var)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(sources)
-        expected = likelihood.variational_expectations(values, f_mean, f_var, Y)
-    # the gradient in ``expected``, which TensorFlow would need ten operations to find
-    scale = scale * tf.ones_like(expected)
-    gradients = tape.gradient(expected, sources, scale, unconnected_gradients="zero")
-    return tf.reduce_sum(scale * expected), gradients
+
+    def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
+        return likelihood.variational_expectations(values, f_mean, f_var, Y)
+
+    return base.data_term_and_gradients(expected, values, f_mean, f_var, scale)
 
 
 def elbo_and_gradients(
@@ -359,71 +296,3 @@ def elbo_and_gradients(
     )
     g_theta = g_theta._replace(likelihood=g_likelihood)
     return data_term - gaussians.prior_kl(q), g_theta, (g_mu, g_cov)
-
-
-# --- VGP with one variational variable per row -----------------------------------------------
-
-
-class SiteMoments(NamedTuple):
-    """What N x N algebra gives for q with precision K^-1 + diag(site_precision).
-
-    Attributes
-    ----------
-    f_mean, f_var : tensor of shape (N,)
-        Mean and variance of the latent function at the rows.
-    kl : scalar tensor
-        KL divergence from the prior N(0, K).
-    alpha : tensor of shape (N,)
-        K^-1 f_mean, without K^-1.
-    B_inv : tensor of shape (N, N)
-        Inverse of I + diag(root) K diag(root).
-    root : tensor of shape (N,)
-        Square root of the site precisions.
-    """
-
-    f_mean: Any
-    f_var: Any
-    kl: Any
-    alpha: Any
-    B_inv: Any
-    root: Any
-
-    def prior_gradient(self, rows: slice, columns: slice) -> Any:
-        r"""Rows and columns of :math:`\tfrac12(\alpha\alpha^\top - W)`, gradient in K of -KL.
-
-        With q held; :math:`W = \Lambda^{1/2} B^{-1} \Lambda^{1/2}`.
-        """
-        W = self.root[rows][:, None] * self.B_inv[rows, columns] * self.root[columns]
-        return 0.5 * (self.alpha[rows][:, None] * self.alpha[columns] - W)
-
-
-def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
-    r"""Moments of :math:`q \propto N(f; 0, K) \prod_n e^{\beta_n f_n - \lambda_n f_n^2/2}`.
-
-    The natural-gradient fixed point of VGP has this form: its covariance is that of the prior
-    and one number per row (Opper & Archambeau 2009). All follows from the inverse of
-    :math:`B = I + \Lambda^{1/2} K \Lambda^{1/2}` (Rasmussen & Williams 2006, section 3.4.3), as
-    :math:`\Lambda^{1/2}\Sigma\Lambda^{1/2} = I - B^{-1}`.
-
-    Parameters
-    ----------
-    K : tensor of shape (N, N)
-        Prior covariance; the lower triangle is read.
-    site_mean : tensor of shape (N,)
-        :math:`\beta`, first natural parameter of each site.
-    site_precision : tensor of shape (N,)
-        :math:`\lambda`, positive.
-
-    Returns
-    -------
-    SiteMoments
-    """
-    root = tf.sqrt(site_precision)
-    B_inv, log_B = inverse_and_log_determinant(shift_diagonal(root[:, None] * K * root, 1.0))
-    scaled = site_mean / root
-    f_mean = (scaled - tf.linalg.matvec(B_inv, scaled)) / root
-    f_var = (1.0 - tf.linalg.diag_part(B_inv)) / site_precision
-    alpha = site_mean - site_precision * f_mean
-    N = tf.cast(tf.shape(K)[0], K.dtype)
-    kl = 0.5 * (tf.linalg.trace(B_inv) + tf.reduce_sum(f_mean * alpha) - N + log_B)
-    return SiteMoments(f_mean, f_var, kl, alpha, B_inv, root)

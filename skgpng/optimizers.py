@@ -149,8 +149,8 @@ def natural_gradient_in_mean_sqrt(
     inner = 2.0 * tf.matmul(L, tf.matmul(g_cov, L), transpose_a=True)
     inner -= shift_diagonal(tf.matmul(L, L, transpose_a=True), -1.0)
     direction = tf.matmul(L, lower_triangle_half_diagonal(inner))
-    mean_direction = tf.linalg.matvec(gaussians.covariance(q), tf.transpose(g_mu - q_mu))  # [L, M]
-    return gaussians.MeanSqrt(q_mu + gamma * tf.transpose(mean_direction), L + gamma * direction)
+    mean_direction = gaussians.apply(gaussians.covariance(q), g_mu - q_mu)
+    return gaussians.MeanSqrt(q_mu + gamma * mean_direction, L + gamma * direction)
 
 
 # --- Adam ------------------------------------------------------------------------------------

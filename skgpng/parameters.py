@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["CauchyPrior", "Parameter"]
+__all__ = ["CauchyPrior", "Hyperparameters", "Parameter", "Parameters"]
 
 
 class CauchyPrior(NamedTuple):
@@ -61,3 +61,71 @@ class Parameter(NamedTuple):
     free: bool = True
     real: bool = False
     prior: CauchyPrior | None = None
+
+
+# --- all parameters of a model ---------------------------------------------------------------
+
+
+class Hyperparameters(NamedTuple):
+    """Everything but q.
+
+    Attributes
+    ----------
+    kernel : tuple of tensors
+        Values in the order of :func:`skgpng.kernels.parse`.
+    likelihood : tuple of tensors
+        Values in the order of ``parameter_names`` of the likelihood.
+    inducing_points : tensor of shape (M, D), or ()
+        ``()`` for models without.
+    mean : tuple of tensors
+        Values of the mean function.
+    """
+
+    kernel: tuple
+    likelihood: tuple
+    inducing_points: Any = ()
+    mean: tuple = ()
+
+
+class Parameters(NamedTuple):
+    """What training begins with, and what of it moves.
+
+    Attributes
+    ----------
+    kernel, likelihood, mean : tuple of Parameter
+    inducing_points : ndarray of shape (M, D), or ()
+    train_inducing : bool
+        Whether training moves them.
+    """
+
+    kernel: tuple[Parameter, ...]
+    likelihood: tuple[Parameter, ...]
+    mean: tuple[Parameter, ...] = ()
+    inducing_points: Any = ()
+    train_inducing: bool = False
+
+    @property
+    def leaves(self) -> tuple[Parameter, ...]:
+        """All but the inducing points."""
+        return self.kernel + self.likelihood + self.mean
+
+    @property
+    def values(self) -> Hyperparameters:
+        """Where training begins."""
+        kernel, likelihood, mean = (tuple(p.value for p in part) for part in self[:3])
+        return Hyperparameters(kernel, likelihood, self.inducing_points, mean)
+
+    @property
+    def move(self) -> bool:
+        """Whether any does."""
+        return self.train_inducing or any(p.free for p in self.leaves)
+
+    def at(self, theta: Hyperparameters) -> Parameters:
+        """The same with other values."""
+        parts = zip(self[:3], (theta.kernel, theta.likelihood, theta.mean), strict=True)
+        moved = (
+            tuple(p._replace(value=v) for p, v in zip(part, values, strict=True))
+            for part, values in parts
+        )
+        kernel, likelihood, mean = moved
+        return Parameters(kernel, likelihood, mean, theta.inducing_points, self.train_inducing)

@@ -1,7 +1,7 @@
 """Estimators as files that run no code when they are loaded, by skops.
 
-What is stored is arrays, numbers, text and the parameters of kernels and likelihoods; each type in a
-file has to be known here or named by whoever loads it.
+What is stored is arrays, numbers, text and the parameters of kernels and likelihoods; each type in
+a file has to be known here or named by whoever loads it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import kernels, likelihoods, posterior, steps
+from . import kernels, likelihoods
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
 from ._estimator.predictor import Predictor
@@ -31,11 +31,14 @@ from ._estimator.validation import (
     targets_at,
     validated,
 )
+from ._inference import Exact, Model
+from ._inference.exact import evidence
+from ._inference.posterior import nothing_known
 from ._tensorflow import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import Likelihood, Noise, Units
-from .structures import Hyperparameters
+from .parameters import Hyperparameters
 
 __all__ = ["GaussianProcessRegressor"]
 
@@ -485,7 +488,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             "noise_variance_": variance,
             "likelihood_": learned,
             "_spread_of_y": problem.spread,
-            "_exact_data": plan.data if plan.structure.model == "gpr" else None,
+            "_exact_data": plan.data if plan.structure.model.inference.has_evidence else None,
         }
 
     # --- predicting ----------------------------------------------------------------------
@@ -719,8 +722,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         noise = self._predictor.values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
-        value, gradients = steps.evidence(
-            parsed.structure,
+        model = self._predictor
+        value, gradients = evidence(
+            Model(Exact(), parsed.structure, model.likelihood, model.posterior.n_latent),
             Hyperparameters(parsed.values, (np.float64(noise),)),
             self._exact_data,
             self.jitter_,
@@ -773,7 +777,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             noise = Noise(0.0, (0.0, 0.0), False)
         values = tuple(p.value for p in likelihood.parameters(noise, 1.0))
         L, units = likelihood.n_latent(P), Units(np.zeros(P), np.ones(P))
-        p = posterior.nothing_known(parsed.structure, parsed.values, X.shape[1], L)
+        p = nothing_known(parsed.structure, parsed.values, X.shape[1], L)
         return Predictor(p, likelihood, values, units, fixed)
 
 

@@ -17,10 +17,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from .. import inducing, kernels, posterior, structures
+from .. import inducing, kernels
+from .._inference import Memory
 from .._tensorflow import outside_graphs
-from .._version import __version__
 from .._training.result import CONVERGED, Result
+from .._version import __version__
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -141,7 +142,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         callbacks: Callbacks,
         rng: Any,
         moves: bool = True,
-        memory: structures.Memory | None = None,
+        memory: Memory | None = None,
     ) -> str:
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         options, tuning, name = Options.of(self), self._tuning, type(self).__name__
@@ -290,7 +291,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             level = problem.likelihood.noise_level(theta.likelihood)
             names, values = (*names, problem.parsed.noise_name), (*values, level)
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
-        p = posterior.posterior(plan.structure, result, plan.data, report.jitter)
+        p = plan.posterior(result)
         return {
             "_predictor": Predictor(
                 p, problem.likelihood, theta.likelihood, problem.units, problem.fixed_noise

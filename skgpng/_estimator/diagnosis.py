@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import posterior
+from .._inference.posterior import Posterior, RowPosterior
 from ..inducing import column_spread, merge_equal_rows
-from ..kernels import Kernel
 
 __all__ = [
     "at_bounds",
@@ -254,9 +253,7 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
     return ", ".join(found)
 
 
-def explained_share(
-    kernel: Kernel, values: tuple, p: posterior.Posterior, data: tuple, exact: bool
-) -> np.ndarray:
+def explained_share(p: Posterior, data: tuple, exact: bool) -> np.ndarray:
     r"""Share of the variance of each latent function's targets that the fit explains, [L].
 
     In exact regression that of leaving one row out, :math:`1 - \sum e_i^2 / \sum (y_i - \bar y)^2`
@@ -266,8 +263,6 @@ def explained_share(
 
     Parameters
     ----------
-    kernel : Kernel
-    values : tuple of arrays
     p : Posterior
     data : (X, Y, weights)
         Y of shape (N, P) as it was trained on.
@@ -277,12 +272,12 @@ def explained_share(
     X, Y, weights = data
     centred = Y - np.average(Y, axis=0, weights=weights)
     total = np.average(centred**2, axis=0, weights=weights)
-    if exact and len(X) >= _LEAVE_ONE_OUT_FROM:
-        missed = np.average(posterior.left_out(p) ** 2, axis=0, weights=weights)
+    if exact and isinstance(p, RowPosterior) and len(X) >= _LEAVE_ONE_OUT_FROM:
+        missed = np.average(p.left_out() ** 2, axis=0, weights=weights)
         share = 1.0 - missed / np.where(total > 0, total, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
-        f_mean = posterior.mean(kernel, values, p, X[some])
+        f_mean = p.mean(X[some])
         mean = np.average(f_mean, axis=0, weights=weights[some])
         varies = np.average((f_mean - mean) ** 2, axis=0, weights=weights[some])
         share = varies / np.where(total > 0, total, 1.0)

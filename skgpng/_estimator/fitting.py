@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from .. import posterior
 from .._training import result as endings
 from .._training import stages, vector
 from .._training.result import Result
-from ..structures import Hyperparameters, Parameters
+from ..parameters import Hyperparameters, Parameters
 from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
 from .plan import Plan, Tuning
@@ -151,11 +149,12 @@ def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
     """Train from one start."""
     stopping = None if plan.held_out is None else _early_stopping(plan)
     epoch = -(-len(plan.data.X) // plan.settings.batch_size)
-    parameters = plan.parameters
+    model, parameters = plan.structure.model, plan.parameters
+    q = model.inference.start_q(model, parameters.values, plan.data.weights, last)
     result = stages.train(
         plan.structure,
         parameters,
-        plan.stages(start_q(plan, parameters.values, last)),
+        plan.stages(q),
         monitors if stopping is None else [*monitors, stopping],
         tuning.call_every if stopping is None else max(tuning.score_every, epoch),
         plan.optimizer,
@@ -188,30 +187,7 @@ def _best_of(rule: EarlyStopping, result: Result) -> Run:
 
 def _held_out_score(plan: Plan, result: Result) -> float:
     """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
-    rows, structure, theta = plan.held_out, plan.structure, result.theta
-    p = posterior.posterior(structure, result, plan.data, result.report.jitter)
-    f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, rows.X)
-    f_mean = structure.mean.added(theta.mean, f_mean)
-    density = structure.likelihood.predict_log_density(
-        theta.likelihood, f_mean, f_var, rows.Y, rows.row
-    )
+    rows, likelihood = plan.held_out, plan.problem.likelihood
+    moments = plan.posterior(result).mean_and_variance(rows.X)
+    density = likelihood.predict_log_density(result.theta.likelihood, *moments, rows.Y, rows.row)
     return float(np.average(np.sum(density, 1), weights=rows.weights))
-
-
-def start_q(plan: Plan, theta: Hyperparameters, last: Any) -> tuple:
-    """q where the last fit left it, else at the prior (or narrower)."""
-    L, model, Z = plan.problem.n_latent, plan.structure.model, theta.inducing_points
-    if model == "vgp":
-        precision = 1e-2 * plan.data.weights[:, None] * np.ones(L)
-        return np.zeros_like(precision), precision
-    if model == "gpr":
-        return ()
-    if model == "sgpr":  # the first step makes it exact
-        return np.zeros((len(Z), L)), -0.5 * np.eye(len(Z))[None]
-    again = last is not None and len(last.precision_root)
-    if again and np.array_equal(last.points, Z) and last.weights.shape[1] == L:
-        q = posterior.natural_of(last)
-        return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
-    widest = posterior.prior_variance(plan.structure.kernel, theta.kernel, Z).max(1)
-    precision = np.maximum(1.0, 1e-2 * widest) * np.ones(L)
-    return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import posterior
+from .._inference.covariances import jitter_units
 from .._training import result as endings
 from .._training.result import Result
 from . import starts
@@ -144,7 +144,7 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
         return cause
     ended = _values_at_bounds(plan, result)
     share = _share(plan, result, p)
-    exact = plan.structure.model == "gpr"
+    exact = plan.structure.model.inference.has_evidence
     if share.min() < (_EXPLAINS_NOTHING if exact else 2.0 * _EXPLAINS_NOTHING):
         nothing = _nothing_explained(plan, result, p, share)
         return f"{nothing} Training ended with {ended}." if ended else nothing
@@ -164,9 +164,9 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
 
 def _share(plan: Plan, result: Result, p: Any) -> np.ndarray:
     """Of the variance of each target that the fit explains."""
-    rows, exact = as_regression(plan.problem)[0], plan.structure.model == "gpr"
+    rows, exact = as_regression(plan.problem)[0], plan.structure.model.inference.has_evidence
     with np.errstate(all="ignore"):
-        return explained_share(plan.structure.kernel, result.theta.kernel, p, rows[:3], exact)
+        return explained_share(p, rows[:3], exact)
 
 
 def _unsuited_noise(plan: Plan, result: Result) -> str:
@@ -201,7 +201,7 @@ def _swamped(plan: Plan, result: Result, p: Any) -> str:
     if not plan.has_points:
         return ""
     Y = as_regression(plan.problem)[0].Y
-    units = posterior.jitter_units(plan.structure.kernel, result.theta.kernel, p.points)
+    units = jitter_units(p.kernel, p.values, p.points)
     jitter = float(result.report.jitter * np.max(units))
     if jitter <= _SWAMPS * max(float(np.mean(Y**2)), np.finfo(float).tiny):
         return ""
@@ -223,7 +223,7 @@ def _nothing_explained(plan: Plan, result: Result, p: Any, share: np.ndarray) ->
     target = int(np.argmin(share))
     y = f"y[:, {target}]" if len(share) > 1 else "y"
     noise = _noise_beside(plan, result, target)
-    if plan.structure.model == "gpr" and _goes_through(plan, result, p, target):
+    if plan.structure.model.inference.has_evidence and _goes_through(plan, result, p, target):
         return _stands_alone(plan, y, noise)
     if noise > 1.0 and (not problem.learns_noise or problem.rows.row.any()):
         return (
@@ -282,7 +282,7 @@ def _advice_on_scales(plan: Plan) -> str:
 def _fallen(plan: Plan, result: Result) -> float:
     """Nats between the largest ELBO of all rows and the last one, where they are many."""
     curve = result.elbo_curve[np.isfinite(result.elbo_curve)][plan.part.steps :]
-    if plan.structure.minibatch or plan.held_out is not None or not len(curve):
+    if plan.structure.how.minibatch or plan.held_out is not None or not len(curve):
         return 0.0
     fallen = float(curve.max() - curve[-1])
     much = max(_MUCH * plan.problem.rows.weights.sum(), _MUCH_IN_ALL)

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _memory, kernels, posterior
-from ..inducing import is_far_from_zero
-from ..likelihoods import Likelihood
-from ..parameters import CauchyPrior, Parameter
-from ..structures import Data, Parameters, Structure
+from .. import _memory, kernels
+from .._inference import Data, Execution, Inference, Model, Structure, suitable
+from .._inference.covariances import jitter_units, prior_variance
+from .._inference.posterior import Posterior
 from .._training.loop import Settings
+from .._training.result import Result
 from .._training.stages import Part, Stage, plan_stages
+from ..inducing import is_far_from_zero
+from ..parameters import CauchyPrior, Parameter, Parameters
 from .problem import Problem
 
 __all__ = [
@@ -184,9 +186,13 @@ class Plan(NamedTuple):
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
         if not self.settings.learning_rate:
             return "adam"
-        # the evidence is cheap to follow to its optimum: a third of Adam's steps and further up
-        auto = "lbfgs" if self.structure.model == "gpr" else "adam"
+        auto = self.structure.model.inference.optimizer
         return auto if self.options.optimizer == "auto" else str(self.options.optimizer)
+
+    def posterior(self, result: Result) -> Posterior:
+        """Of a training."""
+        model, jitter = self.structure.model, result.report.jitter
+        return model.inference.posterior(model, result.theta, result.variational, self.data, jitter)
 
     def stages(self, q: tuple) -> list[Stage]:
         """On which rows training begins, from q, and how it goes on."""
@@ -246,7 +252,7 @@ def batch_rows(options: Options, N: int, M: int | None, tuning: Tuning = TUNING)
     if M is None or options.optimizer == "lbfgs" or batch is None:
         return N
     if batch == "auto":
-        batch = N if N * M <= tuning.auto_full_batch else max(1024, 4 * M)
+        batch = N if tuning.auto_full_batch >= N * M else max(1024, 4 * M)
     return min(batch, N)
 
 
@@ -324,27 +330,26 @@ def make_plan(
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
     batch = batch_rows(options, N, M, tuning)
-    model = _model(options, problem, M, batch, memory)
-    chunk = chunk_rows(N, M, problem.n_latent, model == "svgp", tuning)
+    inference = _inference(options, problem, M, batch, memory)
+    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
     grows = batch < N and options.batch_size == "auto"
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
-    structure = Structure(
-        model=model,
-        kernel=problem.parsed.structure,
-        likelihood=problem.likelihood,
+    blas = M is not None and _uses_blas(options, M, max(batch, grown), tuning)
+    how = Execution(
         minibatch=batch < N,
-        n_latent=problem.n_latent,
-        dtype=_precision(options, problem),
-        memory=memory is not None,
-        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
-        large=M is not None and _uses_blas(options, M, max(batch, grown), tuning),
         chunked=chunk < max(batch, grown),
-        mean=problem.likelihood.mean,
+        algebra="blas" if blas else "tensors",
+        dtype=_precision(options, problem),
+        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
+        memory=memory is not None,
     )
     # only then, so that the sizes of small sets never ask for a second compilation
-    if model == "svgp" and structure.chunked and memory is None:
-        direct = _leaves_unwhitened(options, problem, points, batch, tuning)
-        structure = structure._replace(direct=direct)
+    if inference.unwhitened and how.chunked and memory is None:
+        unwhitened = _leaves_unwhitened(options, problem, points, batch, tuning)
+        how = how._replace(whitened=not unwhitened)
+    kernel, likelihood = problem.parsed.structure, problem.likelihood
+    model = Model(inference, kernel, likelihood, problem.n_latent, likelihood.mean)
+    structure = Structure(model, how)
     parameters = _parameters(options, problem, points, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
     settings = settings._replace(chunk_size=chunk)
@@ -354,15 +359,17 @@ def make_plan(
     )
 
 
-def _model(options: Options, problem: Problem, M: int | None, batch: int, memory: Any) -> str:
-    """Which model; with q exact after a step of 1 where likelihood, rows and gamma allow it."""
-    exact = problem.likelihood.conjugate and batch == len(problem.rows.X)
-    exact = exact and options.gamma in ("auto", 1)
-    if memory is not None:  # the collapsed bound knows one precision for all targets
-        exact = exact and len(memory.roots) == 1
-    if M is None:
-        return "gpr" if exact else "vgp"
-    return "sgpr" if exact else "svgp"
+def _inference(
+    options: Options, problem: Problem, M: int | None, batch: int, memory: Any
+) -> Inference:
+    """What suits likelihood, rows and options best."""
+    met = {
+        "conjugate": problem.likelihood.conjugate,
+        "all rows": batch == len(problem.rows.X),
+        "full steps": options.gamma in ("auto", 1),
+        "shared precision": memory is None or len(memory.roots) == 1,
+    }
+    return suitable(M is not None, frozenset(name for name, is_met in met.items() if is_met))
 
 
 def _precision(options: Options, problem: Problem) -> str:
@@ -374,8 +381,8 @@ def _precision(options: Options, problem: Problem) -> str:
 
 
 def _uses_blas(options: Options, M: int, n_rows: int, tuning: Tuning) -> bool:
-    many_rows = M >= tuning.blas_from and n_rows >= tuning.blas_rows * M
-    return options.dtype == "float64" and (many_rows or M >= tuning.blas_anyway)
+    many_rows = tuning.blas_from <= M and n_rows >= tuning.blas_rows * M
+    return options.dtype == "float64" and (many_rows or tuning.blas_anyway <= M)
 
 
 def _leaves_unwhitened(
@@ -388,8 +395,8 @@ def _leaves_unwhitened(
     """
     enough = batch >= tuning.direct_rows * problem.n_latent * len(Z)
     kernel, values = problem.parsed.structure, problem.parsed.values
-    sizes = posterior.prior_variance(kernel, values, Z).max(1)
-    units = posterior.jitter_units(kernel, values, Z)
+    sizes = prior_variance(kernel, values, Z).max(1)
+    units = jitter_units(kernel, values, Z)
     total = problem.rows.weights.sum()
     lost = np.finfo(np.float64).eps * total * max(1.0, *sizes * sizes / units)
     exact = lost < tuning.direct_rounding * options.jitter
@@ -436,12 +443,13 @@ def _near_the_start(problem: Problem, tuning: Tuning) -> tuple[Parameter, ...]:
 
 def _data(problem: Problem, structure: Structure, spread: np.ndarray, memory: Any) -> Data:
     X, Y, weights, row = problem.rows
-    if structure.X_dtype == "float64":  # exact models are float64 throughout
+    if structure.how.X_dtype == "float64":  # exact models are float64 throughout
         X = X.astype(np.float64, copy=False)
     if memory is None:
         return Data(X, Y, weights, row, spread)
-    if structure.model == "svgp" and len(memory.roots) < problem.n_latent:
-        memory = memory._replace(roots=np.repeat(memory.roots, problem.n_latent, 0))
+    n_matrices = structure.model.inference.n_matrices(problem.n_latent)
+    if len(memory.roots) < n_matrices:
+        memory = memory._replace(roots=np.repeat(memory.roots, n_matrices, 0))
     return Data(X, Y, weights, row, spread, memory)
 
 
@@ -455,22 +463,20 @@ def _settings(
     moves: bool,
     tuning: Tuning,
 ) -> Settings:
-    N, growing = len(problem.rows.X), structure.minibatch and options.batch_size == "auto"
-    exact = structure.model in ("gpr", "sgpr")
+    N, inference = len(problem.rows.X), structure.model.inference
+    growing = structure.how.minibatch and options.batch_size == "auto"
     moves = moves and options.optimizer is not None and parameters.move
     a_look = tuning.patience_of_growing if growing else -(-N // batch)
     patience = min(options.n_iter_no_change * a_look, _INT32)
     return Settings(
         gamma=_gamma(options, problem, structure, tuning),
         gamma_ramp=1.0 if problem.likelihood.conjugate else 5.0,
-        warm_up=0 if exact else 5,
+        warm_up=inference.warm_up,
         learning_rate=_rate(options, structure, growing, tuning) if moves else 0.0,
         max_iter=most_steps(options, N, batch),
         # where nothing moves, a second look at the same value ends training
-        n_iter_no_change=patience if moves or not exact else 1,
-        # with a variable for each row, smaller steps after a plateau gained 0.01 nats in all,
-        # 0.08 at most (69 fits of 75 to 691 rows), for a fifth of the steps
-        n_plateaus=3 if moves and structure.model != "vgp" else 1,
+        n_iter_no_change=patience if moves or not inference.one_step else 1,
+        n_plateaus=inference.n_plateaus if moves else 1,
         tol=options.tol,
         batch_size=batch,
         jitter=options.jitter,
@@ -481,12 +487,12 @@ def _settings(
 def _gamma(options: Options, problem: Problem, structure: Structure, tuning: Tuning) -> float:
     if options.gamma != "auto":
         return options.gamma
-    return tuning.batch_gamma if structure.minibatch else problem.likelihood.gamma
+    return tuning.batch_gamma if structure.how.minibatch else problem.likelihood.gamma
 
 
 def _rate(options: Options, structure: Structure, growing: bool, tuning: Tuning) -> float:
     if options.learning_rate != "auto":
         return options.learning_rate
-    if not structure.minibatch:
+    if not structure.how.minibatch:
         return tuning.rate
     return tuning.growing_rate if growing else tuning.batch_rate

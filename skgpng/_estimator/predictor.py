@@ -53,12 +53,15 @@ class Predictor:
 
     def latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, L] and covariance [L, N, N]."""
+        self._check_pairs(X)
+        return check_finite(self.posterior.mean_and_covariance(X), X)
+
+    def _check_pairs(self, X: np.ndarray) -> None:
         _memory.refuse_beyond(
             16.0 * len(X) ** 2 * self.posterior.n_latent,
             f"the covariances of {len(X):,} rows with each other",
             "Ask for fewer rows at a time, or for standard deviations (return_std=True).",
         )
-        return check_finite(self.posterior.mean_and_covariance(X), X)
 
     # --- y -------------------------------------------------------------------------------
 
@@ -133,13 +136,10 @@ class Predictor:
         self, X: np.ndarray, n: int, rng: np.random.RandomState, row: np.ndarray, noisy: bool
     ) -> np.ndarray:
         """Joint draws of y, or of its mean as a function of X, [N, P, n]."""
-        f_mean, cov = self.latent_covariance(X)
+        self._check_pairs(X)
         gaussian = noisy and self.likelihood.conjugate
-        diagonal = np.diag(self._noise(X, row)) if gaussian else np.zeros((len(X), len(X)))
-        roots = self.posterior.covariance_roots(cov, diagonal, X)
-        F = np.stack(
-            [m[:, None] + R @ rng.standard_normal((len(X), n)) for m, R in zip(f_mean.T, roots)], 1
-        )  # [N, L, n]
+        F = self.posterior.draws(X, n, rng, self._noise(X, row) if gaussian else 0.0)  # [N, L, n]
+        check_finite((F.reshape(len(X), -1),), X)
         if not gaussian:
             F = self._observed(F, rng, row, noisy)
         return F * self.units.scale[:, None] + self.units.shift[:, None]

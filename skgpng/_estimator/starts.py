@@ -20,9 +20,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from .. import kernels
+from .._inference.covariances import cross_covariances
 from ..inducing import column_spread
 from ..linalg import one_blas_thread
-from ..posterior import covariances
 from .problem import Problem
 
 __all__ = ["Regression", "Start", "as_regression", "best_start", "missing_noise"]
@@ -159,7 +159,7 @@ def _kernel_starts(
     parsed: kernels.ParsedKernel, given: tuple, X: np.ndarray, size: float | None
 ) -> Iterator[tuple]:
     """Values of the kernel to try; ``size``: the prior variance that Y has."""
-    prior = float(np.mean(covariances(parsed.structure, given, X, X)[1]))
+    prior = float(np.mean(cross_covariances(parsed.structure, given, X, X)[1]))
     off = size / prior if size is not None and prior > 0.0 else 1.0
     factors = [1.0] if 1.0 / _OFF <= off <= _OFF else [1.0, off]
     # a line through data far from the origin meets the axis there as far from zero
@@ -194,7 +194,7 @@ def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Regressi
         for start in starts:
             if start.values is not values:
                 values = start.values
-                K, _ = covariances(parsed.structure, values, rows.X, rows.X)
+                K, _ = cross_covariances(parsed.structure, values, rows.X, rows.X)
             noise = (start.noise + rows.noise) / rows.weights
             found.append(_evidence(K, rows.Y, noise))
     return np.nan_to_num(found, nan=-np.inf, posinf=-np.inf)

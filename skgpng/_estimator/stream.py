@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import posterior
-from ..kernels import Kernel
+from .._inference.posterior import Posterior
 from .problem import Rows
 
 __all__ = ["Stream", "unexplained_share"]
@@ -59,16 +58,11 @@ class Stream(NamedTuple):
         return share <= _FACTOR * self.unexplained + _MARGIN
 
 
-def unexplained_share(
-    kernel: Kernel, values: tuple, p: posterior.Posterior, X: np.ndarray, weights: np.ndarray
-) -> float:
-    """Mean share of the prior variance at rows X [N, D] that the inducing points leave open.
+def unexplained_share(p: Posterior, rows: Rows) -> float:
+    """Mean share of the prior variance at rows that the inducing points leave open.
 
     Averaged over latent functions too; near 1 where rows are far from every inducing point.
     """
-    every = -(-len(X) // _SAMPLE)
-    X, weights = X[::every].astype(np.float64, copy=False), weights[::every]
-    K = posterior.covariance_of_each(kernel, values, p.points, X).numpy()  # [1 or L, M, N]
-    explained = np.sum(posterior.whitened(p, K) ** 2, 1)
-    share = 1.0 - explained / posterior.prior_variance(kernel, values, X)
-    return float(np.average(share.mean(0), weights=weights))
+    every = -(-len(rows.X) // _SAMPLE)
+    X, weights = rows.X[::every].astype(np.float64, copy=False), rows.weights[::every]
+    return float(np.average(1.0 - p.explained_variance(X), weights=weights))

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.optimize
 
+from .._inference import Data, Structure
 from .._tensorflow import compiled_once, map_leaves, tf
-from ..steps import STEPS, is_singular
-from ..structures import Data, Structure
 from . import vector
 from .loop import JITTER_TO, Settings, data_signature, more_jitter, packed, q_signature, unpacked
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STALLED, STOPPED, Report, Result
@@ -67,12 +66,12 @@ def _profile(
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
     """
-    s = unpacked(settings)
+    s, inference = unpacked(settings), structure.model.inference
     theta, derivative = vector.constrain(form, space, u)
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def step(q: tuple) -> tuple:
-        found = STEPS[structure.model](structure, theta, q, data, s, s.gamma)
+        found = inference.step(structure, theta, q, data, s, s.gamma)
         return found.value, vector.as_vector(found.g_theta) * derivative, found.q_next
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: tuple) -> tuple:
@@ -82,7 +81,7 @@ def _profile(
     def go_on(k: Any, gain: Any, value: Any, g: Any, q: tuple) -> Any:
         return tf.logical_and(k < _INNER_STEPS, tf.logical_not(gain < small))
 
-    if structure.model in ("gpr", "sgpr"):
+    if inference.one_step:
         elbo, g, q = step(q)
     else:
         zero = tf.zeros([], u.dtype)
@@ -164,6 +163,7 @@ class _Objective:
     def _evaluate(self, u: Any) -> _Value:
         """With the gradient in the free entries; at the start with enough jitter."""
         structure, form, space, data, *_ = self._problem
+        is_singular = structure.model.inference.is_singular
         while True:
             s = self._settings
             now = self._profile(space, data, self._numbers, u, self.best.q)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import optimizers
+from .._inference import Data, Memory, Step, Structure
+from .._inference.base import real
 from .._tensorflow import compiled_once, map_leaves, tf
-from ..steps import STEPS, Step, is_singular
-from ..structures import Data, Hyperparameters, Memory, Structure
+from ..parameters import Hyperparameters
 from . import vector
 from .result import CONVERGED, MAX_ITER, NON_FINITE, Report
 
@@ -221,15 +222,14 @@ def _next_batch(structure: Structure, data: Data, s: Settings, b: Any) -> tuple[
     The last rows of an order, too few for a batch, are left out; the next order leaves out
     others.
     """
-    if not structure.minibatch:
+    if not structure.how.minibatch:
         return data, b
     N, size = tf.shape(data.X)[0], s.batch_size
     b = tf.cond(b.at + size > N, lambda: _next_epoch(b, s.seed), lambda: b)
     rows = b.order[b.at : b.at + size]
-    X, Y, weights, noise = (tf.gather(a, rows) for a in data[:4])
-    scale = tf.cast(N, weights.dtype) / tf.cast(size, weights.dtype)
-    chosen = data._replace(X=X, Y=Y, weights=scale * weights, row_noise=noise)
-    return chosen, b._replace(at=b.at + size)
+    chosen = data.each_row(lambda a: tf.gather(a, rows))
+    scale = tf.cast(N, data.weights.dtype) / tf.cast(size, data.weights.dtype)
+    return chosen._replace(weights=scale * chosen.weights), b._replace(at=b.at + size)
 
 
 def _next_epoch(b: _Batches, seed: Any) -> _Batches:
@@ -269,7 +269,7 @@ def _evaluate(task: _Task, c: Carry, safety: _Safety, batch: Data) -> tuple[Step
     structure, form, space, s, _ = task
     theta, derivative = vector.constrain(form, space, c.state.u)
     gamma, s = safety.cut * _gamma(s, c.step), s._replace(jitter=safety.jitter)
-    step = STEPS[structure.model](structure, theta, c.state.variational, batch, s, gamma)
+    step = structure.model.inference.step(structure, theta, c.state.variational, batch, s, gamma)
     g_u = vector.as_vector(step.g_theta) * derivative
     value, g_u = vector.add_log_prior(form, space.prior, c.state.u, step.value, g_u)
     return step, value, g_u
@@ -294,7 +294,7 @@ def _step(task: _Task, data: Data, c: Carry) -> tuple[Any, Carry, Any]:
     batch, batches = _next_batch(structure, data, s, c.batches)
     step, value, g_u = _evaluate(task, c, safety, batch)
     good = _finite(value, g_u)
-    if not structure.minibatch:
+    if not structure.how.minibatch:
         good = tf.logical_and(good, step.value > safety.kept_value - _PLUNGE * task.n_rows)
     watch = _watch(watch, value, s, task.n_rows)
     u, adam = _moved(task, c, g_u, s.learning_rate * watch.rate * safety.cut)
@@ -348,24 +348,16 @@ def _segment(
 
 def q_signature(structure: Structure) -> tuple:
     """Types of q; known sizes of 1 spare transposes."""
-    L, real = structure.n_latent, functools.partial(tf.TensorSpec, dtype=tf.float64)
-    return {
-        "gpr": (),
-        "vgp": (real([None, L]), real([None, L])),
-        "sgpr": (real([None, L]), real([1, None, None])),
-        "svgp": (real([None, L]), real([L, None, None])),
-    }[structure.model]
+    return structure.model.inference.q_form(structure.model.n_latent)
 
 
 def data_signature(structure: Structure) -> Data:
     """Types of the rows; only X may be float32."""
-    L, real = structure.n_latent, functools.partial(tf.TensorSpec, dtype=tf.float64)
-    X = tf.TensorSpec([None, None], structure.X_dtype)
-    Y = real([None, structure.likelihood.n_columns(L)])
-    shared = 1 if structure.model == "sgpr" else L
-    memory = Memory(real([None, None]), real([shared, None, None]), real([None, L]))
-    rows = real([None])
-    return Data(X, Y, rows, rows, rows, memory if structure.memory else ())
+    (inference, _, likelihood, L, _), how = structure
+    X = tf.TensorSpec([None, None], how.X_dtype)
+    Y, row = real(None, likelihood.n_columns(L)), real(None, len(likelihood.row_names))
+    memory = Memory(real(None, None), real(inference.n_matrices(L), None, None), real(None, L))
+    return Data(X, Y, real(None), row, real(None), memory if how.memory else ())
 
 
 def _carry_signature(structure: Structure) -> Carry:
@@ -374,7 +366,7 @@ def _carry_signature(structure: Structure) -> Carry:
     state = _State(entries, q_signature(structure), optimizers.AdamState(number, entries, entries))
     batches = _Batches(tf.TensorSpec([None], tf.int32), integer, integer)
     numbers = tf.TensorSpec([len(_Watch._fields + _Safety._fields)], tf.float64)
-    return Carry(integer, batches if structure.minibatch else (), state, state, numbers)
+    return Carry(integer, batches if structure.how.minibatch else (), state, state, numbers)
 
 
 @compiled_once
@@ -412,7 +404,7 @@ def start(structure: Structure, u: Any, q: tuple, n_rows: int, s: Settings) -> C
     numbers = tf.constant([*_Watch(), *_Safety(s.jitter, s.jitter)], tf.float64)
     # at the end of an order, so that the first step draws one
     batches = _Batches(tf.range(n_rows), tf.constant(n_rows), tf.constant(0))
-    return Carry(tf.constant(0), batches if structure.minibatch else (), state, state, numbers)
+    return Carry(tf.constant(0), batches if structure.how.minibatch else (), state, state, numbers)
 
 
 def on_other_rows(carry: Carry) -> Carry:
@@ -436,6 +428,7 @@ def take_back(
     """
     watch, safety = _progress(carry.numbers.numpy())
     theta, _ = vector.constrain(form, space, carry.state.u)
+    is_singular = structure.model.inference.is_singular
     grows = (
         not np.isfinite(value)
         and safety.jitter < JITTER_TO

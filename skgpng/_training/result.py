@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..structures import Hyperparameters
+from ..parameters import Hyperparameters
 
 __all__ = [
     "CONVERGED",

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._inference import Data, Structure
 from .._memory import keep_freed
 from .._tensorflow import map_leaves, tf
 from ..linalg import one_blas_thread
-from ..structures import Data, Parameters, Structure
+from ..parameters import Parameters
 from . import lbfgs, loop, vector
 from .loop import Settings
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STOPPED, Result
@@ -102,17 +103,16 @@ def plan_stages(
     part : Part
         Of the rows that the first steps take otherwise.
     """
-    if structure.minibatch:
+    if structure.how.minibatch:
         return _growing(data, q, settings, largest_batch)
     rows = None if whole else _first_rows(structure, data, q, settings, part)
     if rows is None:
         return [Stage(data, settings, q)]
-    X, Y, weights, noise = (a[rows] for a in data[:4])
-    few = data._replace(X=X, Y=Y, weights=weights, row_noise=noise)
-    if structure.model != "svgp":
+    few, inference = data.each_row(lambda a: a[rows]), structure.model.inference
+    if not inference.goes_on:
         # with Adam at its beginning again, and rows that count once, all rows then do better than
-        # after steps in which q follows at once (sgpr) or has a variable for each row (vgp)
-        own = tuple(a[rows] for a in q) if structure.model == "vgp" else q
+        # after steps in which q follows at once or has a variable for each row
+        own = q if inference.has_points else tuple(a[rows] for a in q)
         first = settings._replace(max_iter=min(part.steps, settings.max_iter))
         return [Stage(few, first, own), Stage(data, settings, q)]
     if optimizer != "adam" or settings.max_iter < 2 * part.steps:
@@ -137,12 +137,13 @@ def _first_rows(
     structure: Structure, data: Data, q: tuple, settings: Settings, part: Part
 ) -> np.ndarray | None:
     """Rows of the first steps, where that saves time."""
-    N, n = len(data.X), len(data.X) // part.share
-    exact = structure.model in ("gpr", "vgp")  # no inducing points
-    least = part.least_exact if exact else max(part.least, 2 * len(q[0]))
-    if structure.model == "gpr" or not settings.learning_rate or n < least:
+    N, n, inference = len(data.X), len(data.X) // part.share, structure.model.inference
+    if not inference.begins_on_part or not settings.learning_rate:
         return None
-    if exact:  # rows are in order here, and exact models need no random numbers
+    least = max(part.least, 2 * len(q[0])) if inference.has_points else part.least_exact
+    if n < least:
+        return None
+    if not inference.has_points:  # rows are in order here, and no other random number is drawn
         return np.arange(0, N, part.share)
     return np.sort(np.random.RandomState(settings.seed[0]).permutation(N)[:n])
 
@@ -217,8 +218,9 @@ def _rows(structure: Structure, stage: Stage) -> Data:
 
 
 def _own_settings(structure: Structure, stage: Stage) -> Settings:
-    exact = structure.model in ("gpr", "vgp")  # no inducing points: the noise serves as jitter
-    return stage.settings._replace(jitter=0.0) if exact else stage.settings
+    if structure.model.inference.has_points:
+        return stage.settings
+    return stage.settings._replace(jitter=0.0)  # the noise serves as jitter
 
 
 def _by_lbfgs(

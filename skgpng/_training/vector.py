@@ -13,8 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from .._tensorflow import map_leaves, tf
-from ..parameters import Parameter
-from ..structures import Hyperparameters, Parameters
+from ..parameters import Hyperparameters, Parameter, Parameters
 
 __all__ = [
     "Coordinates",

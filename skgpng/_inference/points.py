@@ -1,0 +1,343 @@
+"""What models with inducing points share: the prior, rows in blocks, their sums, and its end.
+
+A step is :meth:`PointInference.begin`, from theta and q the M x M factors; the sum over blocks of
+rows of what :meth:`PointInference.rows` makes of factors and a block; and
+:meth:`PointInference.end`. The sums are the seam along which rows may be spread: chunks are its
+form within one process. What goes across it are tensors of size M x M; the way back through Kuu is
+for whoever began.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .._dense import Tensors, columnwise
+from .._tensorflow import tf
+from ..gaussians import Natural
+from ..kernels import covariance, diagonal, is_stationary, jitter_unit, of_each_latent
+from ..likelihoods import Gaussian
+from ..linalg import add_jitter, swap_axes
+from ..parameters import Hyperparameters
+from .base import (
+    Data,
+    Inference,
+    Memory,
+    Model,
+    Structure,
+    add,
+    centred,
+    data_term_and_gradients,
+    not_finite,
+    of_rows,
+    real,
+    zeros,
+)
+from .covariances import prior_variance, sum_over
+from .posterior import Posterior, posterior_of_points
+from .projection import Factors, Projection, Sums
+
+__all__ = ["Begun", "Block", "PointInference", "RowSums"]
+
+# q starts with a variance of 100 at most: under a wider prior every quadrature node is far from the
+# decision boundary, and no gradient tells where to go.
+_START_PRECISION = 1e-2
+
+
+class RowSums(NamedTuple):
+    """What rows add up to."""
+
+    data_term: Any
+    g_theta: Hyperparameters  # of it, through Kuf, likelihood and mean
+    sums: Sums
+    upward: Any  # how much the rows want more variance: zero for log-concave likelihoods
+
+
+class Begun(NamedTuple):
+    """What is known before any row is seen."""
+
+    tape: Any  # the way back from Kuu to theta
+    Kuu: list  # [M, M] of each kernel
+    L_inv: list
+    factors: list[Factors]  # of each kernel: of all latent functions, or of its own
+
+
+# --- blocks of rows --------------------------------------------------------------------------
+
+
+class Block(abc.ABC):
+    """Rows whose covariances with the inducing points are evaluated together."""
+
+    def __init__(self, theta: Hyperparameters) -> None:
+        with tf.GradientTape(watch_accessed_variables=False) as self._tape:
+            self._tape.watch((theta.kernel, theta.inducing_points))
+            #: (Kuf, Kff_diag) for all latent functions, or for each.
+            self.covariances = self._evaluate(theta)
+
+    @abc.abstractmethod
+    def _evaluate(self, theta: Hyperparameters) -> list:
+        """Covariances."""
+
+    @abc.abstractmethod
+    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
+        """Of [N, L]: value, and gradients in (values of likelihood and mean), f_mean and f_var."""
+
+    @abc.abstractmethod
+    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
+        """Precision [1, N] and centred targets [P, N] of Gaussian rows."""
+
+    def gradient(self, theta: Hyperparameters, bars: list) -> Hyperparameters:
+        """In theta, from those in the covariances."""
+        return gradient(self._tape, self.covariances, theta, bars)
+
+
+class DataBlock(Block):
+    """Rows to learn from."""
+
+    def __init__(self, structure: Structure, theta: Hyperparameters, data: Data) -> None:
+        self._structure, self._data = structure, data
+        super().__init__(theta)
+
+    def _evaluate(self, theta: Hyperparameters) -> list:
+        (model, how), X, Z = self._structure, self._data.X, theta.inducing_points
+        if how.dtype == "float32" and is_stationary(model.kernel):
+            # only distances count, and rounded rows far from zero would lose theirs
+            middle = tf.stop_gradient(tf.reduce_mean(Z, 0))
+            X, Z = tf.cast(X, Z.dtype) - middle, Z - middle
+        values, X, Z = tf.nest.map_structure(lambda v: tf.cast(v, how.dtype), (theta.kernel, X, Z))
+        each = of_each_latent(model.kernel, values)
+        return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
+
+    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
+        """By the likelihood; a row of weight w counts w times."""
+        expected, weights = of_rows(self._structure.model, self._data), self._data.weights[:, None]
+        values = theta.likelihood, theta.mean
+        return data_term_and_gradients(expected, values, f_mean, f_var, weights)
+
+    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
+        """Of noise and weights."""
+        model, data = self._structure.model, self._data
+        variance = model.likelihood.noise_of_rows(theta.likelihood, data.row)
+        Y = centred(model.mean, theta.mean, data.Y)
+        return swap_axes(data.weights[:, None]) / variance, swap_axes(Y)
+
+
+class MemoryBlock(Block):
+    r"""Combinations :math:`R^\top f(Z_{old})` as if they were rows with noise of variance 1."""
+
+    def __init__(self, model: Model, theta: Hyperparameters, memory: Memory) -> None:
+        self._model, self._memory = model, memory
+        super().__init__(theta)
+
+    def _evaluate(self, theta: Hyperparameters) -> list:
+        points, roots = self._memory.points, tf.unstack(self._memory.roots)
+        own, each = of_each_latent(self._model.kernel, theta.kernel), []
+        for k in range(max(len(own), len(roots))):
+            (kernel, values), R = own[k % len(own)], roots[k % len(roots)]
+            Kua = covariance(kernel, values, theta.inducing_points, points)
+            Kaa = covariance(kernel, values, points)
+            each.append((tf.matmul(Kua, R), tf.reduce_sum(R * tf.matmul(Kaa, R), 0)))
+        return each
+
+    def _targets(self, of_mean: tuple) -> Any:
+        """Less what the mean of f contributes, [Ma, L]."""
+        _, roots, targets = self._memory
+        if not of_mean:
+            return targets
+        at_points = self._model.mean.added(of_mean, tf.zeros_like(targets))
+        combine = functools.partial(tf.matmul, transpose_a=True)
+        return targets - columnwise(Tensors, combine, roots, at_points)
+
+    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
+        """Gaussian."""
+        one = tf.ones([], f_mean.dtype)
+
+        def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
+            targets = self._targets(values[1])
+            return Gaussian().variational_expectations((one,), f_mean, f_var, targets)
+
+        values = theta.likelihood, theta.mean
+        return data_term_and_gradients(expected, values, f_mean, f_var, tf.ones_like(f_mean[:, :1]))
+
+    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
+        """Of noise 1."""
+        Y = self._targets(theta.mean)
+        return swap_axes(tf.ones_like(Y[:, :1])), swap_axes(Y)
+
+
+class Blocks(NamedTuple):
+    """All rows of a step: those that are evaluated once, and the chunks."""
+
+    whole: list[Block]
+    total_of_chunks: Callable | None  # of a function of blocks, and zero in the form it gives
+
+    def total(self, function: Callable, zero: Any) -> Any:
+        """Sum of ``function(block)``; ``zero`` has the form of what it gives."""
+        parts = [function(block) for block in self.whole]
+        return add(*parts, *self.of_chunks(function, zero))
+
+    def of_chunks(self, function: Callable, zero: Any) -> list:
+        """The part of the chunks, if there are any."""
+        return [self.total_of_chunks(function, zero)] if self.total_of_chunks else []
+
+
+def blocks(structure: Structure, theta: Hyperparameters, data: Data, size: Any) -> Blocks:
+    """Of the rows of a step, in chunks of ``size`` so that memory does not grow with N."""
+    model, how = structure
+
+    def chunks(function: Callable, zero: Any) -> Any:
+        def part(start: Any, stop: Any) -> Any:
+            rows = data.each_row(lambda a: a[start:stop])
+            return function(DataBlock(structure, theta, rows))
+
+        return sum_over(tf.shape(data.X)[0], size, part, zero)
+
+    whole: list[Block] = [] if how.chunked else [DataBlock(structure, theta, data)]
+    whole += [MemoryBlock(model, theta, data.memory)] if how.memory else []
+    return Blocks(whole, chunks if how.chunked else None)
+
+
+# --- the model -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PointInference(Inference):
+    """q is (nat1, nat2), the natural parameters of whitened variables at inducing points."""
+
+    has_points: ClassVar[bool] = True
+
+    def q_form(self, n_latent: int) -> tuple:
+        """[M, L] and [1 or L, M, M]."""
+        return real(None, n_latent), real(self.n_matrices(n_latent), None, None)
+
+    def start_q(
+        self, model: Model, theta: Hyperparameters, weights: np.ndarray, last: Posterior | None
+    ) -> tuple:
+        """The prior, or narrower where it is wide."""
+        Z, L = theta.inducing_points, model.n_latent
+        q = last.natural if last is not None and np.array_equal(last.points, Z) else None
+        if q is not None and q.nat1.shape[1] == L:
+            return q.nat1, np.tile(q.nat2, (L // len(q.nat2), 1, 1))
+        widest = prior_variance(model.kernel, theta.kernel, Z).max(1)
+        precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
+        return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
+
+    def is_singular(
+        self, structure: Structure, theta: Hyperparameters, value: Any, jitter: Any
+    ) -> Any:
+        """Whether Kuu cannot be factorised."""
+        return not_finite(*self.prior(structure, theta, jitter).L_inv)
+
+    def posterior(
+        self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
+    ) -> Posterior:
+        """Of inducing points."""
+        return posterior_of_points(model, theta, Natural(*q), jitter)
+
+    # --- begin ---------------------------------------------------------------------------
+
+    def prior(self, structure: Structure, theta: Hyperparameters, jitter: Any) -> Begun:
+        """Without q."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch((theta.kernel, theta.inducing_points))
+            Z, each = theta.inducing_points, of_each_latent(structure.model.kernel, theta.kernel)
+            Kuu = [add_jitter(covariance(k, v, Z), jitter, jitter_unit(k, v, Z)) for k, v in each]
+        return Begun(tape, Kuu, [projection(structure).whiten_prior(K) for K in Kuu], [])
+
+    def begin(self, structure: Structure, prior: Begun, q: tuple) -> Begun:
+        """With the factors of q."""
+        by, (nat1, nat2), n = projection(structure), q, len(prior.L_inv)
+        own = [slice(None)] if n == 1 else [slice(k, k + 1) for k in range(n)]
+        each = zip(prior.L_inv, own, strict=True)
+        return prior._replace(factors=[by.factors(L, nat1[:, k], nat2[k]) for L, k in each])
+
+    # --- rows ----------------------------------------------------------------------------
+
+    def rows(
+        self,
+        structure: Structure,
+        theta: Hyperparameters,
+        factors: list[Factors],
+        block: Block,
+        A: list | None = None,
+        g_cov: Any = None,
+    ) -> RowSums:
+        """Data term of a block with its gradients.
+
+        ``A`` is given where it is known already or Kuf takes its place, ``g_cov``, the gradient in
+        S, where it is known.
+        """
+        by, n = projection(structure), len(block.covariances)
+        own = factors if len(factors) == n else [factors[0].of_latent(k) for k in range(n)]
+        each = zip(own, block.covariances, A or [None] * n, strict=True)
+        projected = [by.project(f, Kuf, Kff, a) for f, (Kuf, Kff), a in each]
+        f_mean = _join([p[2] for p in projected])  # [N, L]
+        f_var = _join([p[3] for p in projected])  # [N, L']
+        f_var, shared = tf.broadcast_to(f_var, tf.shape(f_mean)), f_var.shape[1] != f_mean.shape[1]
+        data_term, g = block.data_term_and_gradients(theta, f_mean, f_var)
+        (g_likelihood, g_offset), g_mean, g_var = g
+        upward = tf.reduce_sum(tf.maximum(g_var, 0.0))
+        g_var = tf.reduce_sum(g_var, 1, keepdims=True) if shared else g_var
+        g_mean, g_var = swap_axes(g_mean), swap_axes(g_var)  # [L, N], [L', N]
+        bars, sums = [], []
+        for k, (f, p) in enumerate(zip(own, projected, strict=True)):
+            g = (g_mean, g_var) if n == 1 else (g_mean[k : k + 1], g_var[k : k + 1])
+            Kuf_bar, of_rows = by.pull_back(f, p[0], p[1], *g, g_cov)
+            bars.append((Kuf_bar, tf.cast(tf.reduce_sum(g[1], 0), Kuf_bar.dtype)))
+            sums.append(of_rows)
+        g_theta = block.gradient(theta, bars)._replace(likelihood=g_likelihood, mean=g_offset)
+        return RowSums(data_term, g_theta, join_sums(sums), upward)
+
+    def no_rows(self, theta: Hyperparameters, q: tuple, zero: Any) -> RowSums:
+        """Their sum to begin with."""
+        return RowSums(zero, zeros(theta), zeros(Sums(*q)), zero)
+
+    # --- end -----------------------------------------------------------------------------
+
+    def end(
+        self, structure: Structure, theta: Hyperparameters, begun: Begun, total: RowSums
+    ) -> tuple[Any, Hyperparameters]:
+        """ELBO, and its gradient through Kuu, too."""
+        by = projection(structure)
+        each = zip(begun.factors, sums_of_each(begun.factors, total.sums), strict=True)
+        bars = [by.prior_gradient(f, s) for f, s in each]
+        g_theta = add(total.g_theta, gradient(begun.tape, begun.Kuu, theta, bars))
+        return total.data_term - tf.add_n([f.prior_kl for f in begun.factors]), g_theta
+
+
+def projection(structure: Structure) -> Projection:
+    """By the algebra of the structure."""
+    return Projection(structure.how.algebra == "blas")
+
+
+def gradient(tape: Any, targets: Any, theta: Hyperparameters, bars: Any) -> Hyperparameters:
+    """In the kernel's values and the inducing points; zero in all else."""
+    sources = (theta.kernel, theta.inducing_points)
+    g_kernel, g_Z = tape.gradient(targets, sources, bars, unconnected_gradients="zero")
+    none = zeros((theta.likelihood, theta.mean))
+    return Hyperparameters(g_kernel, none[0], g_Z, none[1])
+
+
+def _join(each: list) -> Any:
+    return swap_axes(each[0] if len(each) == 1 else tf.concat(each, 0))
+
+
+def join_sums(each: list[Sums]) -> Sums:
+    """Of the latent functions that each has."""
+    if len(each) == 1:
+        return each[0]
+    mean, cov = zip(*each, strict=True)
+    return Sums(tf.concat(mean, 1), tf.concat(cov, 0))
+
+
+def sums_of_each(factors: list[Factors], sums: Sums) -> list[Sums]:
+    """The sums that belong to each of the factors."""
+    if len(factors) == 1:
+        return [sums]
+    own = [slice(k, k + 1) for k in range(len(factors))]
+    return [Sums(sums.mean[:, k], sums.cov[k]) for k in own]
