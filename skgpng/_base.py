@@ -507,7 +507,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             memory=memory is not None,
         )
         # only then, so that the sizes of small sets never ask for a second compilation
-        if Z is not None and inference.unwhitened and how.chunked and memory is None:
+        if Z is not None and inference.may_unwhiten and how.chunked and memory is None:
             how = how._replace(whitened=not self._is_direct(problem, Z, batch))
         structure = Structure(model, how)
         if memory is not None and len(memory.roots) < inference.n_matrices(L):

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.optimize
 
 from . import optimizers
-from ._inference import Data, Memory, Step, Structure
+from ._inference import Data, Iterate, Memory, Step, Structure
 from ._inference.base import real
 from ._memory import keep_freed
 from ._tensorflow import compiled_once, map_leaves, tf, where_needed
@@ -418,9 +418,8 @@ def _evaluate(task: _Task, c: _Carry, batch: Data) -> tuple[Hyperparameters, Ste
     theta, derivative = _constrain(task.layout, c.state.u)
     s = task.settings._replace(jitter=c.safety.jitter)
     gamma = c.safety.cut * _gamma(s, c.step)
-    step = task.structure.model.inference.step(
-        task.structure, theta, c.state.variational, batch, s, gamma
-    )
+    iterate = Iterate(*task.structure, theta, s.jitter, gamma, s.chunk_size)
+    step = iterate.model.inference.step(iterate, c.state.variational, batch)
     g_u = _vector(step.g_theta, task.layout.forms, step.value.dtype) * derivative
     of_u = _with_prior(task.structure, task.limits.prior, c.state.u, step.value, g_u)
     return theta, step, of_u
@@ -442,8 +441,8 @@ def _advance(task: _Task, c: _Carry, step: Step, of_u: tuple) -> tuple:
 def _take_back(task: _Task, c: _Carry, value: Any, theta: Hyperparameters) -> tuple:
     """After a bad evaluation: more jitter if that is what lacks, else the last good state."""
     finite = _finite(0.0, *tf.nest.flatten(theta))
-    inference = task.structure.model.inference
-    singular = inference.is_singular(task.structure, theta, value, c.safety.jitter)
+    iterate = Iterate(*task.structure, theta, c.safety.jitter)
+    singular = iterate.model.inference.is_singular(iterate, value)
     singular = tf.logical_and(finite, singular)
     grows = tf.logical_and(singular, c.safety.jitter < _JITTER_TO)
     more = tf.clip_by_value(_JITTER_GROWTH * c.safety.jitter, _JITTER_FROM, _JITTER_TO)
@@ -735,13 +734,14 @@ def _profile(
     Natural-gradient steps find q, from the one that is given; at its optimum the gradient with q
     held is that of the profile (envelope theorem). Exact models need one step.
     """
-    inference, forms = structure.model.inference, structure.model.forms
+    forms = structure.model.forms
     theta, derivative = _constrain(_layout(forms, u, data.X_scale), flat)
-    n_steps = 1 if inference.one_step else _INNER_STEPS
+    iterate = Iterate(*structure, theta, s.jitter, s.gamma, s.chunk_size)
+    n_steps = 1 if iterate.model.inference.one_step else _INNER_STEPS
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: Any) -> Any:
-        step = inference.step(structure, theta, q, data, s, s.gamma)
+        step = iterate.model.inference.step(iterate, q, data)
         g = _vector(step.g_theta, forms, flat.dtype) * derivative
         return k + 1, tf.abs(step.value - value), step.value, g, step.q_next
 
@@ -827,8 +827,9 @@ class _Objective:
             elbo, value, g, q, theta = self._profile(*self._given, s, flat, self._q)
             elbo, value, g = float(elbo), float(value), g.numpy()[self._free]
             enough = np.isfinite(value) or s.jitter >= _JITTER_TO
-            is_singular = structure.model.inference.is_singular
-            if enough or self.found or not is_singular(structure, theta, value, s.jitter):
+            iterate = Iterate(*structure, theta, s.jitter)
+            is_singular = iterate.model.inference.is_singular
+            if enough or self.found or not is_singular(iterate, value):
                 return elbo, value, g, q, theta
             more = np.clip(_JITTER_GROWTH * float(s.jitter), _JITTER_FROM, _JITTER_TO)
             self._settings = s._replace(jitter=tf.constant(more))
