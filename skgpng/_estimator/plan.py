@@ -344,7 +344,7 @@ def make_plan(
         memory=memory is not None,
     )
     # only then, so that the sizes of small sets never ask for a second compilation
-    if inference.unwhitened and how.chunked and memory is None:
+    if inference.may_unwhiten and how.chunked and memory is None:
         unwhitened = _leaves_unwhitened(options, problem, points, batch, tuning)
         how = how._replace(whitened=not unwhitened)
     kernel, likelihood = problem.parsed.structure, problem.likelihood

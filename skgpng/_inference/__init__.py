@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Data, Execution, Inference, Memory, Model, Step, Structure
+from .base import Data, Execution, Inference, Iterate, Memory, Model, Step, Structure
 from .collapsed import Collapsed
 from .exact import Exact
 from .sites import Sites
@@ -14,6 +14,7 @@ __all__ = [
     "Exact",
     "Execution",
     "Inference",
+    "Iterate",
     "Memory",
     "Model",
     "Sites",

@@ -18,20 +18,7 @@ from ..parameters import Hyperparameters
 if TYPE_CHECKING:
     from .posterior import Posterior
 
-__all__ = [
-    "Data",
-    "Execution",
-    "Inference",
-    "Memory",
-    "Model",
-    "Step",
-    "Structure",
-    "add",
-    "centred",
-    "data_term_and_gradients",
-    "real",
-    "zeros",
-]
+__all__ = ["Data", "Execution", "Inference", "Iterate", "Memory", "Model", "Step", "Structure"]
 
 
 class Model(NamedTuple):
@@ -61,6 +48,17 @@ class Structure(NamedTuple):
 
     model: Model
     how: Execution = Execution()
+
+
+class Iterate(NamedTuple):
+    """Where a step stands, and the numbers that steer it."""
+
+    model: Model
+    how: Execution
+    theta: Hyperparameters
+    jitter: Any  # in units of the prior variance
+    gamma: Any = 1.0  # size of the natural-gradient step
+    chunk_size: Any = 2**30  # rows that are taken at a time
 
 
 class Memory(NamedTuple):
@@ -122,7 +120,7 @@ class Inference(abc.ABC):
     #: Times that a step goes through the rows.
     n_passes: ClassVar[int] = 1
     #: Whether rows may be left unwhitened, see ``Execution``.
-    unwhitened: ClassVar[bool] = False
+    may_unwhiten: ClassVar[bool] = False
     #: What moves the hyperparameters where the user does not say.
     optimizer: ClassVar[str] = "adam"
     #: Plateaus of Adam, each with smaller steps than the one before.
@@ -145,15 +143,11 @@ class Inference(abc.ABC):
         """Arrays of q at the prior (or narrower), or where the ``last`` fit left it."""
 
     @abc.abstractmethod
-    def step(
-        self, structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-    ) -> Step:
-        """One step of size gamma; ``s`` has ``jitter`` and ``chunk_size``."""
+    def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
+        """ELBO, gradient and the natural-gradient step on q."""
 
     @abc.abstractmethod
-    def is_singular(
-        self, structure: Structure, theta: Hyperparameters, value: Any, jitter: Any
-    ) -> Any:
+    def is_singular(self, iterate: Iterate, value: Any) -> Any:
         """Whether the prior at a finite theta, with an ELBO of ``value``, lacks jitter."""
 
     @abc.abstractmethod
@@ -206,12 +200,17 @@ def data_term_and_gradients(
     return tf.reduce_sum(scale * density), gradients
 
 
-def of_rows(model: Model, data: Data) -> Callable:
-    """Expected log density of each row, of (values of likelihood and mean), f_mean and f_var."""
+def of_rows(iterate: Iterate, data: Data, f_mean: Any, f_var: Any) -> tuple:
+    """Data term of rows by the likelihood; gradients as in :func:`data_term_and_gradients`.
+
+    In the values of likelihood and mean, f_mean and f_var; a row of weight w counts w times.
+    """
+    likelihood, mean = iterate.model.likelihood, iterate.model.mean
 
     def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
         own, of_mean = values
-        f_mean = model.mean.added(of_mean, f_mean)
-        return model.likelihood.variational_expectations(own, f_mean, f_var, data.Y, data.row)
+        f_mean = mean.added(of_mean, f_mean)
+        return likelihood.variational_expectations(own, f_mean, f_var, data.Y, data.row)
 
-    return expected
+    values = iterate.theta.likelihood, iterate.theta.mean
+    return data_term_and_gradients(expected, values, f_mean, f_var, data.weights[:, None])

@@ -10,7 +10,7 @@ import numpy as np
 from .._tensorflow import tf
 from ..linalg import shift_diagonal
 from ..parameters import Hyperparameters
-from .base import Data, Model, Step, Structure, add, zeros
+from .base import Data, Iterate, Model, Step, add, zeros
 from .points import Begun, Block, PointInference, RowSums, blocks, projection
 from .posterior import Posterior
 
@@ -43,37 +43,29 @@ class Collapsed(PointInference):
         M = len(theta.inducing_points)
         return np.zeros((M, model.n_latent)), -0.5 * np.eye(M)[None]
 
-    def step(
-        self, structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-    ) -> Step:
+    def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """Statistics of the rows, and with the q that they give their gradients."""
-        prior = self.prior(structure, theta, s.jitter)
-        rows = blocks(structure, theta, data, s.chunk_size)  # in chunks they are evaluated twice
+        prior, of = self.prior(iterate), blocks(iterate, data)  # chunks are evaluated twice
+        known = [self.statistics(prior, block) for block in of.whole]
+        chunks = of.of_chunks(lambda block: self.statistics(prior, block)[1:], zeros(tuple(q)))
+        nat1, gram = add(*(k[1:] for k in known), *chunks)
+        begun = self.with_q(iterate, prior, (nat1, shift_diagonal(gram, -0.5)))
 
-        def statistics(block: Block) -> tuple:
-            return self.statistics(structure, theta, prior, block)
+        def second(block: Block, A: Any = None) -> RowSums:
+            # the gradient in S is known from the first pass; it is added at the end
+            return self.rows(begun.factors, block, A, tf.zeros_like(gram))
 
-        known = [statistics(block) for block in rows.whole]
-        chunks = rows.of_chunks(lambda block: statistics(block)[1:], zeros(tuple(q)))
-        nat1, nat2 = add(*(k[1:] for k in known), *chunks)
-        q = nat1, shift_diagonal(nat2, -0.5)
-        begun = self.begin(structure, prior, q)
+        parts = [second(block, k[0]) for block, k in zip(of.whole, known, strict=True)]
+        parts += of.of_chunks(second, self.no_rows(iterate, begun.q))
+        return self.end(iterate, begun, add(*parts), gram)
 
-        def gradients(block: Block, A: Any = None) -> RowSums:
-            # the gradient in S is known from the first pass; it is added below
-            given = None if A is None else [A]
-            return self.rows(structure, theta, begun.factors, block, given, tf.zeros_like(nat2))
-
-        zero = self.no_rows(theta, q, tf.zeros_like(gamma))
-        parts = [gradients(b, k[0]) for b, k in zip(rows.whole, known, strict=True)]
-        total = add(*parts, *rows.of_chunks(gradients, zero))
-        sums = total.sums._replace(cov=structure.model.n_latent * nat2)  # all targets share S
-        value, g_theta = self.end(structure, theta, begun, total._replace(sums=sums))
-        return Step(value, g_theta, q, q, tf.zeros_like(value))
-
-    def statistics(
-        self, structure: Structure, theta: Hyperparameters, prior: Begun, block: Block
-    ) -> tuple[Any, Any, Any]:
+    def statistics(self, prior: Begun, block: Block) -> tuple[Any, Any, Any]:
         """A of a block, and what its rows add to the natural parameters of q."""
-        ((Kuf, _),), (precision, Y) = block.covariances, block.gaussian(theta)
-        return projection(structure).whiten_and_sum(prior.L_inv[0], Kuf, precision, Y)
+        ((Kuf, _),), (precision, Y) = block.covariances, block.gaussian()
+        return projection(block.iterate).whiten_and_sum(prior.L_inv[0], Kuf, precision, Y)
+
+    def end(self, iterate: Iterate, begun: Begun, total: RowSums, gram: Any) -> Step:
+        """Bound and gradient; all targets share S."""
+        sums = total.sums._replace(cov=iterate.model.n_latent * gram)
+        value, g_theta = self.elbo_and_gradient(iterate, begun, total._replace(sums=sums))
+        return Step(value, g_theta, begun.q, begun.q, tf.zeros_like(value))

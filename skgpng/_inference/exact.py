@@ -11,7 +11,7 @@ from .._tensorflow import tf
 from ..kernels import diagonal, jitter_unit
 from ..linalg import add_to_diagonal, inverse_and_log_determinant
 from ..parameters import Hyperparameters
-from .base import Data, Inference, Model, Step, Structure, add, centred, not_finite
+from .base import Data, Inference, Iterate, Model, Step, add, centred, not_finite
 from .covariances import covariance_within
 from .posterior import Posterior, posterior_of_rows
 
@@ -42,17 +42,13 @@ class Exact(Inference):
         """None."""
         return ()
 
-    def step(
-        self, structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-    ) -> Step:
+    def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """Evidence and gradient."""
-        size = s.chunk_size if structure.how.chunked else None
-        value, g_theta = _evidence(structure.model, theta, data, s.jitter, size)
+        size = iterate.chunk_size if iterate.how.chunked else None
+        value, g_theta = _evidence(iterate.model, iterate.theta, data, iterate.jitter, size)
         return Step(value, g_theta, q, q, tf.zeros_like(value))
 
-    def is_singular(
-        self, structure: Structure, theta: Hyperparameters, value: Any, jitter: Any
-    ) -> Any:
+    def is_singular(self, iterate: Iterate, value: Any) -> Any:
         """The evidence is finite where K with its noise can be factorised."""
         return not_finite(value)
 

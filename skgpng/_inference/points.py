@@ -1,10 +1,9 @@
-"""What models with inducing points share: the prior, rows in blocks, their sums, and its end.
+"""What models with inducing points share: a prior, rows in blocks that add up, and an end.
 
-A step is :meth:`PointInference.begin`, from theta and q the M x M factors; the sum over blocks of
-rows of what :meth:`PointInference.rows` makes of factors and a block; and
-:meth:`PointInference.end`. The sums are the seam along which rows may be spread: chunks are its
-form within one process. What goes across it are tensors of size M x M; the way back through Kuu is
-for whoever began.
+A step begins with theta and q, and makes M x M factors of them; ``rows`` makes sums of factors and
+a block of rows; and the step ends with the factors and the total. The sums are the seam along which
+rows may be spread: chunks are its form within one process. What crosses it are tensors of size
+M x M; the way back through Kuu stays with whoever began.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from ..parameters import Hyperparameters
 from .base import (
     Data,
     Inference,
+    Iterate,
     Memory,
     Model,
-    Structure,
     add,
     centred,
     data_term_and_gradients,
@@ -64,7 +63,8 @@ class Begun(NamedTuple):
     tape: Any  # the way back from Kuu to theta
     Kuu: list  # [M, M] of each kernel
     L_inv: list
-    factors: list[Factors]  # of each kernel: of all latent functions, or of its own
+    q: tuple = ()
+    factors: tuple[Factors, ...] = ()  # of each kernel: of all latent functions, or of its own
 
 
 # --- blocks of rows --------------------------------------------------------------------------
@@ -73,38 +73,40 @@ class Begun(NamedTuple):
 class Block(abc.ABC):
     """Rows whose covariances with the inducing points are evaluated together."""
 
-    def __init__(self, theta: Hyperparameters) -> None:
+    def __init__(self, iterate: Iterate) -> None:
+        theta, self.iterate = iterate.theta, iterate
         with tf.GradientTape(watch_accessed_variables=False) as self._tape:
             self._tape.watch((theta.kernel, theta.inducing_points))
             #: (Kuf, Kff_diag) for all latent functions, or for each.
-            self.covariances = self._evaluate(theta)
+            self.covariances = self._evaluate(iterate)
 
     @abc.abstractmethod
-    def _evaluate(self, theta: Hyperparameters) -> list:
+    def _evaluate(self, iterate: Iterate) -> list:
         """Covariances."""
 
     @abc.abstractmethod
-    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
+    def data_term_and_gradients(self, f_mean: Any, f_var: Any) -> tuple:
         """Of [N, L]: value, and gradients in (values of likelihood and mean), f_mean and f_var."""
 
     @abc.abstractmethod
-    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
-        """Precision [1, N] and centred targets [P, N] of Gaussian rows."""
+    def gaussian(self) -> tuple[Any, Any]:
+        """Precision [1, N] and targets less the mean of f [P, N], of Gaussian rows."""
 
-    def gradient(self, theta: Hyperparameters, bars: list) -> Hyperparameters:
+    def gradient(self, bars: list) -> Hyperparameters:
         """In theta, from those in the covariances."""
-        return gradient(self._tape, self.covariances, theta, bars)
+        return gradient(self._tape, self.covariances, self.iterate.theta, bars)
 
 
 class DataBlock(Block):
     """Rows to learn from."""
 
-    def __init__(self, structure: Structure, theta: Hyperparameters, data: Data) -> None:
-        self._structure, self._data = structure, data
-        super().__init__(theta)
+    def __init__(self, iterate: Iterate, data: Data) -> None:
+        self._data = data
+        super().__init__(iterate)
 
-    def _evaluate(self, theta: Hyperparameters) -> list:
-        (model, how), X, Z = self._structure, self._data.X, theta.inducing_points
+    def _evaluate(self, iterate: Iterate) -> list:
+        (model, how, theta), X = iterate[:3], self._data.X
+        Z = theta.inducing_points
         if how.dtype == "float32" and is_stationary(model.kernel):
             # only distances count, and rounded rows far from zero would lose theirs
             middle = tf.stop_gradient(tf.reduce_mean(Z, 0))
@@ -113,15 +115,13 @@ class DataBlock(Block):
         each = of_each_latent(model.kernel, values)
         return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
 
-    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
-        """By the likelihood; a row of weight w counts w times."""
-        expected, weights = of_rows(self._structure.model, self._data), self._data.weights[:, None]
-        values = theta.likelihood, theta.mean
-        return data_term_and_gradients(expected, values, f_mean, f_var, weights)
+    def data_term_and_gradients(self, f_mean: Any, f_var: Any) -> tuple:
+        """By the likelihood."""
+        return of_rows(self.iterate, self._data, f_mean, f_var)
 
-    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
+    def gaussian(self) -> tuple[Any, Any]:
         """Of noise and weights."""
-        model, data = self._structure.model, self._data
+        (model, _, theta), data = self.iterate[:3], self._data
         variance = model.likelihood.noise_of_rows(theta.likelihood, data.row)
         Y = centred(model.mean, theta.mean, data.Y)
         return swap_axes(data.weights[:, None]) / variance, swap_axes(Y)
@@ -130,13 +130,13 @@ class DataBlock(Block):
 class MemoryBlock(Block):
     r"""Combinations :math:`R^\top f(Z_{old})` as if they were rows with noise of variance 1."""
 
-    def __init__(self, model: Model, theta: Hyperparameters, memory: Memory) -> None:
-        self._model, self._memory = model, memory
-        super().__init__(theta)
+    def __init__(self, iterate: Iterate, memory: Memory) -> None:
+        self._memory = memory
+        super().__init__(iterate)
 
-    def _evaluate(self, theta: Hyperparameters) -> list:
-        points, roots = self._memory.points, tf.unstack(self._memory.roots)
-        own, each = of_each_latent(self._model.kernel, theta.kernel), []
+    def _evaluate(self, iterate: Iterate) -> list:
+        points, roots, theta = self._memory.points, tf.unstack(self._memory.roots), iterate.theta
+        own, each = of_each_latent(iterate.model.kernel, theta.kernel), []
         for k in range(max(len(own), len(roots))):
             (kernel, values), R = own[k % len(own)], roots[k % len(roots)]
             Kua = covariance(kernel, values, theta.inducing_points, points)
@@ -149,57 +149,50 @@ class MemoryBlock(Block):
         _, roots, targets = self._memory
         if not of_mean:
             return targets
-        at_points = self._model.mean.added(of_mean, tf.zeros_like(targets))
+        at_points = self.iterate.model.mean.added(of_mean, tf.zeros_like(targets))
         combine = functools.partial(tf.matmul, transpose_a=True)
         return targets - columnwise(Tensors, combine, roots, at_points)
 
-    def data_term_and_gradients(self, theta: Hyperparameters, f_mean: Any, f_var: Any) -> tuple:
+    def data_term_and_gradients(self, f_mean: Any, f_var: Any) -> tuple:
         """Gaussian."""
-        one = tf.ones([], f_mean.dtype)
 
         def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
-            targets = self._targets(values[1])
-            return Gaussian().variational_expectations((one,), f_mean, f_var, targets)
+            one, Y = tf.ones([], f_mean.dtype), self._targets(values[1])
+            return Gaussian().variational_expectations((one,), f_mean, f_var, Y)
 
-        values = theta.likelihood, theta.mean
+        values = self.iterate.theta.likelihood, self.iterate.theta.mean
         return data_term_and_gradients(expected, values, f_mean, f_var, tf.ones_like(f_mean[:, :1]))
 
-    def gaussian(self, theta: Hyperparameters) -> tuple[Any, Any]:
+    def gaussian(self) -> tuple[Any, Any]:
         """Of noise 1."""
-        Y = self._targets(theta.mean)
-        return swap_axes(tf.ones_like(Y[:, :1])), swap_axes(Y)
+        Y = swap_axes(self._targets(self.iterate.theta.mean))
+        return tf.ones_like(Y[:1]), Y
 
 
 class Blocks(NamedTuple):
-    """All rows of a step: those that are evaluated once, and the chunks."""
+    """All rows of a step: blocks that are evaluated once, and the chunks of the others."""
 
     whole: list[Block]
-    total_of_chunks: Callable | None  # of a function of blocks, and zero in the form it gives
-
-    def total(self, function: Callable, zero: Any) -> Any:
-        """Sum of ``function(block)``; ``zero`` has the form of what it gives."""
-        parts = [function(block) for block in self.whole]
-        return add(*parts, *self.of_chunks(function, zero))
+    sum_over_chunks: Callable | None  # of a function of a block, from a zero on
 
     def of_chunks(self, function: Callable, zero: Any) -> list:
-        """The part of the chunks, if there are any."""
-        return [self.total_of_chunks(function, zero)] if self.total_of_chunks else []
+        """Sum of ``function(block)`` over the chunks, if there are any."""
+        return [self.sum_over_chunks(function, zero)] if self.sum_over_chunks else []
 
 
-def blocks(structure: Structure, theta: Hyperparameters, data: Data, size: Any) -> Blocks:
-    """Of the rows of a step, in chunks of ``size`` so that memory does not grow with N."""
-    model, how = structure
+def blocks(iterate: Iterate, data: Data) -> Blocks:
+    """In chunks, memory does not grow with the number of rows."""
 
-    def chunks(function: Callable, zero: Any) -> Any:
+    def sum_over_chunks(function: Callable, zero: Any) -> Any:
         def part(start: Any, stop: Any) -> Any:
-            rows = data.each_row(lambda a: a[start:stop])
-            return function(DataBlock(structure, theta, rows))
+            return function(DataBlock(iterate, data.each_row(lambda a: a[start:stop])))
 
-        return sum_over(tf.shape(data.X)[0], size, part, zero)
+        return sum_over(tf.shape(data.X)[0], iterate.chunk_size, part, zero)
 
-    whole: list[Block] = [] if how.chunked else [DataBlock(structure, theta, data)]
-    whole += [MemoryBlock(model, theta, data.memory)] if how.memory else []
-    return Blocks(whole, chunks if how.chunked else None)
+    chunked = iterate.how.chunked
+    whole: list[Block] = [] if chunked else [DataBlock(iterate, data)]
+    whole += [MemoryBlock(iterate, data.memory)] if iterate.how.memory else []
+    return Blocks(whole, sum_over_chunks if chunked else None)
 
 
 # --- the model -------------------------------------------------------------------------------
@@ -227,11 +220,9 @@ class PointInference(Inference):
         precision = np.maximum(1.0, _START_PRECISION * widest) * np.ones(L)
         return np.zeros((len(Z), L)), -0.5 * precision[:, None, None] * np.eye(len(Z))
 
-    def is_singular(
-        self, structure: Structure, theta: Hyperparameters, value: Any, jitter: Any
-    ) -> Any:
+    def is_singular(self, iterate: Iterate, value: Any) -> Any:
         """Whether Kuu cannot be factorised."""
-        return not_finite(*self.prior(structure, theta, jitter).L_inv)
+        return not_finite(*self.prior(iterate).L_inv)
 
     def posterior(
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
@@ -241,78 +232,72 @@ class PointInference(Inference):
 
     # --- begin ---------------------------------------------------------------------------
 
-    def prior(self, structure: Structure, theta: Hyperparameters, jitter: Any) -> Begun:
-        """Without q."""
+    def prior(self, iterate: Iterate) -> Begun:
+        """Kuu and its factor."""
+        theta, jitter = iterate.theta, iterate.jitter
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch((theta.kernel, theta.inducing_points))
-            Z, each = theta.inducing_points, of_each_latent(structure.model.kernel, theta.kernel)
+            Z, each = theta.inducing_points, of_each_latent(iterate.model.kernel, theta.kernel)
             Kuu = [add_jitter(covariance(k, v, Z), jitter, jitter_unit(k, v, Z)) for k, v in each]
-        return Begun(tape, Kuu, [projection(structure).whiten_prior(K) for K in Kuu], [])
+        return Begun(tape, Kuu, [projection(iterate).whiten_prior(K) for K in Kuu])
 
-    def begin(self, structure: Structure, prior: Begun, q: tuple) -> Begun:
+    def with_q(self, iterate: Iterate, prior: Begun, q: tuple) -> Begun:
         """With the factors of q."""
-        by, (nat1, nat2), n = projection(structure), q, len(prior.L_inv)
+        by, (nat1, nat2), n = projection(iterate), q, len(prior.L_inv)
         own = [slice(None)] if n == 1 else [slice(k, k + 1) for k in range(n)]
         each = zip(prior.L_inv, own, strict=True)
-        return prior._replace(factors=[by.factors(L, nat1[:, k], nat2[k]) for L, k in each])
+        factors = tuple(by.factors(L_inv, nat1[:, k], nat2[k]) for L_inv, k in each)
+        return prior._replace(q=q, factors=factors)
 
     # --- rows ----------------------------------------------------------------------------
 
     def rows(
-        self,
-        structure: Structure,
-        theta: Hyperparameters,
-        factors: list[Factors],
-        block: Block,
-        A: list | None = None,
-        g_cov: Any = None,
+        self, factors: tuple[Factors, ...], block: Block, A: Any = None, g_cov: Any = None
     ) -> RowSums:
-        """Data term of a block with its gradients.
-
-        ``A`` is given where it is known already or Kuf takes its place, ``g_cov``, the gradient in
-        S, where it is known.
-        """
-        by, n = projection(structure), len(block.covariances)
+        """Data term of a block with its gradients; A and the gradient in S may be known already."""
+        by, n = projection(block.iterate), len(block.covariances)
         own = factors if len(factors) == n else [factors[0].of_latent(k) for k in range(n)]
-        each = zip(own, block.covariances, A or [None] * n, strict=True)
-        projected = [by.project(f, Kuf, Kff, a) for f, (Kuf, Kff), a in each]
+        projected = []
+        for f, (Kuf, Kff_diag) in zip(own, block.covariances, strict=True):
+            acting = A if block.iterate.how.whitened else Kuf
+            projected.append(by.project(f, Kuf, Kff_diag, acting))
         f_mean = _join([p[2] for p in projected])  # [N, L]
         f_var = _join([p[3] for p in projected])  # [N, L']
         f_var, shared = tf.broadcast_to(f_var, tf.shape(f_mean)), f_var.shape[1] != f_mean.shape[1]
-        data_term, g = block.data_term_and_gradients(theta, f_mean, f_var)
-        (g_likelihood, g_offset), g_mean, g_var = g
+        data_term, gradients = block.data_term_and_gradients(f_mean, f_var)
+        (g_likelihood, g_offset), g_mean, g_var = gradients
         upward = tf.reduce_sum(tf.maximum(g_var, 0.0))
         g_var = tf.reduce_sum(g_var, 1, keepdims=True) if shared else g_var
         g_mean, g_var = swap_axes(g_mean), swap_axes(g_var)  # [L, N], [L', N]
         bars, sums = [], []
-        for k, (f, p) in enumerate(zip(own, projected, strict=True)):
+        for k, (f, (acting, reduced, _, _)) in enumerate(zip(own, projected, strict=True)):
             g = (g_mean, g_var) if n == 1 else (g_mean[k : k + 1], g_var[k : k + 1])
-            Kuf_bar, of_rows = by.pull_back(f, p[0], p[1], *g, g_cov)
+            Kuf_bar, own_sums = by.pull_back(f, acting, reduced, *g, g_cov)
             bars.append((Kuf_bar, tf.cast(tf.reduce_sum(g[1], 0), Kuf_bar.dtype)))
-            sums.append(of_rows)
-        g_theta = block.gradient(theta, bars)._replace(likelihood=g_likelihood, mean=g_offset)
+            sums.append(own_sums)
+        g_theta = block.gradient(bars)._replace(likelihood=g_likelihood, mean=g_offset)
         return RowSums(data_term, g_theta, join_sums(sums), upward)
 
-    def no_rows(self, theta: Hyperparameters, q: tuple, zero: Any) -> RowSums:
-        """Their sum to begin with."""
-        return RowSums(zero, zeros(theta), zeros(Sums(*q)), zero)
+    def no_rows(self, iterate: Iterate, q: tuple) -> RowSums:
+        """The sum to begin with."""
+        zero = tf.zeros([], q[0].dtype)
+        return RowSums(zero, zeros(iterate.theta), zeros(Sums(*q)), zero)
 
     # --- end -----------------------------------------------------------------------------
 
-    def end(
-        self, structure: Structure, theta: Hyperparameters, begun: Begun, total: RowSums
+    def elbo_and_gradient(
+        self, iterate: Iterate, begun: Begun, total: RowSums
     ) -> tuple[Any, Hyperparameters]:
-        """ELBO, and its gradient through Kuu, too."""
-        by = projection(structure)
+        """Of all rows, with the KL divergence and the gradient through Kuu."""
         each = zip(begun.factors, sums_of_each(begun.factors, total.sums), strict=True)
-        bars = [by.prior_gradient(f, s) for f, s in each]
-        g_theta = add(total.g_theta, gradient(begun.tape, begun.Kuu, theta, bars))
+        bars = [projection(iterate).prior_gradient(f, s) for f, s in each]
+        g_theta = add(total.g_theta, gradient(begun.tape, begun.Kuu, iterate.theta, bars))
         return total.data_term - tf.add_n([f.prior_kl for f in begun.factors]), g_theta
 
 
-def projection(structure: Structure) -> Projection:
-    """By the algebra of the structure."""
-    return Projection(structure.how.algebra == "blas")
+def projection(iterate: Iterate) -> Projection:
+    """By the algebra of the execution."""
+    return Projection(iterate.how.algebra == "blas")
 
 
 def gradient(tape: Any, targets: Any, theta: Hyperparameters, bars: Any) -> Hyperparameters:
@@ -335,7 +320,7 @@ def join_sums(each: list[Sums]) -> Sums:
     return Sums(tf.concat(mean, 1), tf.concat(cov, 0))
 
 
-def sums_of_each(factors: list[Factors], sums: Sums) -> list[Sums]:
+def sums_of_each(factors: tuple[Factors, ...], sums: Sums) -> list[Sums]:
     """The sums that belong to each of the factors."""
     if len(factors) == 1:
         return [sums]

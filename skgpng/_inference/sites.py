@@ -10,16 +10,7 @@ import numpy as np
 from .._tensorflow import tf
 from ..linalg import inverse_and_log_determinant, shift_diagonal
 from ..parameters import Hyperparameters
-from .base import (
-    Data,
-    Inference,
-    Model,
-    Step,
-    Structure,
-    data_term_and_gradients,
-    of_rows,
-    real,
-)
+from .base import Data, Inference, Iterate, Model, Step, of_rows, real
 from .covariances import covariance_within
 from .posterior import Posterior, posterior_of_rows
 
@@ -51,25 +42,18 @@ class Sites(Inference):
         precision = _START_PRECISION * weights[:, None] * np.ones(model.n_latent)
         return np.zeros_like(precision), precision
 
-    def step(
-        self, structure: Structure, theta: Hyperparameters, q: tuple, data: Data, s: Any, gamma: Any
-    ) -> Step:
+    def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """The gradient in K is that at the fixed point of the natural-gradient step."""
-        model = structure.model
-        size = s.chunk_size if structure.how.chunked else None
+        model, how, theta = iterate[:3]
+        size = iterate.chunk_size if how.chunked else None
         prior = covariance_within(model.kernel, theta.kernel, data.X, size)  # B needs no jitter
         K, n = prior.K, len(prior.K)
         latents = range(model.n_latent)
         moments = [site_moments(K[k % n], q[0][:, k], q[1][:, k]) for k in latents]
         f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
         f_var = tf.stack([m.f_var for m in moments], 1)
-        data_term, ((g_likelihood, g_offset), g_mean, g_var) = data_term_and_gradients(
-            of_rows(model, data),
-            (theta.likelihood, theta.mean),
-            f_mean,
-            f_var,
-            data.weights[:, None],
-        )
+        data_term, gradients = of_rows(iterate, data, f_mean, f_var)
+        (g_likelihood, g_offset), g_mean, g_var = gradients
 
         def K_bar(j: int, rows: slice, columns: slice) -> Any:
             own = moments if n == 1 else moments[j : j + 1]
@@ -77,12 +61,10 @@ class Sites(Inference):
 
         value = data_term - tf.add_n([m.kl for m in moments])
         g_theta = Hyperparameters(prior.g_kernel(K_bar), g_likelihood, (), g_offset)
-        g_sites = g_mean - 2.0 * g_var * f_mean, -2.0 * g_var
-        return Step(value, g_theta, q, *_next_sites(q, f_mean, g_sites, gamma, data.weights))
+        target = g_mean - 2.0 * g_var * f_mean, -2.0 * g_var
+        return Step(value, g_theta, q, *_next_sites(q, f_mean, target, iterate.gamma, data.weights))
 
-    def is_singular(
-        self, structure: Structure, theta: Hyperparameters, value: Any, jitter: Any
-    ) -> Any:
+    def is_singular(self, iterate: Iterate, value: Any) -> Any:
         """B = I + ... never lacks jitter."""
         return tf.constant(False)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.optimize
 
-from .._inference import Data, Structure
+from .._inference import Data, Iterate, Structure
 from .._tensorflow import compiled_once, map_leaves, tf
 from . import vector
 from .loop import JITTER_TO, Settings, data_signature, more_jitter, packed, q_signature, unpacked
@@ -68,10 +68,11 @@ def _profile(
     """
     s, inference = unpacked(settings), structure.model.inference
     theta, derivative = vector.constrain(form, space, u)
+    iterate = Iterate(*structure, theta, s.jitter, s.gamma, s.chunk_size)
     small = _INNER_TOL * tf.reduce_sum(data.weights)
 
     def step(q: tuple) -> tuple:
-        found = inference.step(structure, theta, q, data, s, s.gamma)
+        found = inference.step(iterate, q, data)
         return found.value, vector.as_vector(found.g_theta) * derivative, found.q_next
 
     def body(k: Any, gain: Any, value: Any, g: Any, q: tuple) -> tuple:
@@ -163,7 +164,6 @@ class _Objective:
     def _evaluate(self, u: Any) -> _Value:
         """With the gradient in the free entries; at the start with enough jitter."""
         structure, form, space, data, *_ = self._problem
-        is_singular = structure.model.inference.is_singular
         while True:
             s = self._settings
             now = self._profile(space, data, self._numbers, u, self.best.q)
@@ -173,7 +173,9 @@ class _Objective:
                 gradient=now.gradient.numpy()[self._free],
             )
             enough = np.isfinite(now.value) or s.jitter >= JITTER_TO
-            if enough or self.found or not is_singular(structure, now.theta, now.value, s.jitter):
+            iterate = Iterate(*structure, now.theta, s.jitter)
+            singular = structure.model.inference.is_singular
+            if enough or self.found or not singular(iterate, now.value):
                 return now
             self._settings = s._replace(jitter=more_jitter(s.jitter))
             self._numbers = packed(self._settings)

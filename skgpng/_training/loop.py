@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import optimizers
-from .._inference import Data, Memory, Step, Structure
+from .._inference import Data, Iterate, Memory, Step, Structure
 from .._inference.base import real
 from .._tensorflow import compiled_once, map_leaves, tf
 from ..parameters import Hyperparameters
@@ -268,8 +268,9 @@ def _evaluate(task: _Task, c: Carry, safety: _Safety, batch: Data) -> tuple[Step
     """The model's step, and the objective with its gradient in u."""
     structure, form, space, s, _ = task
     theta, derivative = vector.constrain(form, space, c.state.u)
-    gamma, s = safety.cut * _gamma(s, c.step), s._replace(jitter=safety.jitter)
-    step = structure.model.inference.step(structure, theta, c.state.variational, batch, s, gamma)
+    gamma = safety.cut * _gamma(s, c.step)
+    iterate = Iterate(*structure, theta, safety.jitter, gamma, s.chunk_size)
+    step = iterate.model.inference.step(iterate, c.state.variational, batch)
     g_u = vector.as_vector(step.g_theta) * derivative
     value, g_u = vector.add_log_prior(form, space.prior, c.state.u, step.value, g_u)
     return step, value, g_u
@@ -428,12 +429,12 @@ def take_back(
     """
     watch, safety = _progress(carry.numbers.numpy())
     theta, _ = vector.constrain(form, space, carry.state.u)
-    is_singular = structure.model.inference.is_singular
+    iterate = Iterate(*structure, theta, safety.jitter)
     grows = (
         not np.isfinite(value)
         and safety.jitter < JITTER_TO
         and bool(_finite(0.0, *tf.nest.flatten(theta)))
-        and bool(is_singular(structure, theta, tf.constant(value, tf.float64), safety.jitter))
+        and bool(iterate.model.inference.is_singular(iterate, tf.constant(value, tf.float64)))
     )
     if grows:
         safety = safety._replace(jitter=more_jitter(safety.jitter))
