@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._tensorflow import tf
 from .parameters import Parameter
 
 __all__ = ["Constant", "Mean", "Zero"]
@@ -49,4 +50,7 @@ class Constant(Mean):
 
     def added(self, values: tuple, f_mean: Any) -> Any:
         """With the constants."""
-        return f_mean + values[0]
+        f_mean_of_all = f_mean + values[0]
+        if isinstance(f_mean_of_all, np.ndarray):
+            return f_mean_of_all
+        return tf.ensure_shape(f_mean_of_all, f_mean.shape)  # L is known of f_mean only

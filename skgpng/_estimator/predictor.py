@@ -147,12 +147,12 @@ class Predictor:
     def _observed(self, F: np.ndarray, rng: Any, row: np.ndarray, noisy: bool) -> np.ndarray:
         """Draws of scaled y, or its means, for draws of the latent functions [N, L, n]."""
         N, L, n = F.shape
-        flat, rows = np.moveaxis(F, 2, 0).reshape(n * N, L), np.tile(row, (n, 1))
+        flat, rows = np.moveaxis(F, 2, 1).reshape(N * n, L), np.repeat(row, n, 0)
         if noisy:
             Y = self.likelihood.sample(self.values, flat, rng, rows)
         else:
             Y = self.likelihood.conditional_mean(self.values, flat, rows)
-        return np.moveaxis(np.asarray(Y).reshape(n, N, -1), 0, 2)
+        return np.moveaxis(Y.reshape(N, n, -1), 1, 2)
 
     def _by_blocks(self, method: Callable, X: np.ndarray, row: np.ndarray, *Y: Any) -> np.ndarray:
         """``method(f_mean, f_var, row, *Y)`` of a block of rows at a time: nodes take memory."""

@@ -73,27 +73,15 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
 
 
 def rows_known(
-    likelihood: Likelihood, given: dict, n_rows: int, scale: np.ndarray, fixed_noise: float = 0.0
+    likelihood: Likelihood, given: dict, n_rows: int, scale: Any = 1.0, fixed_noise: float = 0.0
 ) -> np.ndarray:
-    """What is known of each row, [N, R] on the scale of Y, from arguments of ``fit``.
-
-    What is not given is as the likelihood has it by default.
-    """
-    given = {name: value for name, value in given.items() if value is not None}
-    unknown = sorted(given.keys() - set(likelihood.row_names))
-    if unknown:
-        takes = ", ".join(likelihood.row_names) or "no argument of its own"
-        raise ValueError(
-            f"{unknown[0]} means nothing to {type(likelihood).__name__} noise, which takes {takes}:"
-            f" set {unknown[0]}=None, or another likelihood."
-        )
-    columns = [
-        likelihood.check_row(name, given[name], n_rows)
-        if name in given
-        else np.full(n_rows, default)
-        for name, default in zip(likelihood.row_names, likelihood.row_defaults, strict=True)
-    ]
-    row = np.stack(columns, 1) if columns else np.zeros((n_rows, 0))
+    """What is known of each row, [N, R], from arguments of ``fit``; on the scale of Y."""
+    beside = {name for name, value in given.items() if value is not None}
+    each = {
+        name: likelihood.check_row(name, given.get(name), n_rows)
+        for name in (*likelihood.row_names, *(beside - set(likelihood.row_names)))
+    }
+    row = np.stack([*each.values()], 1) if each else np.zeros((n_rows, 0))
     return likelihood.scaled_row(row, scale) + fixed_noise
 
 
