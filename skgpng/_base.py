@@ -1092,8 +1092,9 @@ def _held_out_score(plan: Plan, result: Result) -> float:
     assert held_out is not None
     p = posterior.posterior(structure, result, plan.data, result.report.jitter)
     f_mean, f_var = posterior.mean_and_variance(structure.kernel, theta.kernel, p, held_out.X)
-    values = structure.likelihood.with_row_noise(theta.likelihood, held_out.row_noise)
-    density = structure.likelihood.predict_log_density(values, f_mean, f_var, held_out.Y)
+    density = structure.likelihood.predict_log_density(
+        theta.likelihood, f_mean, f_var, held_out.Y, held_out.row_noise[:, None]
+    )
     return float(np.average(np.sum(density, 1), weights=held_out.weights))
 
 

@@ -467,7 +467,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return p if p.shape[1] > 1 else np.hstack([1.0 - p, p])
 
     def _probabilities(self, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
-        return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0].numpy()
+        return self._likelihood.predict_mean_and_var((), f_mean, f_var)[0]
 
     @outside_graphs
     def predict(self, X: Any) -> np.ndarray:

@@ -54,13 +54,12 @@ class _Observed(NamedTuple):
 
     likelihood: Likelihood
     mean: Mean
-    row_noise: Any
+    row: Any
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         own, of_mean = values
-        own = self.likelihood.with_row_noise(own, self.row_noise)
         f_mean = self.mean.added(of_mean, f_mean)
-        return self.likelihood.variational_expectations(own, f_mean, f_var, Y)
+        return self.likelihood.variational_expectations(own, f_mean, f_var, Y, self.row)
 
 
 class _UnitNoise(NamedTuple):
@@ -224,7 +223,7 @@ def _vgp_step(
     moments = [models.site_moments(K[k % n], q[0][:, k], q[1][:, k]) for k in latents]
     f_mean = tf.stack([m.f_mean for m in moments], 1)  # [N, L]
     f_var = tf.stack([m.f_var for m in moments], 1)
-    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise)
+    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise[:, None])
     data_term, ((g_likelihood, g_offset), g_mean, g_var) = models.data_term_and_gradients(
         likelihood, (theta.likelihood, theta.mean), f_mean, f_var, data.Y, data.weights[:, None]
     )
@@ -306,7 +305,7 @@ def _rows(structure: Structure, data: Data) -> _Block:
         each = of_each_latent(structure.kernel, values)
         return [(covariance(k, v, Z, X), diagonal(k, v, X)) for k, v in each]
 
-    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise)
+    likelihood = _Observed(structure.likelihood, structure.mean, data.row_noise[:, None])
     return _Block(covariances, data.Y, data.weights[:, None], likelihood, data.row_noise)
 
 

@@ -24,6 +24,7 @@ LEVELS = {
     "_diagnosis": 3.5,
     "_starts": 3.5,
     "linalg": 0,
+    "means": 0.5,
     "parameters": 0,
     "quadrature": 0,
     "gaussians": 1,
