@@ -23,7 +23,7 @@ LEVELS = {
     "_dense": -0.5,
     "_memory": 0,
     "linalg": 0,
-    "metrics": 0,
+    "means": 0.5,
     "parameters": 0,
     "quadrature": 0,
     "means": 0.5,
