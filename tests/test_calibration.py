@@ -106,7 +106,7 @@ def test_intervals_of_student_t(name):
     """
     model = known(n_inducing=None, likelihood="student_t")
     off = standard_errors(coverages(model, KERNELS[name], "student_t"), LEVELS)
-    assert model._likelihood_values == (NOISE, DF)
+    assert model._predictor.values == (NOISE, DF)
     assert np.all(np.abs(off) < 4), off
 
 

@@ -119,7 +119,7 @@ def output(model, X):
 def log_density(model, X, y):
     """Mean log predictive density of (scaled) y, or log probability of the label."""
     if isinstance(model, GaussianProcessRegressor):
-        return np.mean(model.log_predictive_density(X, y)) + np.log(model._y_std[0])
+        return np.mean(model.log_predictive_density(X, y)) + np.log(model._predictor.units.scale[0])
     p = model.predict_proba(X)
     return np.mean(np.log(p[np.arange(len(y)), np.searchsorted(model.classes_, y)]))
 
@@ -180,7 +180,7 @@ def test_held_out_rows_are_not_trained_on(rows, split):
     )
     first = clone(model).fit(X, y)
     held_out = split["held_out"]
-    np.testing.assert_array_equal(first._posterior.points, np.delete(X, held_out, 0))
+    np.testing.assert_array_equal(first._predictor.posterior.points, np.delete(X, held_out, 0))
     y = y.copy()
     y[held_out] += 100.0
     other = clone(model).fit(X, y)

@@ -146,7 +146,7 @@ def test_a_thousand_rows_beside_sklearn(name, D):
         scaled = np.abs(cov - their_cov) / np.outer(unit, unit)
         assert scaled.max() < 0.01 + 2.0 * (slack / unit**2).max()
         # K^-1 y of both is exact to the condition number, which a misfitting DotProduct shows
-        lost = np.finfo(float).eps * prior.max() * np.abs(ours._posterior.weights).sum()
+        lost = np.finfo(float).eps * prior.max() * np.abs(ours._predictor.posterior.weights).sum()
         np.testing.assert_array_less(np.abs(mean - their_mean), 0.01 * std + 10.0 * lost)
 
 

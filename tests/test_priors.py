@@ -97,7 +97,7 @@ def test_regression_has_the_formula(D, scaled):
     (prior,), model = calls_of_train(
         lambda: GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
     )
-    scales, noise = np.atleast_1d(model.kernel_.k2.length_scale), model._likelihood_values[0]
+    scales, noise = np.atleast_1d(model.kernel_.k2.length_scale), model._predictor.values[0]
     theta = Hyperparameters((np.array(0.7), scales), (noise,))
     right = log_prior(scales, X.std(0), noise, 0.1)  # y is scaled either way
     assert training.objective(prior, theta, 2.0) == pytest.approx(2.0 + right, rel=1e-9)
@@ -108,8 +108,8 @@ def test_student_t_has_that_of_its_squared_scale():
     (prior,), model = calls_of_train(
         lambda: GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
     )
-    theta = Hyperparameters(model._kernel_values, model._likelihood_values)
-    noise = model._likelihood_values[0] ** 2
+    theta = Hyperparameters(model._kernel_values, model._predictor.values)
+    noise = model._predictor.values[0] ** 2
     right = log_prior(np.ones(1), np.ones(1), noise)
     assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
 

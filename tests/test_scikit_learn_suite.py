@@ -44,7 +44,7 @@ class Regressor(GaussianProcessRegressor):
 
     @property
     def _y_train_std(self):
-        return self._y_std
+        return self._predictor.units.scale
 
     def log_marginal_likelihood(self, *args, **kwargs):
         # test_random_starts subtracts a np.float32, which would round a Python float to 32 bits

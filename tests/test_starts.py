@@ -133,7 +133,7 @@ def test_targets_of_different_scale_need_no_normalize_y():
 def test_a_kernel_of_the_users_own_takes_y_as_it_is():
     y = 3.0 + np.sin(X[:, 0])
     model = GaussianProcessRegressor(1.0 * RBF(), normalize_y=False).fit(X, y)
-    assert model._y_mean == 0.0 and model._y_std == 1.0
+    assert model._predictor.units.shift == 0.0 and model._predictor.units.scale == 1.0
     assert model.predict([[1e3]]) == pytest.approx(0.0, abs=1e-9)  # the mean of the prior
 
 
