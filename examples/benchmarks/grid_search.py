@@ -24,7 +24,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.model_selection import GridSearchCV
 
 import skgpng
-from skgpng import training
+from skgpng._training import stages
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])

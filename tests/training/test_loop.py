@@ -11,7 +11,6 @@ from toy import (
     JITTER,
     KERNEL,
     MODELS,
-    WIDE,
     M,
     N,
     assert_same_run,
@@ -22,7 +21,6 @@ from toy import (
     make_settings,
     make_structure,
     run,
-    start_of_q,
 )
 
 from skgpng import gaussians, kernels, models, optimizers, steps

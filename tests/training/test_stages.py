@@ -69,9 +69,7 @@ def batches(largest, **numbers):
     """Train with batches of five rows that grow."""
     structure, data = make_structure("svgp minibatch"), make_data()
     settings = make_settings(batch_size=5, gamma=0.3, **numbers)
-    stages = plan_stages(
-        structure, data, start_of_q("svgp", N, M), settings, largest_batch=largest
-    )
+    stages = plan_stages(structure, data, start_of_q("svgp", N, M), settings, largest_batch=largest)
     parameters = make_parameters(Z=data.X[:M] + 0.01)
     return stages, train(structure, parameters, stages)
 
