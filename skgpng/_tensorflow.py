@@ -12,6 +12,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import itertools
 import os
 import sys
 import threading
@@ -132,6 +133,22 @@ def custom_gradient(function: Callable) -> Callable:
     return call
 
 
+def _forget_gradients(graph: Any) -> None:
+    """Let go of the custom gradients of a graph, which nobody differentiates again.
+
+    TensorFlow registers each under a name, for good, and it holds the graph it belongs to. (It
+    has no public way to take a name back; where it keeps them elsewhere, they stay.)
+    """
+    there = getattr(tf.RegisterGradient.__call__, "__globals__", {}).get("gradient_registry")
+    registered = getattr(there, "_registry", {})
+    definition = graph.as_graph_def()
+    bodies = [definition.node, *(function.node_def for function in definition.library.function)]
+    for node in itertools.chain(*bodies):
+        name = node.attr["_gradient_op_type"].s.decode() if "_gradient_op_type" in node.attr else ""
+        if name.startswith("CustomGradient-"):
+            registered.pop(name, None)
+
+
 def map_leaves(function: Callable, nest: Any, *others: Any) -> Any:
     """``function`` of the leaves of nests of tuples, which are alike, in a nest like the first.
 
@@ -158,6 +175,7 @@ class Compiled:
 
     def __init__(self, function: Any) -> None:
         self._graph = function.get_concrete_function()
+        _forget_gradients(self._graph.graph)
         self._types = [tensor.dtype for tensor in self._graph.outputs]
 
     def __call__(self, *arguments: Any) -> Any:

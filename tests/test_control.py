@@ -38,11 +38,13 @@ from skgpng import (
     kernels,
     models,
     steps,
-    training,
 )
 from skgpng._tensorflow import tf
+from skgpng._training import lbfgs as lbfgs_training
+from skgpng._training import loop, stages
+from skgpng._training.loop import Settings
 from skgpng.likelihoods import Bernoulli, Softmax
-from skgpng.structures import Data, Hyperparameters, Structure
+from skgpng.structures import Data, Hyperparameters, Parameters, Structure
 
 # One kernel for most tests: every structure costs a compilation of a second.
 KERNEL = ConstantKernel(1.0) * RBF(1.0)
@@ -337,7 +339,7 @@ def test_restarts_are_judged_by_the_held_out_score(rows):
 
 
 def test_restarts_need_finite_bounds_and_say_so_before_training(rows, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(stages, "train", lambda *_: pytest.fail("training began"))
     kernel = ConstantKernel(1.0) * RBF(1.0, (1e-2, np.inf))
     model = GaussianProcessRegressor(kernel, n_restarts_optimizer=2)
     with pytest.raises(
@@ -673,25 +675,6 @@ def test_interrupt_before_the_first_score_with_one_warning(rows, monkeypatch):
     assert len(caught) == 1 and len(model.validation_scores_) == 1
 
 
-def test_callbacks_may_call_compiled_functions_of_their_own(rows, monkeypatch):
-    """Only the training loop of a small model runs in order: a loop of the usual kind cannot."""
-
-    @functools.partial(tf.function, autograph=False)
-    def double(x):
-        return tf.while_loop(lambda x: x < 8.0, lambda x: [2.0 * x], [x])[0]
-
-    assert float(double(tf.constant(1.0))) == 8.0
-    seen = []
-
-    def look(result):
-        seen.append(float(double(tf.constant(1.0))))
-        return False
-
-    monkeypatch.setattr(_base.BaseGaussianProcess, "_callback_monitor", lambda *_: [look])
-    regressor(n_inducing=5, optimizer="adam", max_iter=20, n_iter_no_change=50).fit(*rows)
-    assert seen and set(seen) == {8.0}
-
-
 @pytest.mark.parametrize("at", ["later", "first steps"])
 def test_interrupt_in_a_restart_keeps_the_best_start_with_one_warning(rows, at, monkeypatch):
     X, y = rows
@@ -702,8 +685,8 @@ def test_interrupt_in_a_restart_keeps_the_best_start_with_one_warning(rows, at, 
     if at == "later":
         monkeypatch.setattr(_base.BaseGaussianProcess, "_callback_monitor", lambda *_: looks)
     else:
-        segment = counted(training.compiled_segment, {2: KeyboardInterrupt})
-        monkeypatch.setattr(training, "compiled_segment", segment)
+        segment = counted(loop.compiled_segment, {2: KeyboardInterrupt})
+        monkeypatch.setattr(loop, "compiled_segment", segment)
     with pytest.warns(ConvergenceWarning, match="interrupted") as caught:
         model.set_params(n_restarts_optimizer=2).fit(X, y)
     assert len(caught) == 1
@@ -726,8 +709,8 @@ def counted(function, errors):
 def test_interrupt_before_the_first_steps_goes_through(rows, monkeypatch):
     X, y = rows
     fitted = regressor(n_inducing=None, max_iter=10).fit(X, y)
-    segment = counted(training.compiled_segment, {1: KeyboardInterrupt, 2: KeyboardInterrupt})
-    monkeypatch.setattr(training, "compiled_segment", segment)
+    segment = counted(loop.compiled_segment, {1: KeyboardInterrupt, 2: KeyboardInterrupt})
+    monkeypatch.setattr(loop, "compiled_segment", segment)
     for model in (fitted, clone(fitted)):
         before = state(model)
         with pytest.raises(KeyboardInterrupt):
@@ -772,9 +755,9 @@ def test_lbfgs_ends_where_a_callback_says(rows, callbacks):
 @pytest.mark.parametrize("at", [1, 2, 3, 12])
 def test_interrupt_of_lbfgs(rows, at, monkeypatch):
     # the second value is part of the first iteration, the twelfth of a later one
-    evaluate = training._Objective.__call__
+    evaluate = lbfgs_training._Objective.__call__
     count = counted(evaluate, {at: KeyboardInterrupt})
-    monkeypatch.setattr(training._Objective, "__call__", lambda self, x: count(self, x))
+    monkeypatch.setattr(lbfgs_training._Objective, "__call__", lambda self, x: count(self, x))
     model = lbfgs()
     before = state(model)
     if at < 12:
@@ -789,24 +772,24 @@ def test_interrupt_of_lbfgs(rows, at, monkeypatch):
 SIGNALLED = """
 import faulthandler, signal, threading, warnings
 import numpy as np
-from skgpng import GaussianProcessRegressor, training
+from skgpng import GaussianProcessRegressor
+from skgpng._training import loop
 
 faulthandler.dump_traceback_later(200, exit=True)  # tells where, if it hangs
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's "&"
 segments, begun, ended = [], threading.Event(), threading.Event()
-original = training.compiled_segment
+original = loop.compiled_segment
 
-def compiled_segment(structure, **named):
-    run = original(structure, **named)
+def compiled_segment(*key):
+    run = original(*key)
     def segment(*arguments):
         segments.append(1)
         if len(segments) == 2:  # the first one is done and noted
             begun.set()
         return run(*arguments)
-    segment.runs_in_order = run.runs_in_order
     return segment
 
-training.compiled_segment = compiled_segment
+loop.compiled_segment = compiled_segment
 main = threading.main_thread().ident
 
 def interrupt():
@@ -966,7 +949,7 @@ def each_class(model, **changes):
     X, labels = rng.uniform(-2, 2, (N, 2)), rng.randint(0, 3, (N, 1)).astype(float)
     parsed = kernels.parse(EACH)
     sparse = model == "svgp"
-    structure = Structure(model, parsed.structure, Softmax(3), (), sparse, False, 3, "float64")
+    structure = Structure(model, parsed.structure, Softmax(3), False, 3, "float64")
     theta = Hyperparameters(parsed.values, (), X[:M] + 0.1 if sparse else ())
     q = gaussians.mean_sqrt_to_natural(
         gaussians.MeanSqrt(rng.randn(M, 3), np.linalg.cholesky(np.stack([0.3 * np.eye(M)] * 3)))
@@ -977,7 +960,7 @@ def each_class(model, **changes):
 
 
 def settings_for(n_steps):
-    return training.Settings(0.3, 1.0, 0, 0.0, n_steps, 10**6, 1, 0.0, 12, 1e-8, np.zeros(2))
+    return Settings(0.3, 1.0, 0, 0.0, n_steps, 10**6, 1, 0.0, 12, 1e-8, np.zeros(2))
 
 
 def test_gradient_with_a_kernel_of_each_class_and_inducing_points():
@@ -1000,11 +983,12 @@ def test_gradient_with_a_kernel_of_each_class_and_inducing_points():
 def test_gradient_with_a_kernel_of_each_class_at_the_best_sites():
     # At the best sites they do not count: the gradient is that of the best ELBO.
     structure, theta, start, data = each_class("vgp")
-    limits = tuple(np.broadcast_to((1e-5, 1e5), (*v.shape, 2)) for v in theta.kernel)
+    parameters = Parameters(kernels.parse(EACH).parameters, ())
+    rows = tf.nest.map_structure(lambda t: t.numpy(), (data, start))
+    own = [stages.Stage(rows[0], settings_for(150), rows[1])]
 
     def best(values):
-        at = theta._replace(kernel=values)
-        return training.train(structure, at, start, limits, data, settings_for(150))
+        return stages.train(structure, parameters.at(theta._replace(kernel=values)), own)
 
     result = best(theta.kernel)
     assert result.elbo_curve[-1] - result.elbo_curve[-2] < 1e-11  # settled
@@ -1249,8 +1233,8 @@ def test_failed_fit_leaves_nothing(data, name, request, monkeypatch):
     fitted = clone(new).fit(pandas.DataFrame(X, columns=["a", "b"]), y)
     parameters, shift, message = FAILURES[name]
     if name == "training":
-        error = counted(training.train, dict.fromkeys((1, 2), ValueError("while training")))
-        monkeypatch.setattr(training, "train", error)
+        error = counted(stages.train, dict.fromkeys((1, 2), ValueError("while training")))
+        monkeypatch.setattr(stages, "train", error)
     for model in (new, fitted):
         before = state(model.set_params(**parameters))
         with pytest.raises(ValueError, match=message):

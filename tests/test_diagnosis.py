@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skgpng import GaussianProcessRegressor, _base
 from skgpng._diagnosis import likely_cause, lost_to_float32
+from skgpng._training import stages
+from skgpng._training.result import NON_FINITE, Result
 
 RNG = np.random.RandomState(8)
 X, Y, ONE = RNG.randn(30, 3), RNG.randn(30, 1), np.ones(30)
@@ -73,13 +75,10 @@ def test_columns_too_small_for_float32():
 
 
 def test_a_fit_that_cannot_begin_names_the_cause(monkeypatch):
-    from skgpng import training
-    from skgpng.structures import NON_FINITE
+    def fails(structure, parameters, *others):
+        return Result(parameters.values, (), np.zeros(0), NON_FINITE)
 
-    def fails(structure, theta, q, *others, **settings):
-        return training.Result(theta, q, np.zeros(0), np.int32(NON_FINITE))
-
-    monkeypatch.setattr(training, "train", fails)
+    monkeypatch.setattr(stages, "train", fails)
     wide = X * [1.0, 1.0, 1e12]
     with pytest.raises(np.linalg.LinAlgError, match="Column 2 of X .*StandardScaler.* Otherwise"):
         GaussianProcessRegressor().fit(wide, Y[:, 0])

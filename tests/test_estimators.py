@@ -28,7 +28,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, linalg, training
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, linalg
+from skgpng._training import stages
 
 # max_iter=30: the checks fit some hundred times, and none asks for a converged fit
 CHECKED = [
@@ -310,7 +311,7 @@ def test_many_classes(n_inducing):
 
 def test_grid_search_over_numbers_traces_once(rows):
     X, y = rows
-    before = training.n_compiled()
+    before = stages.n_compiled()
     pipe = make_pipeline(StandardScaler(), GaussianProcessRegressor(1.0 * RBF(1.0), n_inducing=5))
     grid = {
         "gaussianprocessregressor__kernel__k2__length_scale": [0.5, 1.0, 2.0],
@@ -320,7 +321,7 @@ def test_grid_search_over_numbers_traces_once(rows):
     }
     search = GridSearchCV(pipe, grid, cv=3).fit(X, y)
     assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
-    assert training.n_compiled() <= before + 1
+    assert stages.n_compiled() <= before + 1
 
 
 def test_grid_search_in_two_processes(labels):

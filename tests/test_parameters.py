@@ -17,7 +17,8 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory, kernels, training
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory, kernels
+from skgpng._training import stages
 
 NAN, INF, INT32 = np.nan, np.inf, 2**31 - 1
 
@@ -136,7 +137,7 @@ def no_training(monkeypatch):
     def train(*args, **kwargs):
         raise AssertionError("training began before the parameters were checked")
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(stages, "train", train)
 
 
 @pytest.mark.parametrize("cls", TABLES)
@@ -416,7 +417,7 @@ def test_a_failed_second_fit_leaves_the_first_whole(cls, failure, again, monkeyp
         monkeypatch.setattr(_memory, "refuse_beyond", refused_memory)
     if failure in ("training", "Ctrl-C"):
         broken = broken_training if failure == "training" else interrupted_training
-        monkeypatch.setattr(training, "train", broken)
+        monkeypatch.setattr(stages, "train", broken)
     with pytest.raises((ValueError, TypeError, RuntimeError, KeyboardInterrupt)):
         getattr(model.set_params(**settings), again)(**arguments)
     after = fitted_state(model)

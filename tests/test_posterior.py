@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from reference import JITTER
+from skgpng.training import MAX_ITER, Data, Result, Structure
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
@@ -11,7 +12,6 @@ from skgpng import kernels, posterior
 from skgpng.gaussians import MeanSqrt, mean_sqrt_to_natural
 from skgpng.likelihoods import Bernoulli, Gaussian
 from skgpng.models import Hyperparameters
-from skgpng.training import MAX_ITER, Data, Result, Structure
 
 N, M, NOISE = 14, 5, 0.1
 KERNEL = ConstantKernel(1.5) * Matern([0.8, 1.2], nu=2.5) + 0.5 * RBF(0.4)

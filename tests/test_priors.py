@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base, kernels, training
-from skgpng._tensorflow import tf
-from skgpng.likelihoods import Gaussian
-from skgpng.structures import NO_PRIOR, Hyperparameters, Prior, Structure
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base
+from skgpng._training import stages, vector
+from skgpng.structures import Hyperparameters
 
 
 def make_data(N=60, D=3, seed=0):
@@ -29,61 +28,21 @@ def log_prior(length_scales, spread, noise=None, centre=0.1):
     return -np.sum(np.log(1.0 + np.square(residuals)))
 
 
-def calls_of_train(fit):
-    """The priors that each call of the training loop gets during ``fit()``, and what that gives."""
+def trainings(fit):
+    """Parameters and stages of each training during ``fit()``, and what that gives."""
     seen = []
 
-    def train(*arguments, original=training.train, **named):
-        names = ("monitors", "every", "optimizer", "first", "prior")
-        seen.append({**dict(zip(names, arguments[6:], strict=False)), **named}.get("prior"))
-        return original(*arguments, **named)
+    def train(*arguments, original=stages.train):
+        seen.append(arguments[1:3])
+        return original(*arguments)
 
-    with mock.patch.object(training, "train", train):
+    with mock.patch.object(stages, "train", train):
         return seen, fit()
 
 
-def make_structure(model):
-    kernel = kernels.parse(ConstantKernel()).structure
-    return Structure(model, kernel, Gaussian(), (True,), False, False, 1, "float64")
-
-
-def tensors(*arrays):
-    return tf.nest.map_structure(tf.constant, arrays)
-
-
-# --- the term --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n", "n_used", "K"), [(3, 2, 2), (7, 4, 5), (2, 1, 1)])
-def test_gradient_by_finite_differences(n, n_used, K):
-    rng = np.random.RandomState(1)
-    entries = np.sort(rng.permutation(n)[:n_used])[:, None, None].astype(np.int32)
-    prior = Prior(entries, rng.randn(K, n_used), rng.randn(K, 1))
-    structure = make_structure("gpr")._replace(prior=True)
-    u, g_u, elbo = rng.randn(n), rng.randn(n), 3.25
-
-    def objective(u):
-        return training._with_prior(structure, *tensors(prior, u, np.array(elbo), g_u))
-
-    value, gradient = objective(u)
-    r = prior.mixing @ u[entries[:, 0, 0]] - prior.offset[:, 0]
-    assert float(value) == pytest.approx(elbo - np.log1p(r**2).sum(), rel=1e-14)
-    for i in range(n):
-        h = 1e-6 * np.eye(n)[i]
-        slope = (objective(u + h)[0] - objective(u - h)[0]) / 2e-6
-        assert float(gradient[i] - g_u[i]) == pytest.approx(float(slope), abs=1e-8)
-
-
-def test_no_prior_is_not_in_the_graph():
-    nothing = object()
-    structure = make_structure("gpr")
-    assert training._with_prior(structure, NO_PRIOR, None, nothing, None)[0] is nothing
-
-
-def test_what_was_not_found_has_no_objective():
-    nowhere = Hyperparameters((np.array(-1.0),), ())
-    prior = Prior(np.zeros((1, 1, 1), np.int32), np.ones((1, 1)), np.ones((1, 1)))
-    assert training.objective(prior, nowhere, -np.inf) == -np.inf
+def sizes(parameters):
+    """Entries that have a prior, of each parameter."""
+    return [np.shape(p.prior.mixing)[1] for p in parameters.leaves if p.prior is not None]
 
 
 # --- whose, and of what ----------------------------------------------------------------------
@@ -94,31 +53,31 @@ def test_what_was_not_found_has_no_objective():
 def test_regression_has_the_formula(D, scaled):
     X, y = make_data(D=D)
     X, y = X * np.logspace(-3, 3, D), 50.0 * (y - y.mean())
-    (prior,), model = calls_of_train(
+    ((parameters, _),), model = trainings(
         lambda: GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
     )
     scales, noise = np.atleast_1d(model.kernel_.k2.length_scale), model._predictor.values[0]
     theta = Hyperparameters((np.array(0.7), scales), (noise,))
     right = log_prior(scales, X.std(0), noise, 0.1)  # y is scaled either way
-    assert training.objective(prior, theta, 2.0) == pytest.approx(2.0 + right, rel=1e-9)
+    assert vector.objective(parameters, theta, 2.0) == pytest.approx(2.0 + right, rel=1e-9)
 
 
 def test_student_t_has_that_of_its_squared_scale():
     X, y = make_data(D=1)
-    (prior,), model = calls_of_train(
+    ((parameters, _),), model = trainings(
         lambda: GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
     )
     theta = Hyperparameters(model._kernel_values, model._predictor.values)
     noise = model._predictor.values[0] ** 2
     right = log_prior(np.ones(1), np.ones(1), noise)
-    assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
+    assert vector.objective(parameters, theta, 0.0) == pytest.approx(right, rel=1e-9)
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_classes_have_one_for_each_kernel(shared):
     X, y = make_data(N=40, D=2)
     labels = np.digitize(y, [-0.5, 0.5])
-    (prior,), model = calls_of_train(
+    ((parameters, _),), model = trainings(
         lambda: GaussianProcessClassifier(shared_kernel=shared, max_iter=20).fit(X, labels)
     )
     parts = [model.kernel_] if shared else model.kernel_.kernels
@@ -126,13 +85,13 @@ def test_classes_have_one_for_each_kernel(shared):
     theta = Hyperparameters(model._kernel_values, ())
     assert len(parts) == (1 if shared else 3)
     assert right < 0.0
-    assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
+    assert vector.objective(parameters, theta, 0.0) == pytest.approx(right, rel=1e-9)
 
 
 def test_fixed_noise_has_none():
     X, y = make_data(D=1)
-    (prior,), _ = calls_of_train(lambda: GaussianProcessRegressor(alpha=0.1).fit(X, y))
-    assert prior.mixing.size == 0
+    ((parameters, _),), _ = trainings(lambda: GaussianProcessRegressor(alpha=0.1).fit(X, y))
+    assert len(sizes(parameters)) == 1  # the length scale
     model = GaussianProcessRegressor(alpha=0.0)  # its logarithm is -inf
     assert np.isfinite(model.fit(X, y, noise_variance=np.full(len(X), 0.1)).elbo_)
 
@@ -142,11 +101,11 @@ def test_kernel_of_the_user_has_none(noise):
     X, y = make_data()
     kernel = ConstantKernel() * Matern(np.ones(3), nu=2.5)
     kernel = kernel + WhiteKernel(0.1) if noise else kernel
-    seen, _ = calls_of_train(lambda: GaussianProcessRegressor(kernel).fit(X, y))
-    assert seen == [None]
+    seen, _ = trainings(lambda: GaussianProcessRegressor(kernel).fit(X, y))
+    assert [sizes(parameters) for parameters, _ in seen] == [[]]
     if not noise:
-        seen, _ = calls_of_train(lambda: GaussianProcessClassifier(kernel).fit(X, y > 0))
-        assert seen == [None]
+        seen, _ = trainings(lambda: GaussianProcessClassifier(kernel).fit(X, y > 0))
+        assert [sizes(parameters) for parameters, _ in seen] == [[]]
 
 
 ROADS = {
@@ -178,35 +137,21 @@ def test_every_road_carries_it(road):
         for rows in (slice(0, 60), slice(20, 80)):
             getattr(model, method)(X[rows], y[rows], **labels)
 
-    seen, _ = calls_of_train(fit)
-    n = 2 if isinstance(model, GaussianProcessClassifier) else 3
+    seen, _ = trainings(fit)
+    n = [2] if isinstance(model, GaussianProcessClassifier) else [2, 1]  # and the noise
     assert len(seen) >= 2
-    assert all(prior.mixing.shape == (n, n) for prior in seen)
-
-
-@pytest.mark.filterwarnings("ignore:Training stopped")
-@pytest.mark.parametrize("Estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
-def test_coarse_starts_carry_it(Estimator):
-    X, y = make_data(N=120, D=2)
-    y = y if Estimator is GaussianProcessRegressor else y > 0
-    model = Estimator(n_inducing=5, max_iter=50, random_state=0)
-    if Estimator is GaussianProcessClassifier:
-        model.set_params(n_inducing=None)
-    with mock.patch.multiple(_base, _COARSE_FROM=10, _COARSE_FROM_EXACT=10):
-        seen, _ = calls_of_train(lambda: model.fit(X, y))
-    assert len(seen) == 2
-    assert all(prior.mixing.size for prior in seen)
+    assert all(sizes(parameters) == n for parameters, _ in seen)
 
 
 def test_its_numbers_compile_nothing():
     X, y = make_data()
     GaussianProcessClassifier().fit(X, y > 0)
     GaussianProcessRegressor().fit(X, y)
-    before = training.n_compiled()
+    before = stages.n_compiled()
     for scaled, D in ((True, 2), (False, 3)):
         GaussianProcessRegressor(normalize_y=scaled).fit(100.0 * X[:, :D], 7.0 * y)
     GaussianProcessClassifier().fit(X[:, :1], y > 0)  # one column has none
-    assert training.n_compiled() == before
+    assert stages.n_compiled() == before
 
 
 # --- what it does ----------------------------------------------------------------------------
@@ -285,7 +230,7 @@ def test_restarts_are_compared_by_what_is_maximised():
 
     with mock.patch.object(_base.BaseGaussianProcess, "_run", run):
         model.fit(X, y)
-    scores = [training.objective(plan.prior, r.result.theta, r.elbo) for plan, r in runs]
+    scores = [vector.objective(plan.parameters, r.result.theta, r.elbo) for plan, r in runs]
     assert len(runs) == 4
     assert [r.score for _, r in runs] == scores
     assert model.elbo_ == runs[int(np.argmax(scores))][1].elbo

@@ -21,9 +21,10 @@ from skgpng import (
     sparse,
     steps,
     streaming,
-    training,
 )
 from skgpng._tensorflow import tf
+from skgpng._training import stages
+from skgpng._training.loop import Settings
 from skgpng.likelihoods import Bernoulli, Gaussian, Softmax
 from skgpng.structures import Data, Hyperparameters, Memory, Structure
 
@@ -219,16 +220,13 @@ def make_case(name, memory=False, M=6, N=40):
     q = rng.randn(M, L), -0.5 * (np.eye(M) + random_covariance(rng, M, (n_roots,)))
     if name == "wrong side":  # the likelihood forgives errors: more variance would help
         q = -2.0 * q[1][0] @ np.full((M, 1), -4.0), q[1]  # mean -4
-    train = (True,) * len(noise)
-    structure = Structure(
-        model, parsed.structure, likelihood, train, True, False, L, "float64", memory
-    )
+    structure = Structure(model, parsed.structure, likelihood, False, L, "float64", memory=memory)
     return structure, *tf.nest.map_structure(tf.constant, (theta, q, data))
 
 
 def make_settings(chunk_size=2**30):
     zeros = [0.0] * 8
-    s = training.Settings(*zeros, 10, JITTER, np.zeros(2))
+    s = Settings(*zeros, 10, JITTER, np.zeros(2))
     return s._replace(chunk_size=tf.constant(chunk_size))
 
 
@@ -480,13 +478,16 @@ def labels(rows):
 def trained(monkeypatch):
     """Structure, data and settings of each training on all rows."""
     seen = []
-    monkeypatch.setattr(_base, "_COARSE_FROM", 10**9)
+    own, plan = stages.train, stages.plan_stages
 
-    def train(structure, theta, q, bounds, data, settings, *others, original=training.train):
-        seen.append((structure, data, settings))
-        return original(structure, theta, q, bounds, data, settings, *others)
+    def train(structure, parameters, each, *others):
+        seen.append((structure, each[-1].data, each[-1].settings))
+        return own(structure, parameters, each, *others)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(stages, "train", train)
+    monkeypatch.setattr(
+        stages, "plan_stages", lambda *a, **named: plan(*a, **{**named, "whole": True})
+    )
     return seen
 
 
@@ -602,48 +603,36 @@ def test_a_fit_in_chunks(kind, rows, labels, trained, monkeypatch):
 
 
 @pytest.fixture
-def first_rows(monkeypatch):
-    """What each training begins with, and its data."""
+def begun(monkeypatch):
+    """The stages of each training."""
     seen = []
 
-    def train(*arguments, original=training.train, **settings):
-        seen.append((arguments[9] if len(arguments) > 9 else None, arguments[4]))
-        return original(*arguments, **settings)
+    def train(*arguments, original=stages.train):
+        seen.append(arguments[2])
+        return original(*arguments)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(stages, "train", train)
     return seen
 
 
-def test_a_classifier_begins_on_a_quarter_of_the_rows(rows, labels, first_rows):
-    weights = np.random.RandomState(34).uniform(0.5, 2.0, N_ROWS)
-    model = make_classifier(max_iter=60).fit(*labels, sample_weight=weights)
-    (((part, n_steps), data),) = first_rows
-    assert n_steps == 20 and len(part.X) == N_ROWS // 4 and model.n_iter_ == 60
-    known = set(map(tuple, data.X))
-    assert len({*map(tuple, part.X)}) == N_ROWS // 4 and all(tuple(x) in known for x in part.X)
-    assert part.weights.sum() == pytest.approx(weights.sum())
+def test_a_classifier_begins_on_a_quarter_of_the_rows(labels, begun):
+    model = make_classifier(max_iter=60).fit(*labels)
+    ((few, rest),) = begun
+    assert len(few.data.X) == N_ROWS // 4 and few.settings.max_iter == 20
+    assert len(rest.data.X) == N_ROWS and model.n_iter_ == 60
     assert model.score(*labels) > 0.8  # of all classes
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"max_iter": 39},
-        {"batch_size": 500},
-        {"optimizer": "lbfgs"},
-        {"optimizer": None},
-        {"n": 1999},
-    ],
-)
-def test_when_all_steps_take_all_rows(settings, rows, labels, first_rows):
+@pytest.mark.parametrize("settings", [{"max_iter": 39}, {"optimizer": None}, {"n": 1999}])
+def test_when_all_steps_take_all_rows(settings, rows, labels, begun):
     fit("classifier", rows, labels, **{"max_iter": 40, **settings})
-    assert first_rows[-1][0] is None
+    assert len(begun[-1]) == 1
 
 
-def test_a_training_that_goes_on_takes_all_rows(rows, labels, first_rows):
+def test_a_training_that_goes_on_takes_all_rows(rows, labels, begun):
     model = fit("classifier", rows, labels, max_iter=40, warm_start=True)
     model.fit(*labels)
-    assert [first is None for first, _ in first_rows] == [False, True]
+    assert [len(own) for own in begun] == [2, 1]
 
 
 def test_a_stream_in_chunks(rows, trained, monkeypatch):

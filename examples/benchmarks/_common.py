@@ -196,27 +196,32 @@ def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[C
 
     All steps take all rows (or batches of them): none is spent on a part of them first.
     """
-    from skgpng import _base, training
+    from skgpng._training import stages
 
-    def stop(*arguments: Any, **named: Any) -> None:
-        raise _PlannedError(arguments, named)
+    def stop(*arguments: Any) -> None:
+        raise _PlannedError(arguments)
 
     if dtype is not None and "dtype" in estimator.get_params():
         estimator.set_params(dtype=dtype)
-    own, all_rows = training.train, {"_COARSE_FROM": 10**9, "_COARSE_FROM_EXACT": 10**9}
-    with mock.patch.object(training, "train", stop), mock.patch.multiple(_base, **all_rows):
+    own = stages.train
+    with mock.patch.multiple(stages, train=stop, plan_stages=_on_all_rows(stages.plan_stages)):
         try:
             estimator.fit(X, y)
             raise RuntimeError("fit did not train")
-        except _PlannedError as plan:
-            arguments, named = plan.args
+        except _PlannedError as found:
+            structure, parameters, each, _, _, optimizer = found.args[0]
+    if dtype is not None:
+        structure = structure._replace(dtype=dtype)
 
     def train(**changes: Any) -> Any:
-        changed = {name: _changed(value, dtype, changes) for name, value in named.items()}
-        return own(*(_changed(value, dtype, changes) for value in arguments), **changed)
+        changed = [stage._replace(settings=stage.settings._replace(**changes)) for stage in each]
+        return own(structure, parameters, changed, optimizer=optimizer)
 
-    every = [*arguments, *named.values()]
-    return train, next(value for value in every if isinstance(value, training.Settings))
+    return train, each[0].settings
+
+
+def _on_all_rows(plan_stages: Callable) -> Callable:
+    return lambda *arguments, **named: plan_stages(*arguments, **{**named, "whole": True})
 
 
 def seconds_of_steps(train: Callable, steps: int) -> float:
@@ -230,17 +235,6 @@ def seconds_of_steps(train: Callable, steps: int) -> float:
         return taken
 
     return seconds(2 * steps) - seconds(steps)
-
-
-def _changed(value: Any, dtype: str | None, changes: dict) -> Any:
-    """An argument of the training loop, with another dtype or other settings if it holds them."""
-    from skgpng import structures, training
-
-    if isinstance(value, training.Settings):
-        return value._replace(**changes)
-    if isinstance(value, structures.Structure) and dtype is not None:
-        return value._replace(dtype=dtype)
-    return value
 
 
 def peak_memory() -> int:

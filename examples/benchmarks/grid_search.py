@@ -24,7 +24,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.model_selection import GridSearchCV
 
 import skgpng
-from skgpng import training
+from skgpng._training import stages
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -45,11 +45,11 @@ def rows(n: int, n_columns: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def search(library: Any, kernel: Any, grid: dict, X: np.ndarray, y: np.ndarray) -> dict:
     """A grid search with the regressor of one library."""
-    before = training.n_compiled()
+    before = stages.n_compiled()
     begin = time.perf_counter()
     found = GridSearchCV(library.GaussianProcessRegressor(kernel), grid, cv=5).fit(X, y)
     seconds = time.perf_counter() - begin
-    compiled = training.n_compiled() - before
+    compiled = stages.n_compiled() - before
     return {"seconds": seconds, "score": float(found.best_score_), "compiled": compiled}
 
 

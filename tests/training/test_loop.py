@@ -1,159 +1,34 @@
+"""The loop: what it finds, what it holds, how it ends, minibatches."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import reference
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import (
-    RBF,
-    ConstantKernel,
-    DotProduct,
-    Matern,
-    WhiteKernel,
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
+from toy import (
+    JITTER,
+    KERNEL,
+    MODELS,
+    M,
+    N,
+    assert_same_run,
+    every_model,
+    full_batch,
+    make_data,
+    make_parameters,
+    make_settings,
+    make_structure,
+    run,
 )
 
-from skgpng import gaussians, kernels, models, optimizers, steps, training
+from skgpng import gaussians, kernels, models, optimizers, steps
 from skgpng._tensorflow import tf
+from skgpng._training import loop, stages
+from skgpng._training.result import CONVERGED, MAX_ITER, NON_FINITE
 from skgpng.likelihoods import Bernoulli, Gaussian
-from skgpng.models import Hyperparameters
-from skgpng.training import Data, Settings, Structure
-
-N, M, JITTER = 20, 5, 1e-8
-KERNEL = ConstantKernel(1.0) * RBF(0.8)
-WIDE = (1e-5, 1e5)
-
-# Every structure costs a compilation of seconds, so the tests share the few of this file.
-MODELS = {
-    "gpr": ("gpr", False, Gaussian()),
-    "sgpr": ("sgpr", False, Gaussian()),
-    "vgp": ("vgp", False, Gaussian()),
-    "svgp": ("svgp", False, Gaussian()),
-    "svgp minibatch": ("svgp", True, Gaussian()),
-    "vgp labels": ("vgp", False, Bernoulli()),
-}
-every_model = pytest.mark.parametrize("name", MODELS)
-full_batch = pytest.mark.parametrize("name", [n for n in MODELS if n != "svgp minibatch"])
-
-
-def make_data(N=N, D=2, labels=False, seed=20):
-    rng = np.random.RandomState(seed)
-    X = rng.uniform(-2.0, 2.0, (N, D))
-    y = np.sin(2.0 * X[:, 0]) + 0.2 * rng.randn(N)
-    Y = (y > 0).astype(float)[:, None] if labels else y[:, None]
-    return Data(X, Y, np.ones(N), np.zeros(N), X.std(0))
-
-
-def make_structure(name, kernel=KERNEL, free=True, inducing=True, n_latent=1, **changes):
-    model, minibatch, likelihood = MODELS[name]
-    structure = Structure(
-        model=model,
-        kernel=kernels.parse(kernel).structure,
-        likelihood=likelihood,
-        train_likelihood=(free,) * len(likelihood.parameter_names),
-        train_inducing=inducing and model in ("sgpr", "svgp"),
-        minibatch=minibatch,
-        n_latent=n_latent,
-        dtype="float64",
-    )
-    return structure._replace(**changes)
-
-
-def make_settings(**changes):
-    numbers = {
-        "gamma": 1.0,
-        "gamma_ramp": 1.0,
-        "warm_up": 0,
-        "learning_rate": 0.05,
-        "max_iter": 25,
-        "n_iter_no_change": 1000,
-        "n_plateaus": 3,
-        "tol": 1e-6,
-        "batch_size": 10,
-        "jitter": JITTER,
-        "seed": np.array([1, 2]),
-    }
-    return Settings(**(numbers | changes))
-
-
-def start_of_q(model, N, M, L=1):
-    if model == "vgp":
-        return np.zeros((N, L)), np.full((N, L), steps.SITE_FLOOR)
-    if model == "gpr":
-        return ()
-    n_matrices = 1 if model == "sgpr" else L  # its targets share their covariance
-    return np.zeros((M, L)), np.stack([-0.5 * np.eye(M)] * n_matrices)
-
-
-def run(
-    name,
-    data=None,
-    *,
-    M=M,
-    kernel=KERNEL,
-    noise=0.2,
-    bounds=WIDE,
-    structure=None,
-    q=None,
-    Z=None,
-    first=None,
-    **numbers,
-):
-    structure = structure or make_structure(name, kernel)
-    has_noise = isinstance(structure.likelihood, Gaussian)
-    data = data or make_data(labels=not has_noise)
-    parsed = kernels.parse(kernel)
-    own = data.X[:M].astype(np.float64) + 0.01 if structure.model in ("sgpr", "svgp") else ()
-    Z = Z if Z is not None else own
-    theta = Hyperparameters(parsed.values, (np.array(noise),) if has_noise else (), Z)
-    limits = tuple(np.broadcast_to(bounds, (*v.shape, 2)) for v in theta.kernel + theta.likelihood)
-    if q is None:
-        q = start_of_q(structure.model, len(data.X), M, structure.n_latent)
-    settings = make_settings(**numbers)
-    return training.train(structure, theta, q, limits, data, settings, first=first)
-
-
-def assert_same_run(a, b, rtol=1e-7):
-    np.testing.assert_allclose(a.elbo_curve, b.elbo_curve, rtol=rtol)
-    for x, y in zip(tf.nest.flatten(a.theta), tf.nest.flatten(b.theta), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-9)
-
-
-# --- it begins on other rows -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_steps", [5, 16, 20])
-def test_first_steps_on_the_same_rows_change_nothing(n_steps):
-    data = make_data()
-    assert_same_run(run("svgp", data, first=(data, n_steps)), run("svgp", data), rtol=0)
-
-
-def test_first_steps_take_their_own_rows_and_the_others_go_on():
-    data = make_data()
-    other = make_data(8, seed=21)._replace(X_scale=data.X_scale)
-    result = run("svgp", data, first=(other, 7), gamma=0.5)
-    begin = run("svgp", other, Z=data.X[:M] + 0.01, gamma=0.5, max_iter=7)
-    np.testing.assert_allclose(result.elbo_curve[:7], begin.elbo_curve, rtol=1e-7)
-    whole = run("svgp", data, gamma=0.5, max_iter=100)
-    assert len(result.elbo_curve) == 25 and result.elbo_curve[-1] > whole.elbo_curve[25] - 0.5
-
-
-def test_first_steps_do_not_end_a_training():
-    data = make_data()
-    patience = {"n_iter_no_change": 1, "tol": 1e3, "n_plateaus": 1}
-    assert run("svgp", data, **patience).status == training.CONVERGED
-    result = run("svgp", data, first=(data, 12), max_iter=40, **patience)
-    assert result.status == training.CONVERGED and len(result.elbo_curve) == 14
-    assert len(run("svgp", data, first=(data, 50)).elbo_curve) == 25  # max_iter
-
-
-def test_rows_that_are_harder_than_the_first_ones_are_no_failure():
-    """An ELBO that falls by 0.5 nats per row is one, where the rows stay the same."""
-    data = make_data()
-    easy = data._replace(Y=np.zeros_like(data.Y))
-    result = run("svgp", data, first=(easy, 12), max_iter=40)
-    fall = result.elbo_curve[11] - result.elbo_curve[12]
-    assert fall > 0.5 * N and result.report.n_rejected == 0 and len(result.elbo_curve) == 40
-
+from skgpng.structures import Data, Hyperparameters, Structure
 
 # --- it trains -------------------------------------------------------------------------------
 
@@ -162,12 +37,12 @@ def test_rows_that_are_harder_than_the_first_ones_are_no_failure():
 def test_training_improves_the_elbo(name):
     minibatch = MODELS[name][1]
     result = run(name, max_iter=40, gamma=0.3 if minibatch else 1.0)
-    assert result.status == training.MAX_ITER
+    assert result.status == MAX_ITER
     assert result.elbo_curve.shape == (40,)
     assert np.all(np.isfinite(result.elbo_curve))
     # minibatches are noisy: their average over an epoch has to rise
     assert result.elbo_curve[-2:].mean() > result.elbo_curve[:2].mean() + 1.0
-    for leaf in tf.nest.flatten(result):
+    for leaf in tf.nest.flatten(result[:3]):
         assert isinstance(leaf, np.ndarray | np.generic)
 
 
@@ -175,16 +50,9 @@ def test_training_improves_the_elbo(name):
 def test_the_result_is_the_state_of_the_last_elbo(name):
     # Training on from the result must begin with the ELBO it ended with.
     result = run(name)
-    data = make_data(labels=not result.theta.likelihood)
-    limits = (np.array(WIDE),) * len(result.theta.kernel + result.theta.likelihood)
-    again = training.train(
-        make_structure(name),
-        result.theta,
-        result.variational,
-        limits,
-        data,
-        make_settings(max_iter=1),
-    )
+    Z, noise = result.theta.inducing_points, MODELS[name][2].parameter_names
+    parameters = make_parameters(noise=0.2 if noise else None, Z=Z).at(result.theta)
+    again = run(name, parameters=parameters, q=result.variational, max_iter=1)
     np.testing.assert_allclose(again.elbo_curve[0], result.elbo_curve[-1], rtol=1e-9)
 
 
@@ -296,25 +164,29 @@ def test_vgp_gradient_at_the_best_sites_is_that_of_the_evidence():
     precision = (data.weights / (0.2 + data.row_noise))[:, None]
     settings = make_settings()
     best = precision * data.Y, precision
-    value, gradient, _, q, _ = steps.STEPS["vgp"](
-        make_structure("vgp"), theta, best, data, settings, 1.0
-    )
+    sites = steps.STEPS["vgp"](make_structure("vgp"), theta, best, data, settings, 1.0)
     without = settings._replace(jitter=0.0)
-    exact, expected, *_ = steps.STEPS["gpr"](make_structure("gpr"), theta, (), data, without, 1.0)
-    np.testing.assert_allclose(value, exact, rtol=1e-10)
-    for a, b in zip(tf.nest.flatten(gradient), tf.nest.flatten(expected), strict=True):
+    exact = steps.STEPS["gpr"](make_structure("gpr"), theta, (), data, without, 1.0)
+    np.testing.assert_allclose(sites.value, exact.value, rtol=1e-10)
+    for a, b in zip(*map(tf.nest.flatten, (sites.g_theta, exact.g_theta)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8)
-    for a, b in zip(q, best, strict=True):  # and a full step stays there
+    for a, b in zip(sites.q_next, best, strict=True):  # and a full step stays there
         np.testing.assert_allclose(a, b, rtol=1e-8)
 
 
 # --- what is held ----------------------------------------------------------------------------
 
 
+HELD = ConstantKernel(1.3, "fixed") * RBF([0.8, 1.2])
+
+
+def held():
+    """Noise, inducing points and the constant stay."""
+    return make_parameters(HELD, Z=make_data().X[:M] + 0.01, free=False, inducing=False)
+
+
 def test_fixed_parameters_stay():
-    kernel = ConstantKernel(1.3, "fixed") * RBF([0.8, 1.2])
-    structure = make_structure("sgpr", kernel, free=False, inducing=False)
-    result = run("sgpr", structure=structure, kernel=kernel)
+    result = run("sgpr", kernel=HELD, parameters=held())
     np.testing.assert_allclose(result.theta.kernel[0], 1.3, rtol=1e-14)
     np.testing.assert_allclose(result.theta.likelihood[0], 0.2, rtol=1e-14)
     np.testing.assert_allclose(result.theta.inducing_points, make_data().X[:M] + 0.01, rtol=1e-14)
@@ -322,18 +194,12 @@ def test_fixed_parameters_stay():
 
 
 def test_bounds_of_each_length_scale():
-    kernel = ConstantKernel(1.3, "fixed") * RBF([0.8, 1.2])
-    structure = make_structure("sgpr", kernel, free=False, inducing=False)
-    free = run("sgpr", structure=structure, kernel=kernel, max_iter=60).theta.kernel[1]
-    data = make_data()
-    theta = Hyperparameters(kernels.parse(kernel).values, (np.array(0.2),), data.X[:M] + 0.01)
+    free = run("sgpr", kernel=HELD, parameters=held(), max_iter=60).theta.kernel[1]
     # room on one side of the start for the first column, on the other for the second
     tight = np.sort([[0.8, 0.5 * (0.8 + free[0])], [1.2, 1.2 / free[1] * 1.2]], 1)
-    limits = (np.array([1.3, 1.3]), tight, np.array([0.2, 0.2]))
-    settings = make_settings(max_iter=60)
-    q = start_of_q("sgpr", N, M)
-    result = training.train(structure, theta, q, limits, data, settings)
-    found = result.theta.kernel[1]
+    constant, scales = held().kernel
+    parameters = held()._replace(kernel=(constant, scales._replace(bounds=tight)))
+    found = run("sgpr", kernel=HELD, parameters=parameters, max_iter=60).theta.kernel[1]
     assert np.all((tight[:, 0] <= found * (1 + 1e-12)) & (found <= tight[:, 1] * (1 + 1e-12)))
     np.testing.assert_allclose(found[1], 1.2, rtol=1e-12)  # pushed against its start
     assert abs(found[0] - 0.8) > 0.01
@@ -342,11 +208,11 @@ def test_bounds_of_each_length_scale():
 def test_a_value_fixed_at_zero():
     kernel = ConstantKernel(0.0, "fixed") + RBF(0.8)
     data = make_data()._replace(row_noise=np.full(N, 0.1))
-    structure = make_structure("gpr", kernel, free=False)
-    theta = Hyperparameters(kernels.parse(kernel).values, (np.array(0.0),))
-    limits = (np.zeros(2), np.array(WIDE), np.zeros(2))
-    result = training.train(structure, theta, (), limits, data, make_settings())
-    assert result.status == training.MAX_ITER
+    parameters = make_parameters(kernel, noise=0.0, free=False)
+    noise = parameters.likelihood[0]._replace(bounds=np.zeros(2))
+    parameters = parameters._replace(likelihood=(noise,))
+    result = run("gpr", data, kernel=kernel, parameters=parameters)
+    assert result.status == MAX_ITER
     assert result.theta.kernel[0] == 0.0
     assert result.theta.likelihood[0] == 0.0
     expected = reference.log_evidence(RBF(0.8)(data.X), data.Y, 0.1)
@@ -371,7 +237,7 @@ def test_warm_up_holds_the_hyperparameters():
 
 def test_gamma_grows_from_a_hundredth():
     settings = make_settings(gamma=np.float64(0.5), gamma_ramp=np.float64(5.0))
-    found = [float(training._gamma(settings, step)) for step in range(8)]
+    found = [float(loop._gamma(settings, step)) for step in range(8)]
     expected = np.append(np.geomspace(0.005, 0.5, 6)[1:], [0.5] * 3)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
@@ -381,7 +247,7 @@ def test_gamma_grows_from_a_hundredth():
 
 def test_converges_after_three_plateaus():
     result = run("gpr", tol=1e6, n_iter_no_change=4, max_iter=100)
-    assert result.status == training.CONVERGED
+    assert result.status == CONVERGED
     assert len(result.elbo_curve) == 1 + 3 * 4
 
 
@@ -391,7 +257,7 @@ def test_settles_at_the_optimum(name):
     result = run(
         name, max_iter=2000, tol=1e-5, n_iter_no_change=15, gamma=0.1 if minibatch else 1.0
     )
-    assert result.status == training.CONVERGED
+    assert result.status == CONVERGED
     if not minibatch:
         assert result.elbo_curve[-1] > result.elbo_curve.max() - 1e-2
 
@@ -416,10 +282,10 @@ def test_a_step_too_far_is_taken_back(name):
 def test_what_fails_again_and_again_ends_with_the_last_good_state(name):
     hot = {"learning_rate": 1e300, "bounds": (0.0, np.inf), "warm_up": 2}
     result = run(name, **hot)
-    assert result.status == training.NON_FINITE
-    assert result.report.n_rejected == 1 + training._MOST_FAILURES
+    assert result.status == NON_FINITE
+    assert result.report.n_rejected == 1 + loop._MOST_FAILURES
     # every failure but the last was followed by another visit to the good state
-    assert len(result.elbo_curve) == 3 + training._MOST_FAILURES
+    assert len(result.elbo_curve) == 3 + loop._MOST_FAILURES
     assert result.report.jitter == (0.0 if MODELS[name][0] in ("gpr", "vgp") else JITTER)
     good = run(name, **hot, max_iter=3)
     for a, b in zip(tf.nest.flatten(result.theta), tf.nest.flatten(good.theta), strict=True):
@@ -432,7 +298,7 @@ def test_non_finite_from_the_start(name):
     data = make_data(labels=not structure.likelihood.parameter_names)
     data.X[3, 0] = np.nan
     result = run(name, data, max_iter=30)
-    assert result.status == training.NON_FINITE
+    assert result.status == NON_FINITE
     assert len(result.elbo_curve) == 0
     np.testing.assert_allclose(result.theta.kernel, (1.0, 0.8), rtol=1e-14)
 
@@ -464,11 +330,11 @@ def test_one_trace_for_all_sizes_and_numbers(name):
     structure = make_structure(name)
     labels = not structure.likelihood.parameter_names
     run(name)
-    before = training.n_compiled()
+    before = stages.n_compiled()
     run(name, make_data(13, 1, labels), M=3, gamma=0.5, learning_rate=0.01, max_iter=3)
     run(name, make_data(31, 4, labels), M=7, jitter=1e-4, tol=0.1, gamma_ramp=3.0, batch_size=4)
     assert make_structure(name) == structure  # built anew, found again
-    assert training.n_compiled() == before
+    assert stages.n_compiled() == before
 
 
 @pytest.mark.parametrize("name", ["sgpr", "svgp", "svgp minibatch"])
@@ -558,13 +424,11 @@ def epochs(N, batch_size, n_epochs):
     data.X[:, 0] = np.arange(N)
     data = data._replace(weights=np.linspace(0.5, 1.5, N))
     data = Data(*(tf.constant(a) for a in data))
-    settings = make_settings(seed=tf.constant([1, 2]))
+    settings = make_settings(seed=tf.constant([1, 2]), batch_size=tf.constant(batch_size))
     structure, n_batches, found = make_structure("svgp minibatch"), N // batch_size, []
-    place = training._Batches(tf.range(N), tf.constant(N), tf.constant(0))
+    place = loop._Batches(tf.range(N), tf.constant(N), tf.constant(0))
     for _ in range(n_epochs * n_batches):
-        batch, place = training._next_batch(
-            structure, data, settings, tf.constant(batch_size), place
-        )
+        batch, place = loop._next_batch(structure, data, settings, place)
         rows = batch.X[:, 0].numpy().astype(int)
         # what belongs to a row comes along, and weights grow to stand for the rows left out
         np.testing.assert_array_equal(batch.Y, data.Y.numpy()[rows])
@@ -604,32 +468,17 @@ def test_a_batch_of_all_rows_is_the_full_batch():
     assert_same_run(batch, run("svgp", gamma=0.3))
 
 
-def test_batches_grow_before_a_plateau_counts():
-    tol = tf.constant(0.0, tf.float64)
-    settings = make_settings(n_iter_no_change=3, tol=tol, max_batch_size=30)
-    zero = tf.zeros([], tf.float64)
-    watch = training._Watch(zero - np.inf, zero - np.inf, 0, zero + 1.0, zero, tf.constant(4))
-    seen = []
-    for value in [1.0] * 16:
-        watch = training._watch(watch, tf.constant(value, tf.float64), settings, float(N))
-        seen.append((int(watch.batch_size), float(watch.rate), float(watch.plateaus)))
-    # the first value after a change is a new best, three more are a plateau
-    small, large = [(4, 1.0, 0.0)] * 3, [(16, 1.0, 0.0)] * 4
-    assert seen[:7] == small + large
-    assert seen[7:11] == [(30, 1.0, 0.0)] * 4  # no more than the largest
-    np.testing.assert_allclose(seen[11:14], [(30, 1 / 3, 1.0)] * 3)  # and the plateaus count
-    np.testing.assert_allclose(seen[14:], [(30, 1 / 9, 2.0)] * 2)
-
-
-def test_batches_grow_in_training():
-    settled = {"tol": 1e6, "n_iter_no_change": 4, "max_iter": 100, "gamma": 0.3}
-    plain = run("svgp minibatch", batch_size=5, **settled)
-    grown = run("svgp minibatch", batch_size=5, max_batch_size=N, **settled)
-    assert plain.status == grown.status == training.CONVERGED
-    assert len(plain.elbo_curve) == 1 + 3 * 4
-    # 5 rows, then all 20: one plateau more, and a new best after it
-    assert len(grown.elbo_curve) == len(plain.elbo_curve) + 1 + 4
-    np.testing.assert_array_equal(grown.elbo_curve[:5], plain.elbo_curve[:5])
+@pytest.mark.parametrize("n_plateaus", [1.0, 3.0])
+def test_plateaus_cut_the_learning_rate_but_for_the_last(n_plateaus):
+    one = tf.constant(1.0, tf.float64)
+    settings = make_settings(n_iter_no_change=3.0 * one, tol=0.0 * one, n_plateaus=n_plateaus)
+    watch, seen = loop._Watch(*(tf.constant(v, tf.float64) for v in loop._Watch())), []
+    for _ in range(10):  # the first value is a new best, three more are a plateau
+        watch = loop._watch(watch, one, settings, float(N))
+        seen.append((float(watch.plateaus), float(watch.rate)))
+    assert [plateaus for plateaus, _ in seen] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    rates = [1, 1, 1, 1 / 3, 1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9, 1 / 9]
+    np.testing.assert_allclose([rate for _, rate in seen], rates if n_plateaus == 3 else 1.0)
 
 
 @pytest.mark.parametrize("model", ["gpr", "vgp"])
@@ -646,8 +495,8 @@ def test_exact_models_by_blocks_of_rows(model):
     data = Data(X, Y, weights, np.full(N, 0.01), np.ones(2))
     data = tf.nest.map_structure(tf.constant, data)
     q = (tf.constant(rng.randn(N, 1)), tf.constant(rng.rand(N, 1))) if model == "vgp" else ()
-    whole = Structure(model, kernel.structure, likelihood, (), False, False, 1, "float64")
-    s = Settings(*[0.0] * 11, chunk_size=tf.constant(4))
+    whole = Structure(model, kernel.structure, likelihood, False, 1, "float64")
+    s = make_settings(jitter=0.0, chunk_size=tf.constant(4))
     a, b = (
         steps.STEPS[model](structure, theta, q, data, s, tf.constant(0.5, tf.float64))
         for structure in (whole, whole._replace(chunked=True))

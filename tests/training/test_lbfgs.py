@@ -8,7 +8,10 @@ from sklearn import gaussian_process as sk
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-from skgpng import GaussianProcessRegressor, training
+from skgpng import GaussianProcessRegressor
+from skgpng._training import lbfgs
+from skgpng._training.loop import Settings
+from skgpng._training.result import STALLED
 
 
 def functions():
@@ -41,14 +44,14 @@ def test_functions_with_hardly_any_noise_are_fitted_to_the_optimum(X, y, share):
 
 def test_a_slope_out_of_the_bounds_is_none():
     bounds = [(0.0, 1.0), (0.0, 1.0), (-np.inf, np.inf)]
-    slope = training._slope_inside(np.array([0.0, 1.0, 5.0]), np.array([1.0, -2.0, 0.5]), bounds)
+    slope = lbfgs._slope_inside(np.array([0.0, 1.0, 5.0]), np.array([1.0, -2.0, 0.5]), bounds)
     assert slope == 0.5
 
 
 class Stuck:
     """An objective that says that it falls, and does not: rounding has the same effect."""
 
-    stopped, n_iter = False, 0
+    stopped, curve = False, ()
 
     def __call__(self, x):
         return 1.0, np.full_like(x, 10.0)
@@ -58,6 +61,6 @@ class Stuck:
 
 
 def test_a_slope_that_leads_nowhere_is_no_convergence():
-    settings = training.Settings(*(0,) * 4, 100, *(0,) * 2, 1e-4, *(0,) * 3)
+    settings = Settings(*(0,) * 4, 100, *(0,) * 2, 1e-4, *(0,) * 3)
     bounds = [(-np.inf, np.inf)]
-    assert training._climb(Stuck(), np.zeros(1), bounds, settings) == training.STALLED
+    assert lbfgs._climb(Stuck(), np.zeros(1), bounds, settings) == STALLED

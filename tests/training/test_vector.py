@@ -1,0 +1,150 @@
+"""Parameters as one vector."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy import KERNEL, M, make_data, make_parameters, run
+
+from skgpng._tensorflow import tf
+from skgpng._training import loop, vector
+from skgpng.parameters import CauchyPrior, Parameter
+from skgpng.structures import Hyperparameters, Parameters
+
+RNG = np.random.RandomState(7)
+X_SCALE = np.array([0.5, 4.0])
+
+
+def parameter(shape, real=False, free=True, prior=None):
+    value = RNG.randn(*shape) if real else RNG.uniform(0.5, 2.0, shape)
+    ends = (-3.0, 3.0) if real else (0.1, 10.0)
+    return Parameter("p", np.array(value), np.broadcast_to(ends, (*shape, 2)), free, real, prior)
+
+
+def every_kind():
+    """Positive and real ones of no, one and two axes, with inducing points."""
+    kernel = parameter(()), parameter((2, 3), real=True), parameter((3,), free=False)
+    likelihood = parameter((2, 2)), parameter((), real=True)
+    return Parameters(kernel, likelihood, (parameter((2,), real=True),), RNG.randn(4, 2), True)
+
+
+def tensors(parameters):
+    space = vector.coordinates_of(parameters, X_SCALE)
+    u = tf.constant(vector.start_of(parameters, space))
+    return vector.form_of(parameters), loop.as_tensors(space, vector.signature()), u
+
+
+def test_there_and_back():
+    parameters = every_kind()
+    theta, _ = vector.constrain(*tensors(parameters))
+    assert isinstance(theta, Hyperparameters)
+    expected = parameters.values
+    for a, b in zip(map(tf.nest.flatten, (theta,)), map(tf.nest.flatten, (expected,))):
+        assert [x.shape for x in a] == [np.shape(y) for y in b]
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-15)
+
+
+def test_derivative_of_each_entry():
+    form, space, u = tensors(every_kind())
+    _, derivative = vector.constrain(form, space, u)
+
+    def values(u):
+        return vector.as_vector(vector.constrain(form, space, u)[0]).numpy()
+
+    h = 1e-6
+    for i in range(len(u)):
+        step = tf.constant(h * np.eye(len(u))[i])
+        slope = (values(u + step) - values(u - step)) / (2 * h)
+        np.testing.assert_allclose(slope[i], derivative[i], rtol=1e-8)
+        assert np.all(np.delete(slope, i) == 0.0)
+
+
+def test_what_each_entry_is():
+    parameters = every_kind()
+    space = vector.coordinates_of(parameters, X_SCALE)
+    u = vector.start_of(parameters, space)
+    kernel, Z, mean = parameters.kernel, parameters.inducing_points, parameters.mean
+    np.testing.assert_array_equal(u[0], np.log(kernel[0].value))
+    np.testing.assert_array_equal(u[1:7], np.ravel(kernel[1].value))
+    np.testing.assert_array_equal(u[15:23], np.ravel(Z / X_SCALE))
+    np.testing.assert_array_equal(u[23:], mean[0].value)
+    np.testing.assert_allclose([space.low[0], space.high[0]], np.log([0.1, 10.0]))
+    assert (space.low[1], space.high[1], space.low[15]) == (-3.0, 3.0, -np.inf)
+    np.testing.assert_array_equal(space.free, [1.0] * 7 + [0.0] * 3 + [1.0] * 15)
+    held = vector.coordinates_of(parameters._replace(train_inducing=False), X_SCALE)
+    np.testing.assert_array_equal(held.free[15:23], 0.0)
+
+
+def test_no_parameters_at_all():
+    form, space, u = tensors(Parameters((), ()))
+    assert vector.constrain(form, space, u)[0] == Hyperparameters((), ())
+    assert vector.as_vector(Hyperparameters((), ())).shape == (0,)
+
+
+def test_real_parameters_move_by_themselves_and_positive_ones_by_their_logarithm():
+    parameters = make_parameters(KERNEL, Z=make_data().X[:M] + 0.01)
+    constant, scale = parameters.kernel
+    real = constant._replace(real=True, bounds=np.array([-np.inf, np.inf]))
+    moved = run("sgpr", parameters=parameters._replace(kernel=(real, scale)), max_iter=2)
+    other = run("sgpr", parameters=parameters, max_iter=2)
+    # Adam's first step has the length of the learning rate
+    assert abs(moved.theta.kernel[0] - 1.0) == pytest.approx(0.05, rel=1e-4)
+    assert abs(np.log(other.theta.kernel[0])) == pytest.approx(0.05, rel=1e-4)
+
+
+# --- priors ----------------------------------------------------------------------------------
+
+
+def with_priors():
+    """Two of four parameters have one; the second entry of u is not among them."""
+    first = CauchyPrior(RNG.randn(2, 2), RNG.randn(2))
+    last = CauchyPrior(RNG.randn(1, 1), RNG.randn(1))
+    kernel = parameter((2,), prior=first), parameter(()), parameter((3,), real=True)
+    return Parameters(kernel, (parameter((), real=True, prior=last),))
+
+
+def log_prior(parameters, u):
+    (a, *_), (b,) = parameters.kernel, parameters.likelihood
+    r = [a.prior.mixing @ u[:2] - a.prior.offset, b.prior.mixing @ u[6:] - b.prior.offset]
+    return -np.log1p(np.concatenate(r) ** 2).sum()
+
+
+def test_prior_and_its_gradient():
+    parameters = with_priors()
+    form, space, u = tensors(parameters)
+    g_u = RNG.randn(len(u))
+
+    def objective(u):
+        elbo = tf.constant(3.25, tf.float64)
+        return vector.add_log_prior(form, space.prior, tf.constant(u), elbo, tf.constant(g_u))
+
+    value, gradient = objective(u.numpy())
+    assert float(value) == pytest.approx(3.25 + log_prior(parameters, u.numpy()), rel=1e-14)
+    for i in range(len(u)):
+        h, at = 1e-6 * np.eye(len(u))[i], u.numpy()
+        slope = (log_prior(parameters, at + h) - log_prior(parameters, at - h)) / 2e-6
+        assert float(gradient[i] - g_u[i]) == pytest.approx(float(slope), abs=1e-8)
+    assert vector.objective(parameters, parameters.values, 3.25) == pytest.approx(
+        float(value), rel=1e-14
+    )
+
+
+def test_no_prior_is_not_in_the_graph():
+    nothing = object()
+    form = vector.form_of(Parameters((parameter(()),), ()))
+    assert vector.add_log_prior(form, None, None, nothing, None)[0] is nothing
+
+
+def test_what_was_not_found_has_no_objective():
+    parameters = with_priors()
+    assert vector.objective(parameters, parameters.values, -np.inf) == -np.inf
+
+
+def test_an_empty_prior_compiles_as_any_other():
+    empty = CauchyPrior(np.zeros((0, 1)), np.zeros(0))
+    parameters = Parameters((parameter((1,), prior=empty),), ())
+    assert vector.form_of(parameters).prior
+    form, space, u = tensors(parameters)
+    value, _ = vector.add_log_prior(form, space.prior, u, tf.constant(2.0, tf.float64), u)
+    assert float(value) == 2.0
