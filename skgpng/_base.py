@@ -356,6 +356,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         memory: structures.Memory | None = None,
     ) -> str | None:
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
+        self._check_kernel(problem)
         self._check_memory(problem)
         problem, held_out = self._hold_out(problem, rng)
         problem = self._look(problem)
@@ -392,7 +393,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         bounds = bounds if self._n_points(problem) is None else None
         given = _starts.Start(problem.parsed.values, noise)
         start = _starts.best_start(problem.parsed, given, rows, bounds, problem.conjugate)
-        problem = problem._replace(parsed=problem.parsed._replace(values=start.values))
+        problem = problem._replace(parsed=problem.parsed.with_values(start.values))
         if start.noise == noise:
             return problem
         return problem._replace(likelihood_values=(start.noise, *problem.likelihood_values[1:]))
@@ -461,6 +462,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return inducing.select(
             self.inducing_init, X, n, rng, weights, parsed.structure, parsed.values
         )
+
+    def _check_kernel(self, problem: Problem) -> None:
+        n, N = self._n_points(problem), len(problem.X)
+        if n is not None:
+            kernels.check_inducing_points(problem.parsed, self.n_inducing, n, N)
 
     def _check_memory(self, problem: Problem) -> None:
         """Refuse what cannot fit: a few matrices are counted of the many that training takes."""
@@ -593,10 +599,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         moves = (
             moves
             and self.optimizer is not None
-            and (
-                structure.train_inducing
-                or any(structure.kernel.all_free + structure.train_likelihood)
-            )
+            and (structure.train_inducing or any(problem.parsed.free + structure.train_likelihood))
         )
         steps_per_epoch = -(-len(problem.X) // batch)
         grows = structure.minibatch and self.batch_size == "auto"
@@ -932,6 +935,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return self.kernel_
         return default_kernel(X, weights) if self.kernel is None else self.kernel
 
+    @property
+    def _column_names(self) -> np.ndarray | None:
+        """Names of the columns of X, where it was a data frame."""
+        return getattr(self, "feature_names_in_", None)
+
     def _start_values(
         self, parsed: kernels.ParsedKernel, start: str, X: np.ndarray
     ) -> tuple[kernels.ParsedKernel, str]:
@@ -939,7 +947,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         kernels.check_columns(parsed, X)
         if start != "warm":
             return parsed, start
-        learned = kernels.parse(self.kernel_)
+        learned = kernels.parse(self.kernel_, self._column_names)
         if X.shape[1] != self._posterior.points.shape[1] or _form(learned) != _form(parsed):
             return parsed, "fresh"
         # the bounds of a fixed value are that value
@@ -947,7 +955,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             np.clip(v, *np.moveaxis(b, -1, 0))
             for v, b in zip(learned.values, parsed.bounds, strict=True)
         ]
-        return parsed._replace(values=tuple(values)), start
+        return parsed.with_values(tuple(values)), start
 
     # --- what was learned ----------------------------------------------------------------
 
@@ -966,13 +974,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         ------
         AttributeError
             Before ``fit``, where ``kernel_`` has no length scale, and where a kernel of the user's
-            own does not say which columns its length scales belong to
-            (``skgpng.kernels.register(..., columns=...)``).
+            own does not say which columns its length scales belong to (its method ``selects``).
         """
         if not hasattr(self, "kernel_"):
             raise AttributeError("feature_relevances_ is there after fit only.")
         try:
-            scales = kernels.column_scales(self.kernel_, len(self._spread))
+            parsed = kernels.parse(self.kernel_, self._column_names)
+            scales = kernels.column_scales(parsed, len(self._spread))
         except ValueError as error:
             raise AttributeError(f"feature_relevances_: {error}") from error
         if not scales:

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import posterior
 from .inducing import column_spread, merge_equal_rows
-from .kernels import Kernel
+from .kernels import KernelStructure
 
 __all__ = [
     "at_bounds",
@@ -255,7 +255,7 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
 
 
 def explained_share(
-    kernel: Kernel, values: tuple, p: posterior.Posterior, data: tuple, exact: bool
+    kernel: KernelStructure, values: tuple, p: posterior.Posterior, data: tuple, exact: bool
 ) -> np.ndarray:
     r"""Share of the variance of each latent function's targets that the fit explains, [L].
 
@@ -266,7 +266,7 @@ def explained_share(
 
     Parameters
     ----------
-    kernel : Kernel
+    kernel : KernelStructure
     values : tuple of arrays
     p : Posterior
     data : (X, Y, weights)

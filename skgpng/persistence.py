@@ -32,6 +32,7 @@ from . import kernels
 from ._base import BaseGaussianProcess
 from ._version import __version__
 from .classification import GaussianProcessClassifier
+from .kernels.operators import Compound
 from .likelihoods import Bernoulli, Gaussian, Likelihood, Softmax, StudentT
 from .posterior import Posterior, pack, unpack
 from .regression import GaussianProcessRegressor
@@ -403,8 +404,8 @@ def _parsed(kernel: Any) -> kernels.ParsedKernel:
 
 def _check_kernel(name: str, parsed: kernels.ParsedKernel, sizes: _Sizes) -> None:
     kernels.check_columns(parsed, np.zeros((1, sizes.D)))
-    if parsed.structure.cls is sk.CompoundKernel:
-        n = len(parsed.structure.children)
+    if parsed.structure.formula is Compound:
+        n = len(parsed.structure.operands)
         _check(
             n == sizes.L and name == "GaussianProcessClassifier",
             f"kernel_ is a CompoundKernel of {n} kernels for {sizes.L} latent functions.",

@@ -26,7 +26,7 @@ from scipy.linalg import lapack
 from . import gaussians
 from ._dense import Arrays, in_turn
 from ._tensorflow import compiled_once, tf
-from .kernels import Kernel, covariance, diagonal, jitter_unit, of_each_latent
+from .kernels import KernelStructure, covariance, diagonal, jitter_unit, of_each_latent
 from .linalg import exact_distances, one_blas_thread
 from .structures import Data, Hyperparameters, Memory, Result, Structure
 
@@ -170,13 +170,13 @@ def nothing_known(n_features: int, n_latent: int) -> Posterior:
     )
 
 
-def prior_variance(kernel: Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
+def prior_variance(kernel: KernelStructure, values: tuple, X: np.ndarray) -> np.ndarray:
     """Prior variance of each latent function at rows X, [1 or L, N]."""
     X = X.astype(np.float64, copy=False)
     return np.stack([diagonal(k, v, X).numpy() for k, v in of_each_latent(kernel, values)])
 
 
-def jitter_units(kernel: Kernel, values: tuple, Z: Any) -> np.ndarray:
+def jitter_units(kernel: KernelStructure, values: tuple, Z: Any) -> np.ndarray:
     """Unit of the jitter of the covariances of rows Z for each latent function, [1 or L]."""
     each = of_each_latent(kernel, values)
     units = [(jitter_unit(k, v, Z), k, v) for k, v in each]
@@ -264,7 +264,7 @@ def _triangles(packed: np.ndarray) -> np.ndarray:
 # --- predicting ------------------------------------------------------------------------------
 
 
-def covariance_of_each(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
+def covariance_of_each(kernel: KernelStructure, values: tuple, X1: Any, X2: Any = None) -> Any:
     """Prior covariances of each latent function, [1 or L, N1, N2]."""
     with exact_distances():
         each = [covariance(k, v, X1, X2) for k, v in of_each_latent(kernel, values)]
@@ -272,7 +272,7 @@ def covariance_of_each(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -
 
 
 @compiled_once
-def _compiled(kernel: Kernel, dtype: str) -> Any:
+def _compiled(kernel: KernelStructure, dtype: str) -> Any:
     """Covariances of points and new rows [1 or L, M, N], and prior variances of these [1 or L, N].
 
     Predictions of all kinds take the one compiled function: what follows is linear algebra.
@@ -283,13 +283,13 @@ def _compiled(kernel: Kernel, dtype: str) -> Any:
         prior = [diagonal(k, v, X) for k, v in of_each_latent(kernel, values)]
         return covariance_of_each(kernel, values, points, X), tf.stack(prior)
 
-    values = tuple(real([None] * rank) for rank in kernel.all_ranks)
+    values = tuple(real([None] * form.rank) for form in kernel.forms)
     signature = (values, real([None, None]), real([None, None]))
     return tf.function(cross, input_signature=signature, autograph=False)
 
 
 def covariances(
-    kernel: Kernel, values: tuple, points: np.ndarray, X: np.ndarray
+    kernel: KernelStructure, values: tuple, points: np.ndarray, X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """See :func:`_compiled`; NumPy. A tenth of the time of :func:`covariance_of_each`."""
     X = X.astype(points.dtype, copy=False)
@@ -345,20 +345,20 @@ def _in_chunks(one: Callable, p: Posterior, X: np.ndarray) -> list:
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
-def mean(kernel: Kernel, values: tuple, p: Posterior, X: np.ndarray) -> np.ndarray:
+def mean(kernel: KernelStructure, values: tuple, p: Posterior, X: np.ndarray) -> np.ndarray:
     """Mean [N, L] of the latent functions at new rows; see :func:`mean_and_variance`."""
     (f_mean,) = _in_chunks(lambda X: (_mean(p, covariances(kernel, values, p.points, X)[0]),), p, X)
     return f_mean
 
 
 def mean_and_variance(
-    kernel: Kernel, values: tuple, p: Posterior, X: np.ndarray
+    kernel: KernelStructure, values: tuple, p: Posterior, X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the latent functions at new rows, in chunks of rows.
 
     Parameters
     ----------
-    kernel : Kernel
+    kernel : KernelStructure
     values : tuple of arrays
         Kernel hyperparameters.
     p : Posterior
@@ -386,7 +386,7 @@ def _chunks(X: np.ndarray, rows: int) -> Iterator[np.ndarray]:
 
 
 def mean_and_covariance(
-    kernel: Kernel, values: tuple, p: Posterior, X: np.ndarray
+    kernel: KernelStructure, values: tuple, p: Posterior, X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean [N, L] and covariance [L, N, N] of the latent functions at new rows.
 

@@ -358,7 +358,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self._check_student_t(noise_variance)
         X, y, weights, known = self._rows(X, y, start, sample_weight, noise_variance)
         kernel = self._start_kernel(X, weights, start)
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, self._column_names)
         _check_shared(kernel)
         parsed, start = self._start_values(parsed, start, X)
         Y = y.reshape(len(y), -1)
@@ -865,7 +865,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _evidence(self, theta: np.ndarray, eval_gradient: bool) -> Any:
         kernel = self.kernel_.clone_with_theta(theta)
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, self._column_names)
         noise = self._likelihood_values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 from . import models, optimizers, sparse
 from ._tensorflow import tf, where_needed
 from .gaussians import Natural
-from .kernels import Kernel, covariance, diagonal, is_stationary, jitter_unit, of_each_latent
+from .kernels import (
+    KernelStructure,
+    covariance,
+    diagonal,
+    is_stationary,
+    jitter_unit,
+    needs_all_rows,
+    of_each_latent,
+)
 from .likelihoods import ExpectedLogDensity, Gaussian, Likelihood
 from .linalg import add_jitter, add_to_diagonal, shift_diagonal, swap_axes
 from .structures import Data, Hyperparameters, Structure
@@ -106,7 +114,7 @@ class _Within(NamedTuple):
     g_kernel: Callable[[Callable], tuple]
 
 
-def _covariance_within(kernel: Kernel, values: tuple, X: Any, size: Any) -> _Within:
+def _covariance_within(kernel: KernelStructure, values: tuple, X: Any, size: Any) -> _Within:
     """In one piece, or by blocks of ``size`` rows and only up to the diagonal."""
     if size is not None:
         return _covariance_by_blocks(kernel, values, X, size)
@@ -122,7 +130,7 @@ def _covariance_within(kernel: Kernel, values: tuple, X: Any, size: Any) -> _Wit
     return _Within(K, g_kernel)
 
 
-def _covariance_by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> _Within:
+def _covariance_by_blocks(kernel: KernelStructure, values: tuple, X: Any, size: Any) -> _Within:
     """Elementwise operations then find their arguments in the cache, and do half of the work."""
     N = tf.shape(X)[0]
 
@@ -169,11 +177,11 @@ def _gpr_step(
 
 
 def _block_size(structure: Structure, s: Any) -> Any:
-    return s.chunk_size if structure.chunked else None
+    return s.chunk_size if structure.chunked and not needs_all_rows(structure.kernel) else None
 
 
 def _evidence(
-    kernel: Kernel, theta: Hyperparameters, data: Data, jitter: Any, size: Any
+    kernel: KernelStructure, theta: Hyperparameters, data: Data, jitter: Any, size: Any
 ) -> tuple[Any, Hyperparameters]:
     """The noise serves as jitter; where it is too little, the diagonal gets more."""
     prior = _covariance_within(kernel, theta.kernel, data.X, size)
@@ -192,13 +200,13 @@ def _evidence(
 
 
 def evidence(
-    kernel: Kernel, theta: Hyperparameters, data: Data, jitter: float = 0.0
+    kernel: KernelStructure, theta: Hyperparameters, data: Data, jitter: float = 0.0
 ) -> tuple[float, Hyperparameters]:
     """Exact log marginal likelihood and its gradient in the values of theta; NumPy.
 
     Parameters
     ----------
-    kernel : Kernel
+    kernel : KernelStructure
     theta : Hyperparameters
     data : Data
     jitter : float, default=0.0

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import posterior
-from .kernels import Kernel
+from .kernels import KernelStructure
 
 __all__ = ["Stream", "capacity", "unexplained_share"]
 
@@ -75,7 +75,11 @@ def capacity(n_inducing: int) -> int:
 
 
 def unexplained_share(
-    kernel: Kernel, values: tuple, p: posterior.Posterior, X: np.ndarray, weights: np.ndarray
+    kernel: KernelStructure,
+    values: tuple,
+    p: posterior.Posterior,
+    X: np.ndarray,
+    weights: np.ndarray,
 ) -> float:
     """Mean share of the prior variance at rows X [N, D] that the inducing points leave open.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kernels import Kernel
+from .kernels import KernelStructure
 from .likelihoods import Likelihood
 
 __all__ = [
@@ -65,7 +65,7 @@ class Structure(NamedTuple):
     ----------
     model : {"gpr", "sgpr", "vgp", "svgp"}
         Exact regression, collapsed bound, one variational variable per row, inducing points.
-    kernel : Kernel
+    kernel : KernelStructure
     likelihood : Likelihood
     train_likelihood : tuple of bool
         Per parameter of the likelihood.
@@ -91,7 +91,7 @@ class Structure(NamedTuple):
     """
 
     model: str
-    kernel: Kernel
+    kernel: KernelStructure
     likelihood: Likelihood
     train_likelihood: tuple[bool, ...]
     train_inducing: bool

@@ -262,7 +262,8 @@ def _limits(structure: Structure, u: Hyperparameters, bounds: tuple, prior: Prio
     """From arrays, and the bounds (..., 2) of each that is not an inducing point."""
     points = np.size(u.inducing_points)
     sizes = [*map(np.size, u.kernel + u.likelihood), points]
-    moves = [*structure.kernel.all_free, *structure.train_likelihood, structure.train_inducing]
+    free = [bool(np.any(b[..., 0] < b[..., 1])) for b in bounds[: len(u.kernel)]]
+    moves = [*free, *structure.train_likelihood, structure.train_inducing]
     unbounded = np.tile([-np.inf, np.inf], (points, 1))
     low, high = np.concatenate([*(np.reshape(b, (-1, 2)) for b in bounds), unbounded]).T
     return _Limits(low, high, np.repeat(np.array(moves, float), sizes), prior)
@@ -490,9 +491,11 @@ def _signature(structure: Structure) -> tuple:
     real = functools.partial(tf.TensorSpec, dtype=tf.float64)
     vector, matrix = real([None]), real([None, None])
     number, integer = real([]), tf.TensorSpec([], tf.int32)
-    ranks = structure.kernel.all_ranks + (0,) * len(structure.likelihood.parameter_names)
+    ranks = tuple(form.rank for form in structure.kernel.forms) + (0,) * len(
+        structure.likelihood.parameter_names
+    )
     leaves = tuple(real([None] * r) for r in ranks)
-    n = len(structure.kernel.all_ranks)
+    n = len(structure.kernel.forms)
     sparse = structure.model in ("sgpr", "svgp")
     u = Hyperparameters(leaves[:n], leaves[n:], matrix if sparse else ())
     L = structure.n_latent  # known sizes of 1 spare transposes
