@@ -363,7 +363,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             )
         if n_latent > 1 and not self.shared_kernel and not compound:
             kernel = CompoundKernel([kernel] * n_latent)
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, self._column_names)
         if parsed.noise_name is not None:
             raise ValueError(
                 "kernel has a WhiteKernel, but labels have no Gaussian noise. Leave it out."

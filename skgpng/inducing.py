@@ -240,7 +240,7 @@ def greedy_variance(
     n_inducing: int,
     random_state: np.random.RandomState,
     weights: np.ndarray,
-    kernel: kernels.Kernel,
+    kernel: kernels.KernelStructure,
     values: tuple,
 ) -> np.ndarray:
     r"""One after the other the row least known from those before it, [M, D].
@@ -266,7 +266,7 @@ def greedy_variance(
     n_inducing : int
     random_state : RandomState
     weights : ndarray of shape (N,)
-    kernel : Kernel
+    kernel : KernelStructure
         Structure, from :func:`skgpng.kernels.parse`. Where each latent function has a kernel of
         its own, the variances of all are added up.
     values : tuple of ndarray
@@ -283,9 +283,10 @@ def greedy_variance(
     >>> from sklearn.gaussian_process.kernels import RBF
     >>> from skgpng.inducing import greedy_variance
     >>> from skgpng.kernels import parse
-    >>> kernel, _, values, _, _ = parse(RBF(2.0))
+    >>> parsed = parse(RBF(2.0))
     >>> X = np.array([[0.0], [0.1], [5.0], [9.0], [9.1]])
-    >>> Z = greedy_variance(X, 3, np.random.RandomState(0), np.ones(5), kernel, values)
+    >>> rng = np.random.RandomState(0)
+    >>> Z = greedy_variance(X, 3, rng, np.ones(5), parsed.structure, parsed.values)
     >>> print(np.sort(Z.ravel().round()))
     [0. 5. 9.]
     """
@@ -304,7 +305,9 @@ def greedy_variance(
     return np.concatenate([X[chosen], Z])
 
 
-def _most_uncertain(X: np.ndarray, n: int, kernel: kernels.Kernel, values: tuple) -> list[int]:
+def _most_uncertain(
+    X: np.ndarray, n: int, kernel: kernels.KernelStructure, values: tuple
+) -> list[int]:
     """Pivots of a Cholesky factorisation K = LL' that takes the largest first; at most n.
 
     Column m of L, k(x_i, z_m) less what the columns before explain of it, takes its squares off
@@ -330,18 +333,20 @@ def _most_uncertain(X: np.ndarray, n: int, kernel: kernels.Kernel, values: tuple
     return chosen
 
 
-def _of_each_latent(kernel: kernels.Kernel, values: tuple) -> list[tuple[kernels.Kernel, tuple]]:
+def _of_each_latent(
+    kernel: kernels.KernelStructure, values: tuple
+) -> list[tuple[kernels.KernelStructure, tuple]]:
     tensors = tuple(tf.constant(value, tf.float64) for value in values)
     return kernels.of_each_latent(kernel, tensors)
 
 
-def _prior_variance(kernel: kernels.Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
+def _prior_variance(kernel: kernels.KernelStructure, values: tuple, X: np.ndarray) -> np.ndarray:
     """Variance of each row, [N], added up over the latent functions."""
     X = tf.constant(X)
     return sum(kernels.diagonal(k, v, X).numpy() for k, v in _of_each_latent(kernel, values))
 
 
-def _covariance(kernel: kernels.Kernel, values: tuple, X1: Any, X2: Any) -> np.ndarray:
+def _covariance(kernel: kernels.KernelStructure, values: tuple, X1: Any, X2: Any) -> np.ndarray:
     """Covariance of the rows, [N1, N2], added up over the latent functions."""
     X1, X2 = tf.constant(X1), tf.constant(X2)
     latents = _of_each_latent(kernel, values)
@@ -357,7 +362,7 @@ def select(
     n_inducing: int,
     random_state: np.random.RandomState,
     weights: np.ndarray,
-    kernel: kernels.Kernel | None = None,
+    kernel: kernels.KernelStructure | None = None,
     values: tuple | None = None,
 ) -> np.ndarray:
     """Inducing points by the named method, from distinct rows and their weights.
@@ -370,7 +375,7 @@ def select(
     n_inducing : int
     random_state : RandomState
     weights : ndarray of shape (N,)
-    kernel : Kernel, default=None
+    kernel : KernelStructure, default=None
         Structure, from :func:`skgpng.kernels.parse`; only ``"greedy_variance"`` needs it.
     values : tuple of ndarray, default=None
         Hyperparameters in the order of ``ParsedKernel.values``.

@@ -58,7 +58,7 @@ class Covariances(NamedTuple):
 
 
 def svgp_covariances(
-    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
+    kernel: kernels.KernelStructure, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
     """Prior covariances of SVGP and SGPR at the rows X [N, D]."""
     Z = theta.inducing_points
@@ -70,7 +70,7 @@ def svgp_covariances(
 
 
 def vgp_covariances(
-    kernel: kernels.Kernel, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
+    kernel: kernels.KernelStructure, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
     """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'."""
     K = shift_diagonal(kernels.covariance(kernel, theta.kernel, X), jitter)

@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from . import kernels, likelihoods
 from ._estimator.base import BaseGaussianProcess
@@ -342,12 +342,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         likelihood = likelihoods.named(self.likelihood)
         X, Y, weights, known = self._rows(likelihood, X, y, start, sample_weight, given)
         kernel = self._start_kernel(X, weights, start)
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, self._column_names)
         check_shared(kernel)
         parsed, start = self._start_values(parsed, start, X)
         units, spread = self._units(likelihood, Y, weights, start, given)
         known = likelihood.scaled_row(known, units.scale)
-        noise, fixed = self._noise_given(likelihood, kernel, parsed, units.scale[0])
+        noise, fixed = self._noise_given(likelihood, parsed, units.scale[0])
         observation = likelihood.parameters(noise, spread)
         if likelihood.conjugate:
             level = likelihood.noise_of_rows((observation[0].value,), known)
@@ -438,23 +438,21 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         return raw, float(np.mean(units.scale**2))
 
     def _noise_given(
-        self, likelihood: Likelihood, kernel: Any, parsed: kernels.ParsedKernel, unit: float
+        self, likelihood: Likelihood, parsed: kernels.ParsedKernel, unit: float
     ) -> tuple[Noise | None, float]:
         """The noise level that alpha or a WhiteKernel gives, and the fixed noise beside it."""
         with np.errstate(over="ignore", under="ignore"):
             alpha = None if self.alpha is None else float(self.alpha / unit / unit)
-        if parsed.noise_name is None:
+        if parsed.noise is None:
             return (None if alpha is None else Noise(alpha, (alpha, alpha), False)), 0.0
         if alpha and not likelihood.conjugate:
             raise ValueError(
-                f"alpha={self.alpha} and the WhiteKernel ({parsed.noise_name}) both give the noise "
+                f"alpha={self.alpha} and the WhiteKernel ({parsed.noise.name}) both give the noise "
                 f"level of likelihood={self.likelihood!r}. Set alpha=None, or leave the "
                 "WhiteKernel out."
             )
-        white = kernel.get_params()[parsed.noise_name.removesuffix("__noise_level")]
-        free = not white.hyperparameter_noise_level.fixed
-        low, high = np.ravel(white.noise_level_bounds if free else (white.noise_level,) * 2)
-        return Noise(white.noise_level, (float(low), float(high)), free), alpha or 0.0
+        low, high = parsed.noise.bounds.tolist()
+        return Noise(float(parsed.noise.value), (low, high), parsed.noise.free), alpha or 0.0
 
     def _given_noise(self) -> str:
         """What fixes the noise."""
@@ -718,7 +716,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _evidence(self, theta: np.ndarray, eval_gradient: bool) -> Any:
         kernel = self.kernel_.clone_with_theta(theta)
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, self._column_names)
         noise = self._predictor.values[0]
         if parsed.noise_name is not None:
             noise = kernel.get_params()[parsed.noise_name]
@@ -758,19 +756,19 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
         """Validated rows, what predicts, and what is known of the rows."""
-        X = self._validate_new(X)
-        model = self._predictor if hasattr(self, "_predictor") else self._prior(X)
+        names, X = _get_feature_names(X), self._validate_new(X)
+        model = self._predictor if hasattr(self, "_predictor") else self._prior(X, names)
         return X, model, model.rows_known(known, len(X))
 
-    def _prior(self, X: np.ndarray) -> Predictor:
+    def _prior(self, X: np.ndarray, names: Any) -> Predictor:
         """What is known before ``fit``: the kernel, and noise that is given."""
         self._validate_params()
         likelihood = likelihoods.named(self.likelihood)
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, names)
         check_shared(kernel)
         kernels.check_columns(parsed, X)
-        noise, fixed = self._noise_given(likelihood, kernel, parsed, 1.0)
+        noise, fixed = self._noise_given(likelihood, parsed, 1.0)
         P = 1 if self.n_targets is None else self.n_targets
         if noise is None and likelihood.noise is not None:
             # noise that is yet to be learned is not known

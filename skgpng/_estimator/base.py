@@ -147,6 +147,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         options, tuning, name = Options.of(self), self._tuning, type(self).__name__
         M = self._n_points(problem)
+        if M is not None:
+            kernels.check_inducing_points(problem.parsed, self.n_inducing, M, len(problem.rows.X))
         refuse_beyond_memory(name, options, problem, M)
         held_out = None
         if self.early_stopping:
@@ -264,6 +266,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return self.kernel_
         return default_kernel(X, weights) if self.kernel is None else self.kernel
 
+    @property
+    def _column_names(self) -> np.ndarray | None:
+        """Names of the columns of X, where it was a data frame."""
+        return getattr(self, "feature_names_in_", None)
+
     def _start_values(
         self, parsed: kernels.ParsedKernel, start: str, X: np.ndarray
     ) -> tuple[kernels.ParsedKernel, str]:
@@ -271,7 +278,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         kernels.check_columns(parsed, X)
         if start != "warm":
             return parsed, start
-        learned, points = kernels.parse(self.kernel_), self._predictor.posterior.points
+        learned = kernels.parse(self.kernel_, self._column_names)
+        points = self._predictor.posterior.points
         if X.shape[1] != points.shape[1] or _form(learned) != _form(parsed):
             return parsed, "fresh"
         # the bounds of a fixed value are that value
@@ -279,7 +287,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             np.clip(v, *np.moveaxis(b, -1, 0))
             for v, b in zip(learned.values, parsed.bounds, strict=True)
         ]
-        return parsed._replace(values=tuple(values)), start
+        return parsed.with_values(tuple(values)), start
 
     # --- what was learned ----------------------------------------------------------------
 
@@ -325,12 +333,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         ------
         AttributeError
             Before ``fit``, where ``kernel_`` has no length scale, and where a kernel of the user's
-            own does not say which columns its length scales belong to.
+            own does not say which columns its length scales belong to (its method ``selects``).
         """
         if not hasattr(self, "kernel_"):
             raise AttributeError("feature_relevances_ is there after fit only.")
         try:
-            scales = kernels.column_scales(self.kernel_, len(self._spread))
+            parsed = kernels.parse(self.kernel_, self._column_names)
+            scales = kernels.column_scales(parsed, len(self._spread))
         except ValueError as error:
             raise AttributeError(f"feature_relevances_: {error}") from error
         if not scales:

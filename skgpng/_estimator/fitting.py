@@ -68,7 +68,7 @@ def look(problem: Problem, has_points: bool) -> Problem:
     given = starts.Start(problem.parsed.values, noise)
     scale_prior = problem.likelihood.conjugate
     start = starts.best_start(problem.parsed, given, rows, bounds, scale_prior)
-    problem = problem._replace(parsed=problem.parsed._replace(values=start.values))
+    problem = problem._replace(parsed=problem.parsed.with_values(start.values))
     if start.noise == noise:
         return problem
     level, *others = problem.observation

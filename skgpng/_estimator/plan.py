@@ -332,6 +332,8 @@ def make_plan(
     batch = batch_rows(options, N, M, tuning)
     inference = _inference(options, problem, M, batch, memory)
     chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
+    if kernels.needs_all_rows(problem.parsed.structure):
+        chunk = N
     grows = batch < N and options.batch_size == "auto"
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
     blas = M is not None and _uses_blas(options, M, max(batch, grown), tuning)

@@ -164,27 +164,36 @@ def _kernel_starts(
     factors = [1.0] if 1.0 / _OFF <= off <= _OFF else [1.0, off]
     # a line through data far from the origin meets the axis there as far from zero
     origins = [0.0, float(np.linalg.norm(X.mean(0)))]
-    seen: set = set()
-    lengths: list[Callable] = [lambda v, by=by: by * v for by in _LENGTHS]
-    if any(np.shape(v) == X.shape[1:] for v in given):  # one for each column: also in its units
-        units = column_spread(X, np.ones(len(X))) * np.sqrt(X.shape[1])
-        lengths += [
-            lambda v, by=by: by * units if np.shape(v) == units.shape else v for by in _LENGTHS[1:5]
-        ]
+    columns = kernels.seen_columns(parsed, X.shape[1])
+    units = [_units(v, seen, X) for v, seen in zip(given, columns, strict=True)]
+    lengths: list[Callable] = [lambda v, unit, by=by: by * v for by in _LENGTHS]
+    if any(unit is not None for unit in units):  # one for each column: also in its units
+        lengths += [lambda v, unit, by=by: v if unit is None else by * unit for by in _LENGTHS[1:5]]
+    tried: set = set()
     for length, factor, origin in itertools.product(lengths, factors, origins):
         change: dict[str, Callable] = {
             "length_scale": length,
-            "constant_value": lambda v, by=factor: by * v,
-            "sigma_0": lambda v, least=origin: np.maximum(v, least),
+            "constant_value": lambda v, unit, by=factor: by * v,
+            "sigma_0": lambda v, unit, least=origin: np.maximum(v, least),
         }
         values = tuple(
-            np.clip(change.get(name.rpartition("__")[2], np.asarray)(v), *np.moveaxis(b, -1, 0))
-            for name, v, b in zip(parsed.names, given, parsed.bounds, strict=True)
+            np.clip(
+                change.get(p.name.rpartition("__")[2], lambda v, unit: np.asarray(v))(v, unit),
+                *np.moveaxis(p.bounds, -1, 0),
+            )
+            for p, v, unit in zip(parsed.parameters, given, units, strict=True)
         )
         key = tuple(v.tobytes() for v in values)
-        if key not in seen:
-            seen.add(key)
+        if key not in tried:
+            tried.add(key)
             yield values
+
+
+def _units(value: np.ndarray, seen: np.ndarray | None, X: np.ndarray) -> np.ndarray | None:
+    """Unit of each entry that belongs to a column of X: the spread of these columns together."""
+    if seen is None or np.shape(value) != (len(seen),):
+        return None
+    return column_spread(X, np.ones(len(X)))[seen] * np.sqrt(len(seen))
 
 
 def _evidences(parsed: kernels.ParsedKernel, starts: list[Start], rows: Regression) -> np.ndarray:

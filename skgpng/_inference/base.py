@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from .._tensorflow import tf
-from ..kernels import Kernel
+from ..kernels import KernelStructure
 from ..likelihoods import Likelihood
 from ..means import Mean, Zero
 from ..parameters import Hyperparameters
@@ -25,7 +25,7 @@ class Model(NamedTuple):
     """What is fitted; hashable."""
 
     inference: Inference
-    kernel: Kernel
+    kernel: KernelStructure
     likelihood: Likelihood
     n_latent: int
     mean: Mean = Zero()  # of the latent functions

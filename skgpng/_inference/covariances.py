@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._tensorflow import compiled_once, tf
-from ..kernels import Kernel, covariance, diagonal, jitter_unit, of_each_latent
+from ..kernels import KernelStructure, covariance, diagonal, jitter_unit, of_each_latent
 from ..linalg import exact_distances
 from .base import add, zeros
 
@@ -27,25 +27,25 @@ __all__ = [
 # --- arrays ----------------------------------------------------------------------------------
 
 
-def own_covariances(kernel: Kernel, values: tuple, X: Any) -> np.ndarray:
+def own_covariances(kernel: KernelStructure, values: tuple, X: Any) -> np.ndarray:
     """Of each latent function at rows X, [1 or L, N, N]."""
     return _of_each(kernel, values, tf.convert_to_tensor(X)).numpy()
 
 
-def prior_variance(kernel: Kernel, values: tuple, X: np.ndarray) -> np.ndarray:
+def prior_variance(kernel: KernelStructure, values: tuple, X: np.ndarray) -> np.ndarray:
     """Of each latent function at rows X, [1 or L, N]."""
     X = X.astype(np.float64, copy=False)
     return np.stack([diagonal(k, v, X).numpy() for k, v in of_each_latent(kernel, values)])
 
 
-def jitter_units(kernel: Kernel, values: tuple, Z: Any) -> np.ndarray:
+def jitter_units(kernel: KernelStructure, values: tuple, Z: Any) -> np.ndarray:
     """Unit of the jitter of the covariances of rows Z for each latent function, [1 or L]."""
     units = [(jitter_unit(k, v, Z), k, v) for k, v in of_each_latent(kernel, values)]
     return np.array([np.mean(diagonal(k, v, Z)) if u is None else u for u, k, v in units])
 
 
 def cross_covariances(
-    kernel: Kernel, values: tuple, points: np.ndarray, X: np.ndarray
+    kernel: KernelStructure, values: tuple, points: np.ndarray, X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of points and rows, [1 or L, M, N], and the prior variance of the rows, [1 or L, N]."""
     X = X.astype(points.dtype, copy=False)
@@ -54,7 +54,7 @@ def cross_covariances(
 
 
 @compiled_once
-def _compiled(kernel: Kernel, dtype: str) -> Any:
+def _compiled(kernel: KernelStructure, dtype: str) -> Any:
     """Predictions of all kinds take the one compiled function: what follows is linear algebra."""
     real = functools.partial(tf.TensorSpec, dtype=dtype)
 
@@ -62,12 +62,12 @@ def _compiled(kernel: Kernel, dtype: str) -> Any:
         prior = [diagonal(k, v, X) for k, v in of_each_latent(kernel, values)]
         return _of_each(kernel, values, points, X), tf.stack(prior)
 
-    values = tuple(real([None] * rank) for rank in kernel.all_ranks)
+    values = tuple(real([None] * rank) for rank, _ in kernel.forms)
     signature = (values, real([None, None]), real([None, None]))
     return tf.function(cross, input_signature=signature, autograph=False)
 
 
-def _of_each(kernel: Kernel, values: tuple, X1: Any, X2: Any = None) -> Any:
+def _of_each(kernel: KernelStructure, values: tuple, X1: Any, X2: Any = None) -> Any:
     with exact_distances():
         each = [covariance(k, v, X1, X2) for k, v in of_each_latent(kernel, values)]
     return tf.stack(each) if len(each) > 1 else each[0][None]
@@ -87,7 +87,7 @@ class Within(NamedTuple):
     g_kernel: Callable[[Callable], tuple]
 
 
-def covariance_within(kernel: Kernel, values: tuple, X: Any, size: Any) -> Within:
+def covariance_within(kernel: KernelStructure, values: tuple, X: Any, size: Any) -> Within:
     """In one piece, or by blocks of ``size`` rows and only up to the diagonal."""
     if size is not None:
         return _by_blocks(kernel, values, X, size)
@@ -103,7 +103,7 @@ def covariance_within(kernel: Kernel, values: tuple, X: Any, size: Any) -> Withi
     return Within(K, g_kernel)
 
 
-def _by_blocks(kernel: Kernel, values: tuple, X: Any, size: Any) -> Within:
+def _by_blocks(kernel: KernelStructure, values: tuple, X: Any, size: Any) -> Within:
     """Elementwise operations then find their arguments in the cache, and do half of the work."""
     N = tf.shape(X)[0]
 

@@ -26,7 +26,7 @@ from scipy.linalg import lapack
 
 from .._dense import Arrays, columnwise, in_turn
 from ..gaussians import Natural
-from ..kernels import Kernel
+from ..kernels import KernelStructure
 from ..linalg import one_blas_thread
 from ..means import Mean, Zero
 from ..parameters import Hyperparameters
@@ -60,7 +60,7 @@ _LEARNED_NOTHING, _LEAST_NOISE = 1e-9, 1e-9
 class Posterior(abc.ABC):
     """Latent functions given what was learned; NumPy arrays in and out."""
 
-    kernel: Kernel
+    kernel: KernelStructure
     values: tuple  # of the kernel
     mean_function: Mean
     mean_values: tuple
@@ -311,7 +311,9 @@ class PointPosterior(_CholeskyPosterior):
 # --- from a training -------------------------------------------------------------------------
 
 
-def nothing_known(kernel: Kernel, values: tuple, n_features: int, n_latent: int) -> RowPosterior:
+def nothing_known(
+    kernel: KernelStructure, values: tuple, n_features: int, n_latent: int
+) -> RowPosterior:
     """The prior, of mean zero: a posterior without rows."""
     nothing = np.zeros((0, n_features)), np.zeros((0, n_latent)), np.zeros((1, 0, 0))
     return RowPosterior(kernel, values, Zero(), (), *nothing)

@@ -313,9 +313,7 @@ class Likelihood(abc.ABC):
         """Log predictive density log E[p(Y | f)], [N, P]."""
         f_mean, f_var, Y = (np.asarray(a, float) for a in (f_mean, f_var, Y))
         self._require_one_latent(Y.shape[-1])
-        return numerical.log_expectation(
-            lambda F: self._log_prob(values, F, Y, row), f_mean, f_var
-        )
+        return numerical.log_expectation(lambda F: self._log_prob(values, F, Y, row), f_mean, f_var)
 
     def predict_quantiles(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, levels: Any, row: Any = None
@@ -409,7 +407,9 @@ class Likelihood(abc.ABC):
 
         name = type(self).__name__
         if self.location and self.support == "real" and not self.row_names:
-            noise = numerical.NoiseTable(lambda x: log_prob(np.zeros((1, 1)), x[:, None])[:, 0], name)
+            noise = numerical.NoiseTable(
+                lambda x: log_prob(np.zeros((1, 1)), x[:, None])[:, 0], name
+            )
             return numerical.Convolution(noise, f_mean, f_var)
         if self.support not in numerical.TABLES:
             raise NotImplementedError(f"{name}: write moments and quantiles of {self.support}.")

@@ -1,0 +1,163 @@
+"""Whether a kernel fits X and the model, and which columns its hyperparameters belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._tensorflow import tf
+from ..parameters import Parameter
+from .black_box import BlackBox
+from .formula import is_ours
+from .parsing import ParsedKernel, place
+from .tree import KernelStructure, bind, walk, without_values
+
+__all__ = ["check_columns", "check_inducing_points", "column_scales", "seen_columns"]
+
+
+def _nodes(parsed: ParsedKernel, n_features: int) -> Any:
+    """Each kernel with the columns it sees, its path and the parameters from its own on."""
+    start = 0
+    for (kernel, seen), path in zip(walk(parsed.structure, n_features), parsed.paths, strict=True):
+        yield kernel, seen, path, parsed.parameters[start : start + len(kernel.forms)]
+        start += len(kernel.own)
+
+
+def seen_columns(parsed: ParsedKernel, n_features: int) -> list[np.ndarray | None]:
+    """Positions of the columns of X that the kernel of each parameter looks at.
+
+    ``None`` where they are no columns of X.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import Columns, parse, seen_columns
+    >>> seen_columns(parse(RBF() * Columns(RBF(), [2])), 3)
+    [array([0, 1, 2]), array([2])]
+    """
+    return [s for kernel, s, _, _ in _nodes(parsed, n_features) for _ in kernel.own]
+
+
+def column_scales(parsed: ParsedKernel, n_features: int) -> list[np.ndarray]:
+    """Length scales of a kernel for each column of X, [D]; infinite for one unseen.
+
+    ValueError where a kernel has another number of them than columns to look at.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import column_scales, parse
+    >>> column_scales(parse(2.0 * RBF(0.5)), 2)
+    [array([0.5, 0.5])]
+    """
+    each = zip(parsed.parameters, seen_columns(parsed, n_features), strict=True)
+    return [
+        _scale(parameter, seen, n_features)
+        for parameter, seen in each
+        if parameter.name.rpartition("__")[2] == "length_scale"
+    ]
+
+
+def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np.ndarray:
+    if seen is None or np.shape(parameter.value) not in ((), (len(seen),)):
+        n = "unknown" if seen is None else len(seen)
+        raise ValueError(
+            f"{parameter.name!r} has {np.size(parameter.value)} length scales for {n} columns. A "
+            "kernel that hands some columns only to its operands says which in its method selects."
+        )
+    scale = np.full(n_features, np.inf)
+    scale[seen] = parameter.value
+    return scale
+
+
+# --- whether a kernel fits --------------------------------------------------------------------
+
+
+def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
+    """Raise ValueError where a kernel does not fit the columns of X [N, D].
+
+    A hyperparameter of a kernel of scikit-learn's has one value, or one for each column that the
+    kernel sees; an ``ExpSineSquared`` takes one column. Other kernels are evaluated on the first
+    rows.
+    """
+    for kernel, seen, path, parameters in _nodes(parsed, X.shape[1]):
+        if seen is None:  # no columns of X; it was tried out with the kernel above it
+            continue
+        if not is_ours(kernel.formula) or kernel.formula is BlackBox:
+            _try_out(kernel, path, parameters, X[:3, seen])
+        else:
+            _check_vectors(parameters[: len(kernel.own)], len(seen), X.shape[1])
+        if kernel.formula.one_column and len(seen) > 1:
+            raise ValueError(
+                f"{place(path)}: {kernel.formula.__name__} is a covariance on one column only, but "
+                f"it looks at {len(seen)}. {kernel.formula.one_column}"
+            )
+        try:
+            without_values(kernel).selects(seen)
+        except ValueError as error:
+            raise ValueError(f"{place(path)}: {error}") from error
+
+
+def _check_vectors(parameters: tuple[Parameter, ...], n_seen: int, n_features: int) -> None:
+    for name, value, *_ in parameters:
+        if np.ndim(value) and len(value) != n_seen:
+            seen = f"X has {n_seen} features" if n_seen == n_features else f"it sees {n_seen}"
+            raise ValueError(
+                f"kernel parameter {name!r} has {len(value)} values, but {seen}. Give one number, "
+                "or one per feature. (A kernel of yours that hands other columns to its operands "
+                "says so in its method selects.)"
+            )
+
+
+def _try_out(
+    kernel: KernelStructure, path: str, parameters: tuple[Parameter, ...], X: np.ndarray
+) -> None:
+    """Raise ValueError where a kernel cannot be evaluated on a few rows [N, D] as it sees them."""
+    shapes = ", ".join(f"{p.name} {np.shape(p.value)}" for p in parameters) or "none"
+    what = f"{place(path)}, a {_name(kernel)} with the values {shapes},"
+    bound = bind(kernel, tuple(tf.constant(p.value, tf.float64) for p in parameters))
+    rows, n = tf.constant(X, tf.float64), len(X)
+    try:
+        found = [bound.covariance(rows), bound.covariance(rows, rows[:1]), bound.diagonal(rows)]
+        if isinstance(bound, BlackBox):
+            bound.check_gradient(X)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{what} cannot be evaluated on X with {X.shape[1]} features: {reason}"
+        ) from error
+    for matrix, shape in zip(found, ([n, n], [n, 1], [n]), strict=True):
+        if list(np.shape(matrix)) != shape:
+            raise ValueError(
+                f"{what} gives an array of shape {tuple(np.shape(matrix))} in place of "
+                f"{tuple(shape)} for {n} rows of {X.shape[1]} features."
+            )
+    if not np.allclose(np.diag(found[0]), found[2], rtol=1e-6, equal_nan=True):
+        raise ValueError(f"{what} has a diagonal that is not that of its covariances.")
+
+
+def _name(kernel: KernelStructure) -> str:
+    black_box = kernel.formula is BlackBox
+    return type(without_values(kernel).template).__name__ if black_box else kernel.formula.__name__
+
+
+def check_inducing_points(parsed: ParsedKernel, asked: Any, n_points: int, n_rows: int) -> None:
+    """Raise ValueError where a kernel has no formula, and so cannot have inducing points.
+
+    Parameters
+    ----------
+    parsed : ParsedKernel
+    asked : int or "auto"
+        ``n_inducing`` of the estimator.
+    n_points, n_rows : int
+        Inducing points that this comes to, for so many rows.
+    """
+    for kernel, _, path, _ in _nodes(parsed, 0):
+        if kernel.formula is BlackBox:
+            raise ValueError(
+                f"{place(path)} is a {_name(kernel)}, which has no formula here and so no "
+                f"gradients in rows: it cannot have inducing points. n_inducing={asked!r} takes "
+                f"{n_points} for {n_rows} rows: set n_inducing=None, or write the kernel as a "
+                "subclass of skgpng.kernels.Kernel."
+            )

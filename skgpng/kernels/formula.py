@@ -1,0 +1,130 @@
+"""What a covariance function is to training: a formula of tensors, and what else it knows."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._tensorflow import tf
+
+__all__ = ["FORMULAS", "Formula", "formula_of", "is_ours"]
+
+# Rows whose covariances are evaluated for the sake of their diagonal.
+_BLOCK = 32
+
+
+class Formula(abc.ABC):
+    """A covariance function, with tensors where its kernel has numbers.
+
+    Training binds a kernel: hyperparameters are tensors (``self.length_scale``), operands are
+    formulas (``self.k1.covariance(X1, X2)``), all other parameters are as they were given. A
+    subclass writes :meth:`covariance`; the other methods have defaults that are right, if slow or
+    cautious.
+
+    Attributes
+    ----------
+    real : tuple of str
+        Hyperparameters that may be zero or negative; the others are positive, and training and
+        ``theta`` have their logarithms.
+    one_column : str
+        What to do instead, where it is a covariance of rows of one column only; else empty.
+    """
+
+    real: ClassVar[tuple[str, ...]] = ()
+    one_column: ClassVar[str] = ""
+
+    @abc.abstractmethod
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        """Covariances [N1, N2] of the rows of X1 [N1, D] and X2 [N2, D]; None stands for X1."""
+
+    def diagonal(self, X: Any) -> Any:
+        """Covariance of each row of X [N, D] with itself, [N]. By default from small blocks."""
+        missing = -tf.shape(X)[0] % _BLOCK
+        filled = tf.concat([X, tf.tile(X[-1:], [missing, 1])], 0)
+        blocks = tf.reshape(filled, [-1, _BLOCK, tf.shape(X)[1]])
+        blocks = tf.ensure_shape(blocks, [None, _BLOCK, X.shape[1]])
+        each = tf.map_fn(lambda rows: tf.linalg.diag_part(self.covariance(rows)), blocks)
+        return tf.reshape(each, [-1])[: tf.shape(X)[0]]
+
+    def is_stationary(self) -> bool:
+        """Whether adding a constant to all rows changes nothing.
+
+        Rows are then centred before they are rounded to ``dtype="float32"``.
+        """
+        return False
+
+    def is_polynomial(self) -> bool:
+        """Whether it is a polynomial of the inner products of rows."""
+        return False
+
+    def grows(self) -> bool:
+        """Whether a term grows with the distance of rows from zero, as a ``DotProduct`` does."""
+        return False
+
+    def variation(self, X: Any) -> Any:
+        """What varies between rows X [N, D] of their variances, [N]; see ``jitter_unit``."""
+        return self.diagonal(X)
+
+    def selects(self, columns: np.ndarray) -> np.ndarray | None:
+        """Of the columns of X that it is given, those that it hands on to its operands.
+
+        ``None`` where these are no columns of X, as after a rotation.
+        """
+        return columns
+
+    @classmethod
+    def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
+        """Parameters that are neither hyperparameters nor kernels, as the formula takes them.
+
+        ``names`` are those of the columns of X, where it has some. ``None`` where the formula does
+        not hold for these settings; ValueError where nothing does.
+        """
+        return given
+
+
+def is_ours(formula: type[Formula]) -> bool:
+    """Whether a formula comes with skgpng: then it need not be tried out."""
+    return formula.__module__.startswith(f"{__package__}.")
+
+
+#: The formula of each class of scikit-learn's kernels that has one.
+FORMULAS: dict[type, type[Formula]] = {}
+
+
+def formula_of(cls: type) -> Callable[[type[Formula]], type[Formula]]:
+    """Say that a :class:`Formula` is that of a class of kernels you cannot change.
+
+    A class of your own needs none: make it a subclass of :class:`skgpng.kernels.Kernel`.
+    Subclasses of ``cls`` have formulas of their own.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of ``sklearn.gaussian_process.kernels.Kernel``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import GaussianProcessRegressor
+    >>> from skgpng.kernels import Formula, formula_of, matern52, squared_distance
+    >>> class Rough(RBF):  # from somewhere else
+    ...     pass
+    >>> @formula_of(Rough)
+    ... class RoughFormula(Formula):
+    ...     def covariance(self, X1, X2=None):
+    ...         return matern52(squared_distance(X1, X2, self.length_scale))
+    >>> X = np.linspace(0, 6, 40)[:, None]
+    >>> model = GaussianProcessRegressor(1.0 * Rough()).fit(X, np.sin(X[:, 0]))
+    >>> print(model.score(X, np.sin(X[:, 0])) > 0.99)
+    True
+    """
+
+    def register(formula: type[Formula]) -> type[Formula]:
+        FORMULAS[cls] = formula
+        return formula
+
+    return register

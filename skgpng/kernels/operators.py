@@ -1,0 +1,154 @@
+"""Constants, and what puts kernels together: sum, product, power, one for each latent function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.gaussian_process import kernels as sk
+
+from .._tensorflow import tf
+from .formula import Formula, formula_of
+
+__all__ = ["Compound", "Constant", "Operator", "Power", "Product", "Sum"]
+
+
+@formula_of(sk.ConstantKernel)
+class Constant(Formula):
+    """:math:`c`."""
+
+    constant_value: Any
+
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        X2 = X1 if X2 is None else X2
+        return tf.fill([tf.shape(X1)[0], tf.shape(X2)[0]], tf.cast(self.constant_value, X1.dtype))
+
+    def diagonal(self, X: Any) -> Any:
+        return tf.fill(tf.shape(X)[:1], tf.cast(self.constant_value, X.dtype))
+
+    def is_stationary(self) -> bool:
+        return True
+
+    def is_polynomial(self) -> bool:
+        return True
+
+
+def _variation(kernel: Formula, X: Any) -> Any:
+    return kernel.variation(X) if kernel.grows() else kernel.diagonal(X)
+
+
+class Operator(Formula):
+    """Of two operands ``k1`` and ``k2``."""
+
+    k1: Formula
+    k2: Formula
+
+    @property
+    def operands(self) -> tuple[Formula, Formula]:
+        """Both."""
+        return self.k1, self.k2
+
+    def is_stationary(self) -> bool:
+        return all(k.is_stationary() for k in self.operands)
+
+    def is_polynomial(self) -> bool:
+        return all(k.is_polynomial() for k in self.operands)
+
+
+@formula_of(sk.Sum)
+class Sum(Operator):
+    """:math:`k_1 + k_2`."""
+
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        return tf.add_n([k.covariance(X1, X2) for k in self.operands])
+
+    def diagonal(self, X: Any) -> Any:
+        return tf.add_n([k.diagonal(X) for k in self.operands])
+
+    def grows(self) -> bool:
+        return any(k.grows() for k in self.operands)
+
+    def variation(self, X: Any) -> Any:
+        """Without constants, which are the same for all rows."""
+        constant = [k.is_polynomial() and not k.grows() for k in self.operands]
+        each = zip(constant, self.operands, strict=True)
+        return tf.add_n([tf.zeros_like(X[:, 0]) if c else _variation(k, X) for c, k in each])
+
+
+@formula_of(sk.Product)
+class Product(Operator):
+    """:math:`k_1 k_2`. A constant factor stays a number, not a filled matrix."""
+
+    def _of(self, evaluate: Callable[[Formula], Any]) -> Any:
+        if isinstance(self.k1, Constant) and isinstance(self.k2, Constant):
+            return self.k2.constant_value * evaluate(self.k1)
+        left, right = (
+            k.constant_value if isinstance(k, Constant) else evaluate(k) for k in self.operands
+        )
+        return left * right
+
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        return self._of(lambda k: k.covariance(X1, X2))
+
+    def diagonal(self, X: Any) -> Any:
+        return self._of(lambda k: k.diagonal(X))
+
+    def grows(self) -> bool:
+        """A product with what is no polynomial varies as much far from zero as its variance."""
+        return self.is_polynomial() and any(k.grows() for k in self.operands)
+
+    def variation(self, X: Any) -> Any:
+        return self._of(lambda k: _variation(k, X))
+
+
+@formula_of(sk.Exponentiation)
+class Power(Formula):
+    """:math:`k^p`."""
+
+    kernel: Formula
+    exponent: float
+
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        return self.kernel.covariance(X1, X2) ** self.exponent
+
+    def diagonal(self, X: Any) -> Any:
+        return self.kernel.diagonal(X) ** self.exponent
+
+    def is_stationary(self) -> bool:
+        return self.kernel.is_stationary()
+
+    def is_polynomial(self) -> bool:
+        return self.kernel.is_polynomial()
+
+    def grows(self) -> bool:
+        return self.is_polynomial() and self.kernel.grows()
+
+    def variation(self, X: Any) -> Any:
+        return _variation(self.kernel, X) ** self.exponent
+
+    @classmethod
+    def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
+        exponent = given["exponent"]
+        if not isinstance(exponent, Real) or not 0 < float(exponent) < np.inf:
+            raise ValueError(f"exponent must be positive and finite, got {exponent!r}.")
+        return {"exponent": float(exponent)}
+
+
+class Compound(Formula):
+    """One kernel for each latent function: matrices [L, N1, N2]."""
+
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        """Of each latent function in turn."""
+        return tuple(vars(self).values())
+
+    def covariance(self, X1: Any, X2: Any = None) -> Any:
+        return tf.stack([k.covariance(X1, X2) for k in self.operands])
+
+    def diagonal(self, X: Any) -> Any:
+        return tf.stack([k.diagonal(X) for k in self.operands])
+
+    def is_stationary(self) -> bool:
+        return all(k.is_stationary() for k in self.operands)

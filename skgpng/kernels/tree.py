@@ -1,0 +1,230 @@
+"""The structure of a tree of kernels, hashable, and what it is to tensors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+
+from .._tensorflow import tf
+from ..parameters import Form
+from .black_box import BlackBox
+from .formula import Formula
+from .operators import Compound
+
+__all__ = [
+    "KernelStructure",
+    "bind",
+    "comparable",
+    "covariance",
+    "diagonal",
+    "is_stationary",
+    "jitter_unit",
+    "needs_all_rows",
+    "of_each_latent",
+    "walk",
+    "without_values",
+]
+
+# What the jitter has to cover of rounding: with jitter of 1e-6, so many eps times the trace.
+_ROUNDING = 1e6 * np.finfo(np.float64).eps
+# Settings that Python compares by their content, or that have none but themselves.
+_PLAIN = (str, bytes, int, float, type(None), type, type(lambda: None))
+
+
+class ByContent:
+    """A setting that Python does not compare by its content, such as an array, but this does."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = copy.deepcopy(value)
+        try:
+            self._key = joblib.hash(value)
+        except (pickle.PicklingError, AttributeError, TypeError):  # it is like itself only
+            self._key = id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByContent) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def comparable(value: Any) -> Any:
+    """A setting as it is, or :class:`ByContent`."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return value if all(isinstance(part, _PLAIN) for part in parts) else ByContent(value)
+
+
+class KernelStructure(NamedTuple):
+    """Structure of a kernel: hashable, without the values of its hyperparameters.
+
+    Attributes
+    ----------
+    formula : type
+        Subclass of :class:`Formula`.
+    names : tuple of str
+        Own hyperparameters.
+    own : tuple of Form
+        Rank of each, and whether it is real.
+    settings : tuple of (str, object)
+        Parameters that are neither hyperparameters nor kernels, such as ``nu`` or an exponent.
+    operands : tuple of (str, KernelStructure)
+        Parameters that are kernels.
+    """
+
+    formula: type[Formula]
+    names: tuple[str, ...]
+    own: tuple[Form, ...]
+    settings: tuple[tuple[str, Any], ...]
+    operands: tuple[tuple[str, KernelStructure], ...]
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """``own`` of this kernel and all its operands, in the order of the values."""
+        return sum((operand.forms for _, operand in self.operands), self.own)
+
+    def split(self, values: tuple) -> tuple[tuple, list[tuple]]:
+        """Of the values of all hyperparameters the own ones, and those of each operand."""
+        ends = np.cumsum([len(self.own), *(len(operand.forms) for _, operand in self.operands)])
+        below = [values[start:end] for start, end in zip(ends, ends[1:])]
+        return values[: len(self.own)], below
+
+
+def bind(structure: KernelStructure, values: tuple) -> Any:
+    """The :class:`Formula` with these values in place of its hyperparameters.
+
+    Parameters
+    ----------
+    structure : KernelStructure
+        From :func:`parse`.
+    values : tuple of tensors
+        Hyperparameters in the order of ``ParsedKernel.values``.
+    """
+    bound, (own, below) = object.__new__(structure.formula), structure.split(values)
+    for name, v in structure.settings:
+        vars(bound)[name] = v.value if isinstance(v, ByContent) else v
+    vars(bound).update(zip(structure.names, own, strict=True))
+    for (name, operand), v in zip(structure.operands, below, strict=True):
+        vars(bound)[name] = bind(operand, v)
+    return bound
+
+
+def covariance(structure: KernelStructure, values: tuple, X1: Any, X2: Any = None) -> Any:
+    """Covariance matrix between the rows of X1 [N1, D] and X2 [N2, D].
+
+    Parameters
+    ----------
+    structure : KernelStructure
+        From :func:`parse`.
+    values : tuple of tensors
+        Hyperparameters in the order of ``ParsedKernel.values``.
+    X1 : tensor of shape (N1, D)
+    X2 : tensor of shape (N2, D), default=None
+        ``None`` stands for X1.
+
+    Returns
+    -------
+    tensor of shape (N1, N2)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import covariance, parse
+    >>> parsed = parse(2.0 * RBF(0.5))
+    >>> X = np.array([[0.0], [0.5]])
+    >>> print(covariance(parsed.structure, parsed.values, X).numpy().round(4))
+    [[2.     1.2131]
+     [1.2131 2.    ]]
+    """
+    X1, X2 = tf.convert_to_tensor(X1), None if X2 is None else tf.convert_to_tensor(X2)
+    return bind(structure, _tensors(values, X1)).covariance(X1, X2)
+
+
+def diagonal(structure: KernelStructure, values: tuple, X: Any) -> Any:
+    """Covariance of each row of X [N, D] with itself, [N]; see :func:`covariance`."""
+    X = tf.convert_to_tensor(X)
+    return bind(structure, _tensors(values, X)).diagonal(X)
+
+
+def _tensors(values: tuple, X: Any) -> tuple:
+    return tuple(tf.convert_to_tensor(v, dtype_hint=X.dtype) for v in values)
+
+
+def of_each_latent(structure: KernelStructure, values: tuple) -> list[tuple]:
+    """Structure and values of each latent function: one pair where all share it.
+
+    A ``CompoundKernel`` holds one kernel for each latent function.
+    """
+    if structure.formula is not Compound:
+        return [(structure, values)]
+    operands = [operand for _, operand in structure.operands]
+    return list(zip(operands, structure.split(values)[1], strict=True))
+
+
+def walk(structure: KernelStructure, n_features: int = 0) -> Iterator[tuple]:
+    """Every kernel of a tree, each before its operands, with the columns of X that it sees.
+
+    They are positions; ``None`` where a kernel above it hands on what are no columns of X.
+    """
+    return _walk(structure, np.arange(n_features))
+
+
+def _walk(structure: KernelStructure, seen: np.ndarray | None) -> Iterator[tuple]:
+    yield structure, seen
+    below = None if seen is None else without_values(structure).selects(seen)
+    for _, operand in structure.operands:
+        yield from _walk(operand, below)
+
+
+def without_values(structure: KernelStructure) -> Any:
+    """The formula, to ask it what does not depend on hyperparameters."""
+    return bind(structure, (None,) * len(structure.forms))
+
+
+def is_stationary(structure: KernelStructure) -> bool:
+    """Whether adding a constant to all rows changes nothing.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, DotProduct
+    >>> from skgpng.kernels import is_stationary, parse
+    >>> is_stationary(parse(2.0 * RBF()).structure), is_stationary(parse(DotProduct()).structure)
+    (True, False)
+    """
+    return without_values(structure).is_stationary()
+
+
+def needs_all_rows(structure: KernelStructure) -> bool:
+    """Whether it can be differentiated in one piece only: a part of it has no formula here."""
+    return any(kernel.formula is BlackBox for kernel, _ in walk(structure))
+
+
+def jitter_unit(structure: KernelStructure, values: tuple, Z: Any) -> Any:
+    r"""Unit of the jitter of the covariances of rows Z [M, D]; None where it is their mean.
+
+    Far from the origin, a ``DotProduct`` has the variance :math:`\sigma_0^2 + |c|^2`, of which the
+    rows, a short way from c, tell nothing: a millionth of it would hide the slope. Its unit is
+    the mean of :math:`|z - c|^2`, with c the mean of Z, and what rounding asks for besides.
+
+    Parameters
+    ----------
+    structure : KernelStructure
+        Of one latent function.
+    values : tuple of tensors
+    Z : tensor of shape (M, D)
+
+    Returns
+    -------
+    scalar tensor or None
+        It has gradients in ``values`` and Z.
+    """
+    kernel = bind(structure, _tensors(values, Z))
+    if not kernel.grows():
+        return None
+    near, far = (tf.reduce_mean(variance) for variance in (kernel.variation(Z), kernel.diagonal(Z)))
+    return near + _ROUNDING * tf.cast(tf.shape(Z)[0], near.dtype) * far
