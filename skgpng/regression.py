@@ -15,7 +15,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel, ConstantKernel, Mat
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from . import _starts, kernels, posterior, steps
 from ._base import (
@@ -678,8 +678,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         if return_std and return_cov:
             raise ValueError("return_std=True and return_cov=True exclude each other: ask for one.")
-        X = self._validate_new(X)
-        model = self._or_prior(X)
+        model, X = self._model_at(X)
         if return_cov:
             f_mean, cov = model._latent_covariance(X)
             return model._in_units_of_y(f_mean), model._covariance_of_y(cov, include_noise)
@@ -902,13 +901,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         # no columns are known yet: validate_data would warn of their names
         return check_array(X, dtype=FLOATS, estimator=self, input_name="X")
 
-    def _or_prior(self, X: np.ndarray) -> Any:
+    def _or_prior(self, X: np.ndarray, column_names: np.ndarray | None) -> Any:
         """The fitted estimator, or before ``fit`` one that knows nothing but the kernel."""
         if hasattr(self, "_posterior"):
             return self
         self._validate_params()
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
-        parsed = kernels.parse(kernel)
+        parsed = kernels.parse(kernel, column_names)
         _check_shared(kernel)
         kernels.check_columns(parsed, X)
         # noise that is yet to be learned is not known
@@ -931,8 +930,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
     def _model_at(self, X: Any) -> tuple[Any, np.ndarray]:
         """What predicts (see :meth:`_or_prior`), and validated rows."""
-        X = self._validate_new(X)
-        return self._or_prior(X), X
+        names, X = _get_feature_names(X), self._validate_new(X)
+        return self._or_prior(X, names), X
 
     def _is_normal(self) -> bool:
         """Whether the predictive distribution is."""

@@ -35,10 +35,6 @@ class Constant(Formula):
         return True
 
 
-def _variation(kernel: Formula, X: Any) -> Any:
-    return kernel.variation(X) if kernel.grows() else kernel.diagonal(X)
-
-
 class Operator(Formula):
     """Of two operands ``k1`` and ``k2``."""
 
@@ -67,14 +63,13 @@ class Sum(Operator):
     def diagonal(self, X: Any) -> Any:
         return tf.add_n([k.diagonal(X) for k in self.operands])
 
-    def grows(self) -> bool:
-        return any(k.grows() for k in self.operands)
-
     def variation(self, X: Any) -> Any:
         """Without constants, which are the same for all rows."""
-        constant = [k.is_polynomial() and not k.grows() for k in self.operands]
-        each = zip(constant, self.operands, strict=True)
-        return tf.add_n([tf.zeros_like(X[:, 0]) if c else _variation(k, X) for c, k in each])
+        each = [k.variation(X) for k in self.operands]
+        for at, k in enumerate(self.operands):
+            if each[at] is None and any(v is not None for v in each):
+                each[at] = tf.zeros_like(X[:, 0]) if k.is_polynomial() else k.diagonal(X)
+        return None if each[0] is None else tf.add_n(each)
 
 
 @formula_of(sk.Product)
@@ -95,12 +90,12 @@ class Product(Operator):
     def diagonal(self, X: Any) -> Any:
         return self._of(lambda k: k.diagonal(X))
 
-    def grows(self) -> bool:
-        """A product with what is no polynomial varies as much far from zero as its variance."""
-        return self.is_polynomial() and any(k.grows() for k in self.operands)
-
     def variation(self, X: Any) -> Any:
-        return self._of(lambda k: _variation(k, X))
+        """A product with what is no polynomial varies as much far from zero as its variance."""
+        each = {k: k.variation(X) for k in self.operands}
+        if not self.is_polynomial() or all(v is None for v in each.values()):
+            return None
+        return self._of(lambda k: k.diagonal(X) if each[k] is None else each[k])
 
 
 @formula_of(sk.Exponentiation)
@@ -122,11 +117,9 @@ class Power(Formula):
     def is_polynomial(self) -> bool:
         return self.kernel.is_polynomial()
 
-    def grows(self) -> bool:
-        return self.is_polynomial() and self.kernel.grows()
-
     def variation(self, X: Any) -> Any:
-        return _variation(self.kernel, X) ** self.exponent
+        found = self.kernel.variation(X) if self.is_polynomial() else None
+        return None if found is None else found**self.exponent
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
