@@ -52,6 +52,13 @@ class Operator(Formula):
     def is_polynomial(self) -> bool:
         return all(k.is_polynomial() for k in self.operands)
 
+    def _variations(self, X: Any, of_other: Callable[[Formula], Any]) -> list | None:
+        """Of both operands, where one has any."""
+        each = [k.variation(X) for k in self.operands]
+        if all(v is None for v in each):
+            return None
+        return [of_other(k) if v is None else v for k, v in zip(self.operands, each, strict=True)]
+
 
 @formula_of(sk.Sum)
 class Sum(Operator):
@@ -65,11 +72,14 @@ class Sum(Operator):
 
     def variation(self, X: Any) -> Any:
         """Without constants, which are the same for all rows."""
-        each = [k.variation(X) for k in self.operands]
-        for at, k in enumerate(self.operands):
-            if each[at] is None and any(v is not None for v in each):
-                each[at] = tf.zeros_like(X[:, 0]) if k.is_polynomial() else k.diagonal(X)
-        return None if each[0] is None else tf.add_n(each)
+        each = self._variations(
+            X, lambda k: tf.zeros_like(X[:, 0]) if k.is_polynomial() else k.diagonal(X)
+        )
+        return None if each is None else tf.add_n(each)
+
+
+def _factor(kernel: Formula, evaluate: Callable[[Formula], Any]) -> Any:
+    return kernel.constant_value if isinstance(kernel, Constant) else evaluate(kernel)
 
 
 @formula_of(sk.Product)
@@ -79,10 +89,7 @@ class Product(Operator):
     def _of(self, evaluate: Callable[[Formula], Any]) -> Any:
         if isinstance(self.k1, Constant) and isinstance(self.k2, Constant):
             return self.k2.constant_value * evaluate(self.k1)
-        left, right = (
-            k.constant_value if isinstance(k, Constant) else evaluate(k) for k in self.operands
-        )
-        return left * right
+        return _factor(self.k1, evaluate) * _factor(self.k2, evaluate)
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self._of(lambda k: k.covariance(X1, X2))
@@ -92,10 +99,10 @@ class Product(Operator):
 
     def variation(self, X: Any) -> Any:
         """A product with what is no polynomial varies as much far from zero as its variance."""
-        each = {k: k.variation(X) for k in self.operands}
-        if not self.is_polynomial() or all(v is None for v in each.values()):
+        if not self.is_polynomial():
             return None
-        return self._of(lambda k: k.diagonal(X) if each[k] is None else each[k])
+        each = self._variations(X, lambda k: _factor(k, lambda k: k.diagonal(X)))
+        return None if each is None else each[0] * each[1]
 
 
 @formula_of(sk.Exponentiation)
