@@ -48,14 +48,31 @@ LEVELS = {
 }
 # The one step sideways: the estimators share their base.
 SIDEWAYS = {("classification", "_base"), ("regression", "_base")}
+# The same inside a subpackage, whose own __init__ comes last.
+INSIDE = {
+    "kernels": {
+        "formula": 0,
+        "black_box": 1,
+        "linear": 1,
+        "hyperparameters": 1,
+        "operators": 1,
+        "stationary": 1,
+        "tree": 2,
+        "parsing": 3,
+        "base": 4,
+        "checks": 4,
+        "columns": 5,
+        "kernels": 6,
+    }
+}
 
 MAX_LINES = 50
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 PUBLIC_MODULES = [
-    ".".join(parts)
+    ".".join(part for part in parts if part != "__init__")
     for parts in (file.relative_to(ROOT).with_suffix("").parts for file in FILES)
-    if not any(part.startswith("_") for part in parts)
+    if not any(part.startswith("_") and part != "__init__" for part in parts)
 ]
 
 
@@ -93,6 +110,25 @@ def test_every_module_has_a_level():
     rooms = {room_of(file.relative_to(ROOT).with_suffix("").parts) for file in FILES}
     rooms.discard("__init__")
     assert rooms - LEVELS.keys() == set(), "give each new module its level in LEVELS"
+    packages = {file.parent.name for file in FILES if file.parent != PACKAGE}
+    assert packages == INSIDE.keys(), "give each new subpackage its levels in INSIDE"
+
+
+def inside(file: Path) -> tuple[str, ...]:
+    """Names of a module inside its subpackage, and of those there that it imports."""
+    tree = ast.walk(ast.parse(file.read_text()))
+    local = (node for node in tree if isinstance(node, ast.ImportFrom) and node.level == 1)
+    own = file.parent.name if file.stem == "__init__" else file.stem
+    return own, *(node.module for node in local if node.module)
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_inside_a_subpackage_only_go_down(package):
+    levels = INSIDE[package]
+    modules = [inside(file) for file in FILES if file.parent.name == package]
+    assert {own for own, *_ in modules} == levels.keys()
+    wrong = [(own, o) for own, *others in modules for o in others if levels[o] >= levels[own]]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

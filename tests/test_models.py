@@ -16,7 +16,8 @@ from skgpng.models import Covariances, Hyperparameters
 
 N, M, D, NOISE = 8, 4, 2, 0.1
 KERNEL = ConstantKernel(1.5) * Matern(0.8, nu=1.5)
-STRUCTURE, _, VALUES, _, _ = kernels.parse(KERNEL)
+PARSED = kernels.parse(KERNEL)
+STRUCTURE, VALUES = PARSED.structure, PARSED.values
 
 rng = np.random.RandomState(6)
 X, Z, XNEW = rng.randn(N, D), rng.randn(M, D), rng.randn(4, D)

@@ -123,7 +123,7 @@ def norm(matrix):
 @cases_each(200)
 @given(cases())
 def test_covariance_is_scikit_learns(case):
-    structure, _, values, _, _ = case.parsed
+    structure, values = case.parsed.structure, case.parsed.values
     found = (
         kernels.covariance(structure, values, case.X),
         kernels.covariance(structure, values, case.Z, case.X),
@@ -137,7 +137,7 @@ def test_covariance_is_scikit_learns(case):
 @cases_each(200)
 @given(cases())
 def test_covariance_is_symmetric_and_positive_semidefinite(case):
-    structure, _, values, _, _ = case.parsed
+    structure, values = case.parsed.structure, case.parsed.values
     K = kernels.covariance(structure, values, case.X).numpy()
     np.testing.assert_allclose(K, K.T, rtol=0, atol=1e-15 * norm(K))
     assert smallest_eigenvalue(K) >= -1e-13 * norm(K)

@@ -478,16 +478,17 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
     import numpy as np, tensorflow as tf
     tf.config.threading.set_inter_op_parallelism_threads(1)
     from sklearn.gaussian_process.kernels import RBF
-    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, training
+    from skgpng.kernels import Kernel, squared_distance, squared_exponential
 
-    class Branching(RBF):
-        pass
+    class Branching(Kernel):
+        def __init__(self, length_scale=1.0, length_scale_bounds=(1e-5, 1e5)):
+            self.length_scale = length_scale
+            self.length_scale_bounds = length_scale_bounds
 
-    plain = kernels._FORMULAS[RBF]
-    def covariance(kernel, values, *X):
-        K = plain.covariance(kernel, values, *X)
-        return tf.cond(values[0] > 0.0, lambda: K, lambda: 0.0 * K)
-    kernels.register(Branching, covariance, plain.diagonal, ("length_scale",))
+        def covariance(self, X1, X2=None):
+            K = squared_exponential(squared_distance(X1, X2, self.length_scale))
+            return tf.cond(self.length_scale > 0.0, lambda: K, lambda: 0.0 * K)
 
     warnings.simplefilter("ignore")
     X = np.random.RandomState(0).randn(40, 2)
@@ -515,17 +516,19 @@ def test_formulas_may_hold_tensors_and_variables_of_their_own():
     import numpy as np
     import tensorflow as tf
     from sklearn.gaussian_process.kernels import RBF
-    from skgpng import GaussianProcessRegressor, kernels
+    from skgpng import GaussianProcessRegressor
+    from skgpng.kernels import Kernel, squared_distance, squared_exponential
 
-    class Bent(RBF):
-        pass
+    bend, shift = tf.Variable(np.ones(2)), tf.constant(np.full(2, 5.0))
 
-    plain, bend = kernels._FORMULAS[RBF], tf.Variable(np.ones(2))
-    shift = tf.constant(np.full(2, 5.0))
-    def covariance(kernel, values, X1, X2):
-        X = [None if X is None else bend * X + shift for X in (X1, X2)]
-        return plain.covariance(kernel, values, *X)
-    kernels.register(Bent, covariance, plain.diagonal, ("length_scale",))
+    class Bent(Kernel):
+        def __init__(self, length_scale=1.0, length_scale_bounds=(1e-5, 1e5)):
+            self.length_scale = length_scale
+            self.length_scale_bounds = length_scale_bounds
+
+        def covariance(self, X1, X2=None):
+            X = [None if X is None else bend * X + shift for X in (X1, X2)]
+            return squared_exponential(squared_distance(*X, self.length_scale))
 
     warnings.simplefilter("ignore")
     X = np.random.RandomState(0).randn(40, 2)

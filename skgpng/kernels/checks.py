@@ -16,10 +16,10 @@ from .tree import KernelStructure, bind, walk, without_values
 __all__ = ["check_columns", "check_inducing_points", "column_scales", "seen_columns"]
 
 
-def _nodes(parsed: ParsedKernel, n_features: int) -> Any:
+def _nodes(parsed: ParsedKernel, n_features: int | None = None) -> Any:
     """Each kernel with the columns it sees, its path and the parameters from its own on."""
-    start = 0
-    for (kernel, seen), path in zip(walk(parsed.structure, n_features), parsed.paths, strict=True):
+    start, every = 0, None if n_features is None else np.arange(n_features)
+    for (kernel, seen), path in zip(walk(parsed.structure, every), parsed.paths, strict=True):
         yield kernel, seen, path, parsed.parameters[start : start + len(kernel.forms)]
         start += len(kernel.own)
 
@@ -153,7 +153,7 @@ def check_inducing_points(parsed: ParsedKernel, asked: Any, n_points: int, n_row
     n_points, n_rows : int
         Inducing points that this comes to, for so many rows.
     """
-    for kernel, _, path, _ in _nodes(parsed, 0):
+    for kernel, _, path, _ in _nodes(parsed):
         if kernel.formula is BlackBox:
             raise ValueError(
                 f"{place(path)} is a {_name(kernel)}, which has no formula here and so no "

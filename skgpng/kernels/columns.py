@@ -65,9 +65,6 @@ class Columns(Kernel):
     def is_polynomial(self) -> bool:
         return self.kernel.is_polynomial()
 
-    def grows(self) -> bool:
-        return self.kernel.grows()
-
     def variation(self, X: Any) -> Any:
         return self.kernel.variation(self._of(X))
 

@@ -60,13 +60,12 @@ class Formula(abc.ABC):
         """Whether it is a polynomial of the inner products of rows."""
         return False
 
-    def grows(self) -> bool:
-        """Whether a term grows with the distance of rows from zero, as a ``DotProduct`` does."""
-        return False
-
     def variation(self, X: Any) -> Any:
-        """What varies between rows X [N, D] of their variances, [N]; see ``jitter_unit``."""
-        return self.diagonal(X)
+        """Variance [N] about the mean of rows X [N, D], where that far from zero is larger.
+
+        ``None`` for most kernels; see :func:`skgpng.kernels.jitter_unit`.
+        """
+        return None
 
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """Of the columns of X that it is given, those that it hands on to its operands.

@@ -27,9 +27,6 @@ class DotProduct(Formula):
     def is_polynomial(self) -> bool:
         return True
 
-    def grows(self) -> bool:
-        return True
-
     def variation(self, X: Any) -> Any:
         r""":math:`|x - c|^2`, c the mean of the rows."""
         return tf.reduce_sum((X - tf.reduce_mean(X, 0)) ** 2, 1)

@@ -35,10 +35,6 @@ class Constant(Formula):
         return True
 
 
-def _variation(kernel: Formula, X: Any) -> Any:
-    return kernel.variation(X) if kernel.grows() else kernel.diagonal(X)
-
-
 class Operator(Formula):
     """Of two operands ``k1`` and ``k2``."""
 
@@ -56,6 +52,13 @@ class Operator(Formula):
     def is_polynomial(self) -> bool:
         return all(k.is_polynomial() for k in self.operands)
 
+    def _variations(self, X: Any, of_other: Callable[[Formula], Any]) -> list | None:
+        """Of both operands, where one has any."""
+        each = [k.variation(X) for k in self.operands]
+        if all(v is None for v in each):
+            return None
+        return [of_other(k) if v is None else v for k, v in zip(self.operands, each, strict=True)]
+
 
 @formula_of(sk.Sum)
 class Sum(Operator):
@@ -67,14 +70,16 @@ class Sum(Operator):
     def diagonal(self, X: Any) -> Any:
         return tf.add_n([k.diagonal(X) for k in self.operands])
 
-    def grows(self) -> bool:
-        return any(k.grows() for k in self.operands)
-
     def variation(self, X: Any) -> Any:
         """Without constants, which are the same for all rows."""
-        constant = [k.is_polynomial() and not k.grows() for k in self.operands]
-        each = zip(constant, self.operands, strict=True)
-        return tf.add_n([tf.zeros_like(X[:, 0]) if c else _variation(k, X) for c, k in each])
+        each = self._variations(
+            X, lambda k: tf.zeros_like(X[:, 0]) if k.is_polynomial() else k.diagonal(X)
+        )
+        return None if each is None else tf.add_n(each)
+
+
+def _factor(kernel: Formula, evaluate: Callable[[Formula], Any]) -> Any:
+    return kernel.constant_value if isinstance(kernel, Constant) else evaluate(kernel)
 
 
 @formula_of(sk.Product)
@@ -84,10 +89,7 @@ class Product(Operator):
     def _of(self, evaluate: Callable[[Formula], Any]) -> Any:
         if isinstance(self.k1, Constant) and isinstance(self.k2, Constant):
             return self.k2.constant_value * evaluate(self.k1)
-        left, right = (
-            k.constant_value if isinstance(k, Constant) else evaluate(k) for k in self.operands
-        )
-        return left * right
+        return _factor(self.k1, evaluate) * _factor(self.k2, evaluate)
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self._of(lambda k: k.covariance(X1, X2))
@@ -95,12 +97,12 @@ class Product(Operator):
     def diagonal(self, X: Any) -> Any:
         return self._of(lambda k: k.diagonal(X))
 
-    def grows(self) -> bool:
-        """A product with what is no polynomial varies as much far from zero as its variance."""
-        return self.is_polynomial() and any(k.grows() for k in self.operands)
-
     def variation(self, X: Any) -> Any:
-        return self._of(lambda k: _variation(k, X))
+        """A product with what is no polynomial varies as much far from zero as its variance."""
+        if not self.is_polynomial():
+            return None
+        each = self._variations(X, lambda k: _factor(k, lambda k: k.diagonal(X)))
+        return None if each is None else each[0] * each[1]
 
 
 @formula_of(sk.Exponentiation)
@@ -122,11 +124,9 @@ class Power(Formula):
     def is_polynomial(self) -> bool:
         return self.kernel.is_polynomial()
 
-    def grows(self) -> bool:
-        return self.is_polynomial() and self.kernel.grows()
-
     def variation(self, X: Any) -> Any:
-        return _variation(self.kernel, X) ** self.exponent
+        found = self.kernel.variation(X) if self.is_polynomial() else None
+        return None if found is None else found**self.exponent
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:

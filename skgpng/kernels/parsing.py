@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,14 +11,12 @@ from sklearn.gaussian_process import kernels as sk
 
 from ..parameters import Parameter, form_of
 from .black_box import BlackBox, template_of
-from .formula import FORMULAS, Formula, is_ours
+from .formula import FORMULAS, Formula
+from .hyperparameters import own_names, parameter_of
 from .operators import Compound
 from .tree import KernelStructure, comparable
 
 __all__ = ["ParsedKernel", "parse", "place", "rebuild"]
-
-# Formulas divide by these: they may not be zero even where they are fixed.
-_DIVISORS = {"length_scale", "periodicity", "alpha"}
 
 
 class ParsedKernel(NamedTuple):
@@ -30,16 +29,16 @@ class ParsedKernel(NamedTuple):
     parameters : tuple of Parameter
         Of the kernel and its operands, each before those of its operands; the bounds of a fixed
         one are its own value twice.
+    paths : tuple of str
+        Beginning of the parameter names of each kernel, each before its operands.
     noise : Parameter or None
         The ``noise_level`` of a ``WhiteKernel`` in the sum.
-    paths : tuple of str
-        Beginning of the parameter names of each kernel in the order of :func:`walk`.
     """
 
     structure: KernelStructure
     parameters: tuple[Parameter, ...]
-    noise: Parameter | None
     paths: tuple[str, ...]
+    noise: Parameter | None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,12 +118,12 @@ def parse(kernel: Any, names: Any = None) -> ParsedKernel:
     # 3__k1__length_scale is a name of the fourth
     parts = {str(k): _parse_one(k_, f"{k}__", names) for k, k_ in enumerate(kernel.kernels)}
     operands = tuple((name, part.structure) for name, part in parts.items())
-    _, parameters, noise, paths = zip(*parts.values(), strict=True)
+    _, parameters, paths, noise = zip(*parts.values(), strict=True)
     return ParsedKernel(
         KernelStructure(Compound, (), (), (), operands),
         sum(parameters, ()),
-        next(filter(None, noise), None),
         ("", *sum(paths, ())),
+        next(filter(None, noise), None),
     )
 
 
@@ -138,25 +137,13 @@ def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
     >>> rebuild(1.0 * RBF(0.5), ("k2__length_scale",), (2.0,))
     1**2 * RBF(length_scale=2)
     """
-    if isinstance(kernel, sk.CompoundKernel):
-        return sk.CompoundKernel(_rebuild_each(kernel, names, values))
-    plain = {
-        name: float(value) if np.ndim(value) == 0 else np.array(value, dtype=float)
-        for name, value in zip(names, values, strict=True)
-    }
-    return clone(kernel).set_params(**plain)
-
-
-def _rebuild_each(kernel: Any, names: tuple[str, ...], values: tuple) -> list:
-    split = [name.partition("__") for name in names]
-    return [
-        rebuild(
-            part,
-            tuple(rest for own, _, rest in split if own == str(k)),
-            tuple(v for (own, _, _), v in zip(split, values, strict=True) if own == str(k)),
-        )
-        for k, part in enumerate(kernel.kernels)
-    ]
+    compound = isinstance(kernel, sk.CompoundKernel)
+    parts = [clone(part) for part in (kernel.kernels if compound else [kernel])]
+    for name, value in zip(names, values, strict=True):
+        plain = float(value) if np.ndim(value) == 0 else np.array(value, dtype=float)
+        which, _, rest = name.partition("__") if compound else ("0", "", name)
+        parts[int(which)].set_params(**{rest: plain})
+    return sk.CompoundKernel(parts) if compound else parts[0]
 
 
 def place(path: str) -> str:
@@ -164,77 +151,61 @@ def place(path: str) -> str:
     return f"kernel parameter {path[:-2]!r}" if path else "kernel"
 
 
-# --- the noise term ---------------------------------------------------------------------------
-
-
-class _Node(NamedTuple):
-    """A kernel, the beginning of its parameter names, and the parameters of it that are kernels."""
-
-    kernel: Any
-    path: str
-    operands: tuple[tuple[str, _Node], ...]
-
-
-def _node(kernel: Any, path: str) -> _Node:
-    given = kernel.get_params(deep=False)
-    operands = {name: k for name, k in given.items() if isinstance(k, sk.Kernel)}
-    return _Node(
-        kernel, path, tuple((name, _node(k, f"{path}{name}__")) for name, k in operands.items())
-    )
-
-
-def _split_noise(kernel: Any, path: str) -> tuple[_Node | None, list[tuple[str, Any]]]:
-    """The outermost sum without the terms that stand for the noise, and these with their paths."""
-    if isinstance(kernel, sk.WhiteKernel):
-        return None, [(path, kernel)]
-    if type(kernel) is not sk.Sum:
-        return _node(kernel, path), []
-    left, noise = _split_noise(kernel.k1, f"{path}k1__")
-    right, more = _split_noise(kernel.k2, f"{path}k2__")
-    if left is None or right is None:
-        return left or right, noise + more
-    return _Node(kernel, path, (("k1", left), ("k2", right))), noise + more
-
-
 def _parse_one(kernel: Any, path: str, columns: tuple[str, ...] | None) -> ParsedKernel:
     """What is no CompoundKernel; ``path`` begins its parameter names."""
-    signal, noise = _split_noise(kernel, path)
+    noise = dict(_noise_terms(kernel, path))
     if len(noise) > 1:
         raise ValueError(
-            f"kernel has {len(noise)} WhiteKernel terms ({', '.join(p for p, _ in noise)}): only "
-            "their sum can be learned. Keep one."
+            f"kernel has {len(noise)} WhiteKernel terms ({', '.join(noise)}): only their sum can "
+            "be learned. Keep one."
         )
-    if signal is None:
+    if path in noise:
         raise ValueError(
             f"{place(path)} is noise only: add a kernel for the signal, as in RBF() + "
             "WhiteKernel()."
         )
-    levels = [_parameter(white, "noise_level", where) for where, white in noise]
-    structure, parameters, paths = _take_apart(signal, columns)
-    return ParsedKernel(structure, parameters, next(iter(levels), None), paths)
+    levels = (parameter_of(white, "noise_level", where) for where, white in noise.items())
+    structure, parameters, paths = _take_apart(kernel, path, noise, columns)
+    return ParsedKernel(structure, parameters, paths, next(levels, None))
 
 
-# --- one kernel -------------------------------------------------------------------------------
+def _noise_terms(kernel: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Terms of the outermost sum that stand for the noise, with their paths."""
+    if isinstance(kernel, sk.WhiteKernel):
+        yield path, kernel
+    elif type(kernel) is sk.Sum:
+        yield from _noise_terms(kernel.k1, f"{path}k1__")
+        yield from _noise_terms(kernel.k2, f"{path}k2__")
 
 
-def _take_apart(node: _Node, columns: tuple[str, ...] | None) -> tuple:
-    """Structure, parameters and paths of a kernel and its operands."""
-    formula, settings = _formula(node, columns)
-    names = dict(settings)["names"] if formula is BlackBox else _own_names(node.kernel)
-    parameters = tuple(_parameter(node.kernel, name, node.path, formula) for name in names)
-    operands = () if formula is BlackBox else node.operands
-    below = [_take_apart(operand, columns) for _, operand in operands]
-    structures = tuple((name, part[0]) for (name, _), part in zip(operands, below, strict=True))
+def _take_apart(kernel: Any, path: str, noise: dict, columns: tuple[str, ...] | None) -> tuple:
+    """Structure, parameters and paths of a kernel and its operands, without the noise terms."""
+    given = kernel.get_params(deep=False).items()
+    operands = {
+        name: (operand, f"{path}{name}__")
+        for name, operand in given
+        if isinstance(operand, sk.Kernel) and f"{path}{name}__" not in noise
+    }
+    if type(kernel) is sk.Sum and len(operands) == 1:  # the other term is noise
+        return _take_apart(*operands.popitem()[1], noise, columns)
+    formula, settings = _formula(kernel, path, columns)
+    names = dict(settings)["names"] if formula is BlackBox else own_names(kernel)
+    operands = {} if formula is BlackBox else operands
+    below = {name: _take_apart(*operand, noise, columns) for name, operand in operands.items()}
+    own = tuple(parameter_of(kernel, name, path, formula) for name in names)
+    structures = tuple((name, part[0]) for name, part in below.items())
     return (
-        KernelStructure(formula, names, form_of(parameters), settings, structures),
-        sum((part[1] for part in below), parameters),
-        sum((part[2] for part in below), (node.path,)),
+        KernelStructure(formula, names, form_of(own), settings, structures),
+        sum((part[1] for part in below.values()), own),
+        sum((part[2] for part in below.values()), (path,)),
     )
 
 
-def _formula(node: _Node, columns: tuple[str, ...] | None) -> tuple[type[Formula], tuple]:
+def _formula(
+    kernel: Any, path: str, columns: tuple[str, ...] | None
+) -> tuple[type[Formula], tuple]:
     """The formula of a kernel, and its settings."""
-    kernel, where = node.kernel, place(node.path)
+    where = place(path)
     if isinstance(kernel, sk.WhiteKernel):
         raise ValueError(
             f"{where} is a WhiteKernel inside a product, power or other kernel. It stands for the "
@@ -257,71 +228,8 @@ def _formula(node: _Node, columns: tuple[str, ...] | None) -> tuple[type[Formula
     return formula, tuple((name, comparable(value)) for name, value in settings.items())
 
 
-def _own_names(kernel: Any) -> tuple[str, ...]:
-    """Hyperparameters of a kernel itself, in the order of its parameters."""
-    given = kernel.get_params(deep=False)
-    return tuple(name for name in given if hasattr(type(kernel), f"hyperparameter_{name}"))
-
-
 def _settings(kernel: Any) -> dict:
-    own = _own_names(kernel)
+    own = own_names(kernel)
     learned = {*own, *(f"{name}_bounds" for name in own)}
     given = kernel.get_params(deep=False)
     return {k: v for k, v in given.items() if k not in learned and not isinstance(v, sk.Kernel)}
-
-
-def _parameter(kernel: Any, name: str, path: str, formula: type[Formula] = Formula) -> Parameter:
-    """Value, bounds and freedom of one hyperparameter."""
-    params, real = kernel.get_params(), name in formula.real
-    if f"{name}_bounds" in params:
-        given = params[f"{name}_bounds"]
-    else:  # set for good by its class
-        given = next(h.bounds for h in kernel.hyperparameters if h.name == name)
-    free = not (isinstance(given, str) and given == "fixed")
-    zero = not free and name.rpartition("__")[2] not in _DIVISORS
-    sign = "" if real else "positive or zero and " if zero else "positive and "
-    most_axes = 1 if is_ours(formula) else np.inf
-    value = _value(params[name], path + name, sign, most_axes)
-    if not free:
-        bounds = np.stack([value, value], -1)
-    else:
-        bounds = _bounds(given, value, f"{path}{name}_bounds", -np.inf if real else 0.0)
-    return Parameter(path + name, value, bounds, free, real)
-
-
-def _value(given: Any, name: str, sign: str, most_axes: float) -> np.ndarray:
-    value = _numbers(given)
-    if value is not None and value.ndim <= most_axes and np.isfinite(value).all():
-        least = np.min(value, initial=np.inf)
-        if not sign or least > 0 or (least == 0 and "zero" in sign):
-            return value
-    raise ValueError(
-        f"kernel parameter {name!r} must be {sign}finite, got {given!r}. Give one number, or one "
-        "per feature."
-    )
-
-
-def _bounds(given: Any, value: np.ndarray, name: str, least: float) -> np.ndarray:
-    """Bounds (*shape, 2) of a free hyperparameter; 0 and infinity stand for none."""
-    bounds = _numbers(given)
-    shapes = ((2,), (1, 2), (value.size, 2), (*value.shape, 2))
-    if bounds is not None and bounds.shape in shapes:
-        pairs = np.broadcast_to(bounds.reshape(-1, 2), (value.size, 2))
-        bounds = np.array(pairs.reshape(*value.shape, 2))
-        low, high = np.moveaxis(bounds, -1, 0)
-        if np.all((low >= least) & (low <= high) & (high > least) & (low < np.inf)):
-            return bounds
-    sign = "low <= high" if least < 0 else "0 <= low <= high and high > 0"
-    raise ValueError(
-        f"kernel parameter {name!r} must be 'fixed' or a pair (low, high) with {sign}, or one such "
-        f"pair for each of the {value.size} values; got {given!r}."
-    )
-
-
-def _numbers(given: Any) -> np.ndarray | None:
-    """As float64, or None where they are no real numbers."""
-    try:
-        numbers = np.asarray(given)
-    except ValueError:  # lists of different lengths
-        return None
-    return numbers.astype(np.float64) if numbers.dtype.kind in "biuf" else None

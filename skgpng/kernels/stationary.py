@@ -147,7 +147,7 @@ class Matern(Stationary):
         """Others than the four values of nu have Bessel functions, which scikit-learn evaluates."""
         nu = given["nu"]
         if not isinstance(nu, Real) or not float(nu) > 0:
-            raise ValueError(f"Matern(nu={nu!r}) is not supported: nu must be a positive number.")
+            raise ValueError(f"Matern(nu={nu!r}) is not supported: nu must be positive.")
         return {"nu": float(nu)} if nu in _MATERN else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -89,9 +90,10 @@ class KernelStructure(NamedTuple):
 
     def split(self, values: tuple) -> tuple[tuple, list[tuple]]:
         """Of the values of all hyperparameters the own ones, and those of each operand."""
-        ends = np.cumsum([len(self.own), *(len(operand.forms) for _, operand in self.operands)])
-        below = [values[start:end] for start, end in zip(ends, ends[1:])]
-        return values[: len(self.own)], below
+        sizes = [len(self.own), *(len(operand.forms) for _, operand in self.operands)]
+        rest = iter(values)
+        own, *below = (tuple(itertools.islice(rest, size)) for size in sizes)
+        return own, below
 
 
 def bind(structure: KernelStructure, values: tuple) -> Any:
@@ -166,19 +168,16 @@ def of_each_latent(structure: KernelStructure, values: tuple) -> list[tuple]:
     return list(zip(operands, structure.split(values)[1], strict=True))
 
 
-def walk(structure: KernelStructure, n_features: int = 0) -> Iterator[tuple]:
+def walk(structure: KernelStructure, seen: np.ndarray | None = None) -> Iterator[tuple]:
     """Every kernel of a tree, each before its operands, with the columns of X that it sees.
 
-    They are positions; ``None`` where a kernel above it hands on what are no columns of X.
+    They are positions, of which the outermost sees ``seen``; ``None`` where a kernel above hands
+    on what are no columns of X.
     """
-    return _walk(structure, np.arange(n_features))
-
-
-def _walk(structure: KernelStructure, seen: np.ndarray | None) -> Iterator[tuple]:
     yield structure, seen
     below = None if seen is None else without_values(structure).selects(seen)
     for _, operand in structure.operands:
-        yield from _walk(operand, below)
+        yield from walk(operand, below)
 
 
 def without_values(structure: KernelStructure) -> Any:
@@ -224,7 +223,8 @@ def jitter_unit(structure: KernelStructure, values: tuple, Z: Any) -> Any:
         It has gradients in ``values`` and Z.
     """
     kernel = bind(structure, _tensors(values, Z))
-    if not kernel.grows():
+    variation = kernel.variation(Z)
+    if variation is None:
         return None
-    near, far = (tf.reduce_mean(variance) for variance in (kernel.variation(Z), kernel.diagonal(Z)))
+    near, far = (tf.reduce_mean(variance) for variance in (variation, kernel.diagonal(Z)))
     return near + _ROUNDING * tf.cast(tf.shape(Z)[0], near.dtype) * far

@@ -140,7 +140,8 @@ def test_collapsed_path_equals_explicit_steps(name):
     kernel = ConstantKernel(1.0) * RBF([0.8, 1.2]) + DotProduct(0.5)
     data, n_steps = make_data(), 15
     result = run(name, data, kernel=kernel, max_iter=n_steps)
-    structure, _, values, _, _ = kernels.parse(kernel)
+    parsed = kernels.parse(kernel)
+    structure, values = parsed.structure, parsed.values
     n, of = (N, models.vgp_covariances) if name == "gpr" else (M, models.svgp_covariances)
     Z = () if name == "gpr" else data.X[:M] + 0.01
     theta, curve = interleaved(
