@@ -76,8 +76,8 @@ def test_a_fit_that_cannot_begin_names_the_cause(monkeypatch):
     from skgpng import training
     from skgpng.structures import NON_FINITE
 
-    def fails(structure, theta, q, *others, **settings):
-        return training.Result(theta, q, np.zeros(0), np.int32(NON_FINITE))
+    def fails(structure, parameters, q, *others, **settings):
+        return training.Result(parameters.values, q, np.zeros(0), np.int32(NON_FINITE))
 
     monkeypatch.setattr(training, "train", fails)
     wide = X * [1.0, 1.0, 1e12]
