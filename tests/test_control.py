@@ -33,18 +33,10 @@ from skgpng import (
     GaussianProcessClassifier,
     GaussianProcessRegressor,
     _base,
-    gaussians,
     inducing,
-    kernels,
-    models,
-    steps,
+    training,
 )
 from skgpng._tensorflow import tf
-from skgpng._training import lbfgs as lbfgs_training
-from skgpng._training import loop, stages
-from skgpng._training.loop import Settings
-from skgpng.likelihoods import Bernoulli, Softmax
-from skgpng.structures import Data, Hyperparameters, Parameters, Structure
 
 # One kernel for most tests: every structure costs a compilation of a second.
 KERNEL = ConstantKernel(1.0) * RBF(1.0)
@@ -421,28 +413,6 @@ def test_training_with_close_inducing_points_does_not_diverge(seed):
         assert log_density(sparse, X, y) > log_density(exact, X, y) - loss
     sparse = classifier(n_inducing=30).fit(X, y)
     assert sparse.elbo_ > exact.elbo_ - 3.0
-
-
-def test_labels_far_on_the_wrong_side_leave_a_precision():
-    # There the likelihood forgives errors: more variance would help, without end.
-    X = np.linspace(-2, 2, 12)[:, None]
-    parsed = kernels.parse(KERNEL)
-    structure = Structure("svgp", parsed.structure, Bernoulli(), (), True, False, 1, "float64")
-    q = gaussians.mean_sqrt_to_natural(gaussians.MeanSqrt(np.full((4, 1), -4.0), np.eye(4)[None]))
-    theta = Hyperparameters(parsed.values, (), X[::3] + 0.1)
-    data = Data(X, np.ones((12, 1)), np.ones(12), np.zeros(12), X.std(0))
-    theta, q, data = tf.nest.map_structure(tf.convert_to_tensor, (theta, tuple(q), data))
-
-    def step(Z):
-        at = theta._replace(inducing_points=tf.constant(Z))
-        return steps.STEPS["svgp"](structure, at, q, data, settings_for(1), 1.0)
-
-    _, gradient, _, (_, nat2), corrected = step(theta.inducing_points)
-    assert corrected == 1.0
-    assert np.linalg.eigvalsh(-2.0 * nat2[0]).min() > 0.5 - 1e-9  # half of what it had
-    # the hyperparameters feel all rows
-    expected = differences(lambda Z: step(Z)[0], theta.inducing_points.numpy())
-    np.testing.assert_allclose(gradient.inducing_points, expected, rtol=1e-5, atol=1e-7)
 
 
 # --- progress line ---------------------------------------------------------------------------
@@ -937,89 +907,6 @@ def test_two_classes_have_one_kernel_either_way(labels):
     )
     assert own.kernel_ == shared.kernel_
     np.testing.assert_array_equal(own.predict_proba(X), shared.predict_proba(X))
-
-
-EACH = CompoundKernel([ConstantKernel(1.5) * RBF(0.8), Matern([0.7, 1.1], nu=1.5), RBF(1.4)])
-
-
-def each_class(model, **changes):
-    """Structure, hyperparameters, q and data of three classes with kernels of their own."""
-    rng = np.random.RandomState(3)
-    N, M = 12, 5
-    X, labels = rng.uniform(-2, 2, (N, 2)), rng.randint(0, 3, (N, 1)).astype(float)
-    parsed = kernels.parse(EACH)
-    sparse = model == "svgp"
-    structure = Structure(model, parsed.structure, Softmax(3), False, 3, "float64")
-    theta = Hyperparameters(parsed.values, (), X[:M] + 0.1 if sparse else ())
-    q = gaussians.mean_sqrt_to_natural(
-        gaussians.MeanSqrt(rng.randn(M, 3), np.linalg.cholesky(np.stack([0.3 * np.eye(M)] * 3)))
-    )
-    q = tuple(q) if sparse else (np.zeros((N, 3)), np.full((N, 3), 1e-6))
-    data = Data(X, labels, rng.uniform(0.5, 2, N), np.zeros(N), X.std(0))
-    return structure, *tf.nest.map_structure(tf.convert_to_tensor, (theta, q, data))
-
-
-def settings_for(n_steps):
-    return Settings(0.3, 1.0, 0, 0.0, n_steps, 10**6, 1, 0.0, 12, 1e-8, np.zeros(2))
-
-
-def test_gradient_with_a_kernel_of_each_class_and_inducing_points():
-    structure, theta, q, data = each_class("svgp")
-
-    def value(k, x):
-        leaves = [*map(tf.identity, tf.nest.flatten(theta))]
-        leaves[k] = tf.constant(x)
-        moved = tf.nest.pack_sequence_as(theta, leaves)
-        return steps.STEPS["svgp"](structure, moved, q, data, settings_for(1), 0.3)[0]
-
-    gradient = steps.STEPS["svgp"](structure, theta, q, data, settings_for(1), 0.3)[1]
-    for k, (leaf, found) in enumerate(
-        zip(tf.nest.flatten(theta), tf.nest.flatten(gradient), strict=True)
-    ):
-        expected = differences(functools.partial(value, k), leaf.numpy())
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
-
-
-def test_gradient_with_a_kernel_of_each_class_at_the_best_sites():
-    # At the best sites they do not count: the gradient is that of the best ELBO.
-    structure, theta, start, data = each_class("vgp")
-    parameters = Parameters(kernels.parse(EACH).parameters, ())
-    rows = tf.nest.map_structure(lambda t: t.numpy(), (data, start))
-    own = [stages.Stage(rows[0], settings_for(150), rows[1])]
-
-    def best(values):
-        return stages.train(structure, parameters.at(theta._replace(kernel=values)), own)
-
-    result = best(theta.kernel)
-    assert result.elbo_curve[-1] - result.elbo_curve[-2] < 1e-11  # settled
-    gradient = steps.STEPS["vgp"](structure, theta, result.variational, data, settings_for(1), 0.3)[
-        1
-    ]
-    for k, leaf in enumerate(theta.kernel):
-
-        def value(x, k=k):
-            return best((*theta.kernel[:k], tf.constant(x), *theta.kernel[k + 1 :])).elbo_curve[-1]
-
-        expected = differences(value, leaf.numpy(), 1e-4)
-        # steps of 1e-4 leave an error of about 1e-8, times the third derivative
-        np.testing.assert_allclose(gradient.kernel[k], expected, rtol=1e-4, atol=1e-6)
-
-
-def test_marginals_of_each_latent_function():
-    structure, theta, q, data = each_class("svgp")
-    each = [
-        models.svgp_covariances(kernel, theta._replace(kernel=values), data.X, 1e-8)
-        for kernel, values in kernels.of_each_latent(structure.kernel, theta.kernel)
-    ]
-    assert len(each) == 3
-    q = gaussians.natural_to_mean_sqrt(gaussians.Natural(*q))
-    cov = gaussians.covariance(q)
-    together = models.marginals(each, q.q_mu, cov)
-    for k, (own, kernel) in enumerate(zip(each, EACH.kernels, strict=True)):
-        np.testing.assert_allclose(own.Kff_diag, kernel.diag(data.X.numpy()), rtol=1e-12)
-        alone = models.marginals(own, q.q_mu[:, k : k + 1], cov[k : k + 1])
-        for all_latents, one in zip(together, alone, strict=True):
-            np.testing.assert_allclose(all_latents[:, k], one[:, 0], rtol=1e-12)
 
 
 # --- before fit ------------------------------------------------------------------------------

@@ -78,7 +78,10 @@ def test_a_fit_that_cannot_begin_names_the_cause(monkeypatch):
     def fails(structure, parameters, *others):
         return Result(parameters.values, (), np.zeros(0), NON_FINITE)
 
-    monkeypatch.setattr(stages, "train", fails)
+    def fails(structure, parameters, q, *others, **settings):
+        return training.Result(parameters.values, q, np.zeros(0), np.int32(NON_FINITE))
+
+    monkeypatch.setattr(training, "train", fails)
     wide = X * [1.0, 1.0, 1e12]
     with pytest.raises(np.linalg.LinAlgError, match="Column 2 of X .*StandardScaler.* Otherwise"):
         GaussianProcessRegressor().fit(wide, Y[:, 0])

@@ -11,7 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegressor
 from sklearn.gaussian_process import kernels as sk
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, posterior
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng._dense import Arrays
+from skgpng._inference.covariances import _compiled
+from skgpng._inference.posterior import covariance_root
 
 SHARES = [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12]
 KERNELS = {
@@ -273,22 +276,22 @@ def test_covariance_root(size):
     rng = np.random.RandomState(0)
     A = rng.randn(30, 30)
     definite = size * (A @ A.T + np.eye(30))
-    root = posterior.covariance_root(definite, size)
+    root = covariance_root(definite, size)
     np.testing.assert_allclose(root @ root.T, definite, rtol=1e-10, atol=1e-12 * size)
     singular = size * A[:, :5] @ A[:, :5].T
-    root = posterior.covariance_root(singular, size)
+    root = covariance_root(singular, size)
     np.testing.assert_allclose(root @ root.T, singular, atol=1e-12 * size)
     rounded = np.diag(np.arange(30.0)) * 1e-16 * size + 1e-17 * size * (A + A.T)
     np.einsum("ii->i", rounded)[...] = np.arange(30.0) * 1e-16 * size
     for lost in (size * np.array([[1.0, 4.2], [4.2, 1.0]]), -singular + definite, rounded):
-        root = posterior.covariance_root(lost, size)
+        root = covariance_root(lost, size)
         np.testing.assert_allclose(np.sum(root**2, 1), np.diag(lost), rtol=1e-9)
 
 
 def test_root_of_no_covariance_at_all():
-    np.testing.assert_array_equal(posterior.covariance_root(np.zeros((3, 3)), 0.0), 0.0)
+    np.testing.assert_array_equal(covariance_root(np.zeros((3, 3)), 0.0), 0.0)
     known = np.diag([0.0, 1.0, 0.0])
-    root = posterior.covariance_root(known, 1.0)
+    root = covariance_root(known, 1.0)
     np.testing.assert_allclose(root @ root.T, known)
 
 
@@ -305,7 +308,7 @@ def test_mean_alone_is_the_mean(n_inducing, monkeypatch):
         ).fit(X, targets)
         mean, std = model.predict(new, return_std=True)
         with monkeypatch.context() as patched:
-            patched.setattr(posterior, "_factors", None)  # nothing is solved
+            patched.setattr(Arrays, "lower_solve", None)  # nothing is solved
             alone = model.predict(new)
         np.testing.assert_array_equal(alone, mean)
         assert std.shape == mean.shape
@@ -315,15 +318,15 @@ def test_mean_and_std_take_one_compiled_function():
     X, y, _, new = problem(30, 2, 1e-2)
     model = GaussianProcessRegressor(sk.RBF(0.7) + sk.Matern(0.3, nu=0.5), optimizer=None)
     model.fit(X, y).predict(new)
-    before = posterior._compiled.n_compiled()
+    before = _compiled.n_compiled()
     for given, _ in itertools.product(({"return_std": True}, {"return_cov": True}, {}), range(2)):
         model.predict(new, **given)
-    assert posterior._compiled.n_compiled() == before
+    assert _compiled.n_compiled() == before
 
 
 def test_two_classes_are_told_apart_without_variances(monkeypatch):
     X, y, _, new = problem(60, 2, 1e-2)
     model = GaussianProcessClassifier(sk.RBF(0.7), optimizer=None).fit(X, y > y.mean())
     labels = model.predict(new)
-    monkeypatch.setattr(posterior, "_factors", None)
+    monkeypatch.setattr(Arrays, "lower_solve", None)
     np.testing.assert_array_equal(model.predict(new), labels)

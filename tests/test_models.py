@@ -6,7 +6,7 @@ import reference
 import tensorflow_probability as tfp
 from reference import JITTER
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, Matern
 
 from skgpng import gaussians, kernels, models, optimizers
 from skgpng._tensorflow import tf
@@ -330,3 +330,20 @@ def test_more_inducing_points_raise_the_bound(Y):
         models.sgpr_elbo(dense_prior(X[:m]), tf.constant(Y), NOISE).numpy() for m in (1, 3, 5, 8)
     ]
     assert np.all(np.diff(bounds) > 0)
+
+
+def test_marginals_of_each_latent_function():
+    kernel = CompoundKernel([ConstantKernel(1.5) * RBF(0.8), Matern([0.7, 1.1], nu=1.5), RBF(1.4)])
+    structure, _, values, _, _ = kernels.parse(kernel)
+    each = [
+        models.svgp_covariances(own, Hyperparameters(v, (), Z), X, JITTER)
+        for own, v in kernels.of_each_latent(structure, values)
+    ]
+    q = random_q(M, 3)
+    cov = gaussians.covariance(q)
+    together = models.marginals(each, q.q_mu, cov)
+    for k, (prior, own) in enumerate(zip(each, kernel.kernels, strict=True)):
+        np.testing.assert_allclose(prior.Kff_diag, own.diag(X), rtol=1e-12)
+        alone = models.marginals(prior, q.q_mu[:, k : k + 1], cov[k : k + 1])
+        for all_latents, one in zip(together, alone, strict=True):
+            np.testing.assert_allclose(all_latents[:, k], one[:, 0], rtol=1e-12)

@@ -308,7 +308,7 @@ def test_parameters_that_fit_refuses_are_refused(tmp_path, settings, match):
     ("name", "value", "match"),
     [
         ("my_note", "a", "does not know: my_note"),
-        ("kernel_", sk.RBF() * 2.0, "_kernel_(structure|values) does not fit.*changed after fit"),
+        ("kernel_", sk.RBF() * 2.0, "_posterior does not fit.*changed after fit"),
         ("inducing_points_", np.zeros((8, 2)), "inducing_points_ does not fit"),
         ("_y_std", np.array([-1.0]), "_y_std is not positive"),
     ],

@@ -7,27 +7,22 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
-    CompoundKernel,
     ConstantKernel,
-    Matern,
 )
 
 from skgpng import (
     GaussianProcessClassifier,
     GaussianProcessRegressor,
-    gaussians,
     kernels,
-    posterior,
     streaming,
     training,
 )
-from skgpng.likelihoods import Bernoulli, Gaussian, Softmax
-from skgpng.structures import MAX_ITER, Data, Hyperparameters, Result, Structure
+from skgpng._inference import Model, Sparse
+from skgpng.likelihoods import Bernoulli
+from skgpng.parameters import Hyperparameters
 
 JITTER = 1e-8
 # One kernel for most tests: every structure costs a compilation of a second.
@@ -90,116 +85,20 @@ def state(model):
     return {name: pickle.dumps(value) for name, value in vars(model).items()}
 
 
-# --- what a posterior remembers --------------------------------------------------------------
-
-
-def structure_of(model, kernel, likelihood, L):
-    parsed = kernels.parse(kernel)
-    sparse = model in ("sgpr", "svgp")
-    train = (True,) * len(likelihood.parameter_names)
-    structure = Structure(model, parsed.structure, likelihood, train, sparse, False, L, "float64")
-    return structure, parsed.values
-
-
-def random_natural(rng, M, L, size):
-    """A q that has learned: its precision is that of the prior and something more."""
-    roots = size * rng.randn(L, M, M)
-    precision = np.eye(M) + roots @ np.swapaxes(roots, 1, 2)
-    return gaussians.Natural(size * rng.randn(M, L), -0.5 * precision)
-
-
-def sparse_posterior(kernel, likelihood, Z, q):
-    structure, values = structure_of("svgp", kernel, likelihood, q.nat1.shape[1])
-    noise = (np.array(0.1),) * len(likelihood.parameter_names)
-    data = Data(Z, np.zeros((len(Z), 1)), np.ones(len(Z)), np.zeros(len(Z)), np.ones(Z.shape[1]))
-    result = Result(Hyperparameters(values, noise, Z), tuple(q), np.zeros(1), MAX_ITER)
-    return values, posterior.posterior(structure, result, data, JITTER)
-
-
-EACH = CompoundKernel([RBF(0.8), Matern(0.7, nu=1.5), 2.0 * RBF(1.1)])
-
-
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 7), st.floats(0.1, 10.0), st.booleans())
-def test_memory_is_the_q_it_came_from(seed, M, size, own_kernels):
-    rng = np.random.RandomState(seed)
-    # spread so that the kernel matrix has a condition number of a thousand at most
-    Z = np.arange(M)[:, None] + rng.uniform(-0.2, 0.2, (M, 1))
-    kernel, likelihood, L = (EACH, Softmax(3), 3) if own_kernels else (KERNEL, Gaussian(), 2)
-    q = random_natural(rng, M, L, size)
-    values, p = sparse_posterior(kernel, likelihood, Z, q)
-    back = posterior.natural_of(p)
-    scale = np.abs(q.nat2).max()
-    np.testing.assert_allclose(back.nat1, q.nat1, rtol=1e-8, atol=1e-8 * scale)
-    np.testing.assert_allclose(back.nat2, q.nat2, rtol=1e-8, atol=1e-9 * scale)
-    memory = posterior.memory_of(p, posterior.prior_variance(p_kernel(kernel), values, Z))
-    K = posterior.covariance_of_each(p_kernel(kernel), values, Z).numpy()
-    for k in range(L):
-        # v = Luu^-1 u: observing R'f(Z) + N(0, I) = t adds A A' to the precision and A t to nat1
-        Kuu = K[k % len(K)] + JITTER * np.eye(M)
-        A = np.linalg.solve(np.linalg.cholesky(Kuu), K[k % len(K)] @ memory.roots[k])
-        implied = np.eye(M) + A @ A.T
-        # the jitter of 1e-8 stands between u and f(Z), times a thousand
-        np.testing.assert_allclose(implied, -2.0 * q.nat2[k], rtol=1e-4, atol=1e-4 * scale)
-        np.testing.assert_allclose(
-            A @ memory.targets[:, k], q.nat1[:, k], rtol=1e-4, atol=1e-4 * scale
-        )
-
-
-def p_kernel(kernel):
-    return kernels.parse(kernel).structure
-
-
-def test_nothing_learned_is_nothing_remembered():
-    Z = np.arange(4.0)[:, None]
-    q = gaussians.Natural(np.zeros((4, 1)), -0.5 * np.eye(4)[None])
-    values, p = sparse_posterior(KERNEL, Bernoulli(), Z, q)
-    memory = posterior.memory_of(p, posterior.prior_variance(p_kernel(KERNEL), values, Z))
-    np.testing.assert_array_equal(memory.roots, 0.0)
-    np.testing.assert_array_equal(memory.targets, 0.0)
-
-
-@pytest.mark.parametrize("L", [1, 2])
-def test_memory_of_exact_regression_is_its_rows(L):
-    rng = np.random.RandomState(2)
-    X, Y = rng.randn(12, 2), rng.randn(12, L)
-    weights, known = rng.uniform(0.5, 2.0, 12), rng.uniform(0.0, 0.3, 12)
-    structure, values = structure_of("gpr", KERNEL, Gaussian(), L)
-    result = Result(Hyperparameters(values, (np.array(0.1),)), (), np.zeros(1), MAX_ITER)
-    data = Data(X, Y, weights, known, np.ones(2))
-    p = posterior.posterior(structure, result, data, 0.0)
-    memory = posterior.memory_of(p, posterior.prior_variance(structure.kernel, values, X))
-    size = np.sqrt(weights / (0.1 + known))
-    np.testing.assert_array_equal(memory.points, X)
-    assert memory.roots.shape == (1, 12, 12)
-    np.testing.assert_allclose(memory.roots[0], np.diag(size), rtol=1e-9)
-    np.testing.assert_allclose(memory.targets, size[:, None] * Y, rtol=1e-9)
-
-
-def test_memory_of_exact_labels_is_their_sites():
-    rng = np.random.RandomState(2)
-    X, sites = rng.randn(12, 2), (rng.randn(12, 3), rng.uniform(0.1, 2.0, (12, 3)))
-    kernel = CompoundKernel([KERNEL, Matern([0.7, 1.1], nu=1.5), RBF(1.4)])
-    structure, values = structure_of("vgp", kernel, Softmax(3), 3)
-    result = Result(Hyperparameters(values, ()), sites, np.zeros(1), MAX_ITER)
-    data = Data(X, np.zeros((12, 1)), np.ones(12), np.zeros(12), np.ones(2))
-    p = posterior.posterior(structure, result, data, JITTER)
-    memory = posterior.memory_of(p, posterior.prior_variance(structure.kernel, values, X))
-    assert memory.roots.shape == (3, 12, 12)
-    for k, (mean, precision) in enumerate(zip(*(s.T for s in sites), strict=True)):
-        np.testing.assert_allclose(memory.roots[k], np.diag(np.sqrt(precision)), rtol=1e-9)
-        np.testing.assert_allclose(memory.targets[:, k], mean / np.sqrt(precision), rtol=1e-9)
+# --- what the inducing points leave open -----------------------------------------------------
 
 
 def test_unexplained_share():
-    structure, values = structure_of("svgp", KERNEL, Bernoulli(), 1)
     Z = np.linspace(-2, 2, 9)[:, None]
-    q = random_natural(np.random.RandomState(3), 9, 1, 1.0)
-    _, p = sparse_posterior(KERNEL, Bernoulli(), Z, q)
+    parsed = kernels.parse(KERNEL)
+    model = Model(Sparse(), parsed.structure, Bernoulli(), 1)
+    theta = Hyperparameters(parsed.values, (), Z)
+    q = Sparse().start_q(model, theta, np.ones(9), None)
+    p = Sparse().posterior(model, theta, q, None, JITTER)
 
     def share(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
-        return streaming.unexplained_share(structure.kernel, values, p, X, weights)
+        return streaming.unexplained_share(p, X, weights)
 
     assert share(Z) == pytest.approx(0.0, abs=1e-6)
     assert share(Z + 100.0) == pytest.approx(1.0)
@@ -211,28 +110,6 @@ def test_unexplained_share():
     assert share(many) == pytest.approx(expected.mean(), rel=1e-3)
     twice = share(new, np.array([2.0, 1.0]))
     assert twice == pytest.approx(share(np.repeat(new, [2, 1], 0)), rel=1e-12)
-
-
-# --- packing ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", ["gpr", "svgp"])
-@pytest.mark.parametrize("M", [1, 2, 17])
-def test_unpack_undoes_pack(model, M):
-    rng = np.random.RandomState(4)
-    X = np.arange(M)[:, None] + 0.1 * rng.randn(M, 1)
-    if model == "svgp":
-        _, p = sparse_posterior(EACH, Softmax(3), X, random_natural(rng, M, 3, 1.0))
-    else:
-        structure, values = structure_of("gpr", KERNEL, Gaussian(), 2)
-        result = Result(Hyperparameters(values, (np.array(0.1),)), (), np.zeros(1), MAX_ITER)
-        data = Data(X, rng.randn(M, 2), np.ones(M), np.zeros(M), np.ones(1))
-        p = posterior.posterior(structure, result, data, JITTER)
-    packed = posterior.pack(p)
-    assert packed.root.shape == (len(p.root), M * (M + 1) // 2)
-    for before, after in zip(p, posterior.unpack(packed), strict=True):
-        np.testing.assert_array_equal(after, before)
-        assert after.shape == before.shape and after.dtype == before.dtype
 
 
 def test_sparse_pickle_holds_no_training_rows(labels):

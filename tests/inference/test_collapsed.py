@@ -19,7 +19,7 @@ def naive_bound(iterate, data):
     """Titsias 2009, eq. 9, for rows and memory, with TensorFlow's own gradients."""
     noises, parts = [], []
     correction, w = 0.0, data.weights
-    for likelihood, values, Y, scale, mean, ((Kuf, Kff_diag), *_) in cases.blocks(iterate, data):
+    for _, values, Y, scale, mean, ((Kuf, Kff_diag), *_) in cases.blocks(iterate, data):
         variance = tf.broadcast_to(values[0], tf.shape(scale))[:, 0]
         noises.append(variance / scale[:, 0])
         parts.append((Kuf, Kff_diag, Y - mean))
@@ -71,9 +71,7 @@ def test_the_value_is_the_bound_by_dense_algebra(name):
 
 def test_best_q_is_that_of_the_study():
     iterate, q, data = make_case("collapsed, targets")
-    prior = models.svgp_covariances(
-        iterate.model.kernel, iterate.theta, data.X, 1.5 * cases.JITTER
-    )
+    prior = models.svgp_covariances(iterate.model.kernel, iterate.theta, data.X, 1.5 * cases.JITTER)
     noise = (iterate.theta.likelihood[0] + data.row[:, 0]) / data.weights
     nat1, nat2 = models.conjugate_q(prior, data.Y, noise)
     found = step(iterate, q, data).q_next

@@ -90,5 +90,6 @@ def test_blocks_of_rows_change_nothing(name, chunk_size):
 def test_singular_is_what_has_no_finite_evidence():
     iterate, q, data = make_case("exact")
     assert not iterate.model.inference.is_singular(iterate, step(iterate, q, data).value)
-    none = iterate._replace(theta=iterate.theta._replace(likelihood=(tf.constant(-5.0, tf.float64),)))
+    noise = (tf.constant(-5.0, tf.float64),)
+    none = iterate._replace(theta=iterate.theta._replace(likelihood=noise))
     assert iterate.model.inference.is_singular(none, step(none, q, data).value)

@@ -135,7 +135,7 @@ def test_at_the_best_sites_the_gradient_is_that_of_the_best_elbo(name, offset):
     run = tf.function(lambda theta, q: inference.step(iterate._replace(theta=theta), q, data))
 
     def best(theta, q):
-        for _ in range(300):
+        for _ in range(150):
             found = run(theta, q)
             q = found.q_next
         return found
@@ -170,7 +170,7 @@ def test_blocks_of_rows_change_nothing(name, chunk_size):
 def test_precisions_are_held_above_zero():
     # far on the wrong side the likelihood forgives errors: those sites want a negative precision
     iterate, _, data = make_case("sites")
-    q = tf.fill([40, 1], tf.constant(-30.0, tf.float64)), tf.fill([40, 1], tf.constant(5.0, tf.float64))
+    q = tuple(tf.fill([40, 1], tf.constant(v, tf.float64)) for v in (-30.0, 5.0))
     data = data._replace(Y=tf.ones_like(data.Y))
     found = step(iterate._replace(gamma=tf.constant(1.0, tf.float64)), q, data)
     assert found.corrected == 1.0
