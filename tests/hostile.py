@@ -411,7 +411,11 @@ def _predictions(model: Any, X: np.ndarray) -> dict[str, np.ndarray]:
     joint = {}
     if np.max(std) < 1e150:  # the variance is finite
         cov = model.predict(X[:5], return_cov=True)[1]
-        joint["covariance"] = cov / model._predictor.units.scale**2 if np.min(model._predictor.units.scale) > 1e-150 else cov
+        joint["covariance"] = (
+            cov / model._predictor.units.scale**2
+            if np.min(model._predictor.units.scale) > 1e-150
+            else cov
+        )
         joint["draws"] = model.sample_y(X[:5], 2)
     return {
         **joint,

@@ -34,9 +34,7 @@ from skgpng import (
     GaussianProcessRegressor,
     _base,
     inducing,
-    training,
 )
-from skgpng._tensorflow import tf
 
 # One kernel for most tests: every structure costs a compilation of a second.
 KERNEL = ConstantKernel(1.0) * RBF(1.0)

@@ -6,11 +6,10 @@ import re
 
 import numpy as np
 import pytest
+from skgpng._diagnosis import likely_cause, lost_to_float32
 from sklearn.exceptions import ConvergenceWarning
 
 from skgpng import GaussianProcessRegressor, _base
-from skgpng._diagnosis import likely_cause, lost_to_float32
-from skgpng._training import stages
 from skgpng._training.result import NON_FINITE, Result
 
 RNG = np.random.RandomState(8)

@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, training
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 
 # max_iter=30: the checks fit some hundred times, and none asks for a converged fit
 CHECKED = [

@@ -19,7 +19,7 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory, kernels, training
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory, kernels
 from skgpng.kernels.formula import FORMULAS
 
 NAN, INF, INT32 = np.nan, np.inf, 2**31 - 1

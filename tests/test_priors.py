@@ -6,11 +6,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from skgpng.structures import Hyperparameters
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base
 from skgpng._training import stages, vector
-from skgpng.structures import Hyperparameters
 
 
 def make_data(N=60, D=3, seed=0):

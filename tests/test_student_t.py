@@ -462,13 +462,17 @@ def test_white_kernel_is_the_square_of_the_scale():
     kernel = 1.0 * RBF(1.0) + WhiteKernel(0.01, (1e-4, 1.0))
     model = student_t_regressor(kernel=kernel, n_inducing=20, max_iter=200, tol=0.01).fit(X, y)
     level = model.kernel_.k2.noise_level
-    np.testing.assert_allclose(model.likelihood_["scale"], np.sqrt(level) * model._predictor.units.scale[0])
+    np.testing.assert_allclose(
+        model.likelihood_["scale"], np.sqrt(level) * model._predictor.units.scale[0]
+    )
     assert 1e-4 <= level <= 1.0 and level != 0.01
     fixed = student_t_regressor(
         kernel=RBF(1.0) + WhiteKernel(0.01, "fixed"), n_inducing=20, max_iter=50, tol=0.01
     ).fit(X, y)
     np.testing.assert_allclose(fixed.kernel_.k2.noise_level, 0.01, rtol=1e-12)
-    np.testing.assert_allclose(fixed.likelihood_["scale"], 0.1 * fixed._predictor.units.scale[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        fixed.likelihood_["scale"], 0.1 * fixed._predictor.units.scale[0], rtol=1e-12
+    )
 
 
 def test_before_fit():

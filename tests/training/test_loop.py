@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
+from skgpng.structures import Data, Hyperparameters, Structure
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
 from toy import (
@@ -28,7 +29,6 @@ from skgpng._tensorflow import tf
 from skgpng._training import loop, stages
 from skgpng._training.result import CONVERGED, MAX_ITER, NON_FINITE
 from skgpng.likelihoods import Bernoulli, Gaussian
-from skgpng.structures import Data, Hyperparameters, Structure
 
 # --- it trains -------------------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skgpng.structures import Hyperparameters, Parameters
 from toy import KERNEL, M, make_data, make_parameters, run
 
 from skgpng._tensorflow import tf
 from skgpng._training import loop, vector
 from skgpng.parameters import CauchyPrior, Parameter
-from skgpng.structures import Hyperparameters, Parameters
 
 RNG = np.random.RandomState(7)
 X_SCALE = np.array([0.5, 4.0])

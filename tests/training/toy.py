@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skgpng.structures import Data, Parameters, Structure
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from skgpng import kernels, steps
@@ -12,7 +13,6 @@ from skgpng._training import stages
 from skgpng._training.loop import Settings
 from skgpng.likelihoods import Bernoulli, Gaussian
 from skgpng.parameters import Parameter
-from skgpng.structures import Data, Parameters, Structure
 
 N, M, JITTER = 20, 5, 1e-8
 KERNEL = ConstantKernel(1.0) * RBF(0.8)
