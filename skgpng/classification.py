@@ -24,7 +24,7 @@ from ._estimator.validation import (
     has_inducing_points,
     validated,
 )
-from ._tensorflow import outside_graphs
+from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import Units

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._dense import Tensors, columnwise, triangular_inverse
-from ._tensorflow import tf
+from ._linalg import Tensors, columnwise, triangular_inverse
+from ._runtime import tf
 
 __all__ = [
     "MeanSqrt",

@@ -11,8 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from . import kernels
-from ._tensorflow import tf
-from .linalg import one_blas_thread
+from ._linalg import one_blas_thread
+from ._runtime import tf
 
 __all__ = [
     "column_spread",

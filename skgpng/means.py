@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._tensorflow import tf
+from ._runtime import tf
 from .parameters import Parameter
 
 __all__ = ["Constant", "Mean", "Zero"]

@@ -15,9 +15,9 @@ from ._inference import base
 from ._inference.exact import EvidenceMoments, evidence_moments
 from ._inference.projection import Projection, factors_of_moments
 from ._inference.sites import SiteMoments, site_moments
-from ._tensorflow import custom_gradient, tf
+from ._linalg import add_to_diagonal, shift_diagonal, swap_axes, triangular_inverse
+from ._runtime import custom_gradient, tf
 from .likelihoods import ExpectedLogDensity, Gaussian
-from .linalg import add_to_diagonal, shift_diagonal, swap_axes, triangular_inverse
 from .parameters import Hyperparameters
 
 __all__ = [

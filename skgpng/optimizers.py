@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import gaussians
-from ._tensorflow import tf
-from .linalg import lower_triangle_half_diagonal, shift_diagonal
+from ._linalg import lower_triangle_half_diagonal, shift_diagonal
+from ._runtime import tf
 
 __all__ = [
     "LOG",

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import gammaln, ndtri
 from scipy.stats import qmc
 
-from ._tensorflow import tf
+from ._runtime import tf
 
 __all__ = [
     "expected_log_square",

@@ -34,7 +34,7 @@ from ._estimator.validation import (
 from ._inference import Exact, Model
 from ._inference.exact import evidence
 from ._inference.posterior import nothing_known
-from ._tensorflow import outside_graphs
+from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import Likelihood, Noise, Units

@@ -12,8 +12,8 @@ import pytest
 from reference import random_covariance
 
 from skgpng import _dense
-from skgpng._dense import Arrays, Tensors
-from skgpng._tensorflow import allowed_threads, tf
+from skgpng._linalg import Arrays, Tensors
+from skgpng._runtime import allowed_threads, tf
 
 BLOCKED = 32 * _dense._BLOCKS  # from this size on triangular matrices are cut into blocks
 
@@ -273,7 +273,7 @@ def test_joined_results_are_aligned(rng, monkeypatch):
 FORKED = """
 import os, signal
 import numpy as np
-from skgpng._dense import Arrays
+from skgpng._linalg import Arrays
 
 A = np.random.RandomState(0).randn(130, 3000)
 double = lambda: Arrays.tiled(lambda algebra, A: (2.0 * A, A @ A.T), [], [A], 1)

@@ -6,7 +6,7 @@ import reference
 import tensorflow_probability as tfp
 
 from skgpng import gaussians
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 
 SIZES = [(1, 1), (4, 1), (3, 2)]
 

@@ -6,7 +6,7 @@ import reference
 import tensorflow_probability as tfp
 from scipy.stats import norm
 
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Bernoulli, Gaussian, Likelihood, normal_cdf
 
 tfd = tfp.distributions

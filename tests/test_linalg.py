@@ -6,7 +6,7 @@ import reference
 from scipy.spatial.distance import cdist
 
 from skgpng import linalg
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 
 SCALES = [0.7, np.array([0.5, 1.0, 2.0])]
 

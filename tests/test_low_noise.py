@@ -12,7 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegresso
 from sklearn.gaussian_process import kernels as sk
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-from skgpng._dense import Arrays
+from skgpng._linalg import Arrays
 from skgpng._inference.covariances import _compiled
 from skgpng._inference.posterior import covariance_root
 

@@ -9,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, Matern
 
 from skgpng import gaussians, kernels, models, optimizers
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.gaussians import MeanSqrt
 from skgpng.likelihoods import Bernoulli, Gaussian
 from skgpng.models import Covariances, Hyperparameters

@@ -6,7 +6,7 @@ import reference
 from sklearn.gaussian_process.kernels import RBF
 
 from skgpng import gaussians, models, optimizers
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.gaussians import MeanSqrt, Natural
 from skgpng.likelihoods import Bernoulli
 from skgpng.models import Covariances

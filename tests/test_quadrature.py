@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.quadrature import gauss_hermite, gaussian_expectation
 
 

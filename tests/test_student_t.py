@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.model_selection import cross_val_score
 
 from skgpng import GaussianProcessRegressor
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Bernoulli, Gaussian, Likelihood, Softmax, StudentT
 from skgpng.quadrature import expected_log_square, gamma_nodes
 

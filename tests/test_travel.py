@@ -550,7 +550,7 @@ def test_freed_memory_is_kept_for_the_next_matrices():
     code = """
         import resource
         import numpy as np
-        from skgpng._memory import keep_freed
+        from skgpng._runtime.memory import keep_freed
 
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -569,7 +569,7 @@ def test_freed_memory_is_kept_for_the_next_matrices():
 def test_tensorflow_starts_as_many_threads_as_it_may():
     code = """
         import os
-        from skgpng._tensorflow import tf
+        from skgpng._runtime import tf
         before = len(os.listdir("/proc/self/task"))
         tf.linalg.matmul(tf.ones([500, 500]), tf.ones([500, 500]))
         print(len(os.listdir("/proc/self/task")) - before)

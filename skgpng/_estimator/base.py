@@ -19,7 +19,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .. import inducing, kernels
 from .._inference import Memory
-from .._tensorflow import outside_graphs
+from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._version import __version__
 from . import fitting, messages

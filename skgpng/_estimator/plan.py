@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _memory, kernels
+from .. import kernels
 from .._inference import Data, Execution, Inference, Model, Structure, suitable
 from .._inference.covariances import jitter_units, prior_variance
 from .._inference.posterior import Posterior
+from .._runtime import refuse_beyond
 from .._training.loop import Settings
 from .._training.result import Result
 from .._training.stages import Part, Stage, plan_stages
@@ -288,12 +289,12 @@ def refuse_beyond_memory(name: str, options: Options, problem: Problem, M: int |
     if M is None:  # exact regression: all targets share the matrices
         matrices = 3 * (1 if problem.likelihood.conjugate else L)
         what = f"the {N:,} x {N:,} covariance matrices of {name}(n_inducing=None)"
-        _memory.refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
+        refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
         return
     M = min(M, N)
     rows = min(N, chunk_rows(N, M, L))
     what = f"the {M:,} x {M:,} covariance matrices of {name}(n_inducing={options.n_inducing})"
-    _memory.refuse_beyond(8.0 * M * (4 * L * M + 2 * rows), what, "Use a smaller n_inducing.")
+    refuse_beyond(8.0 * M * (4 * L * M + 2 * rows), what, "Use a smaller n_inducing.")
 
 
 # --- the plan --------------------------------------------------------------------------------

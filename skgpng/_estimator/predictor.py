@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _memory
+from .._runtime import refuse_beyond
 from ..likelihoods import Likelihood, Units
 from .validation import check_finite, rows_known
 
@@ -57,7 +57,7 @@ class Predictor:
         return check_finite(self.posterior.mean_and_covariance(X), X)
 
     def _check_pairs(self, X: np.ndarray) -> None:
-        _memory.refuse_beyond(
+        refuse_beyond(
             16.0 * len(X) ** 2 * self.posterior.n_latent,
             f"the covariances of {len(X):,} rows with each other",
             "Ask for fewer rows at a time, or for standard deviations (return_std=True).",

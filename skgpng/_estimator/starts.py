@@ -21,8 +21,8 @@ from scipy.linalg import solve_triangular
 
 from .. import kernels
 from .._inference.covariances import cross_covariances
+from .._linalg import one_blas_thread
 from ..inducing import column_spread
-from ..linalg import one_blas_thread
 from .problem import Problem
 
 __all__ = ["Regression", "Start", "as_regression", "best_start", "missing_noise"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._tensorflow import tf
+from .._runtime import tf
 from ..kernels import KernelStructure
 from ..likelihoods import Likelihood
 from ..means import Mean, Zero
@@ -36,7 +36,7 @@ class Execution(NamedTuple):
 
     minibatch: bool = False  # whether a step takes some rows, or all
     chunked: bool = False  # whether it takes them in parts, so that memory is bounded
-    algebra: str = "tensors"  # or "blas", which pays for large matrices, see skgpng._dense
+    algebra: str = "tensors"  # or "blas", which pays for large matrices, see skgpng._linalg
     whitened: bool = True  # see Projection.unwhitened
     dtype: str = "float64"  # of covariances between inducing points and rows; else float64
     X_dtype: str = "float64"  # of the rows as they are stored

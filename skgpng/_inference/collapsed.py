@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._tensorflow import tf
-from ..linalg import shift_diagonal
+from .._linalg import shift_diagonal
+from .._runtime import tf
 from ..parameters import Hyperparameters
 from .base import Data, Iterate, Model, Step, add, zeros
 from .points import Begun, Block, PointInference, RowSums, blocks, projection

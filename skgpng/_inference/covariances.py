@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._tensorflow import compiled_once, tf
+from .._linalg import exact_distances
+from .._runtime import compiled_once, tf
 from ..kernels import KernelStructure, covariance, diagonal, jitter_unit, of_each_latent
-from ..linalg import exact_distances
 from .base import add, zeros
 
 __all__ = [

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._tensorflow import tf
+from .._linalg import add_to_diagonal, inverse_and_log_determinant
+from .._runtime import tf
 from ..kernels import diagonal, jitter_unit
-from ..linalg import add_to_diagonal, inverse_and_log_determinant
 from ..parameters import Hyperparameters
 from .base import Data, Inference, Iterate, Model, Step, add, centred, not_finite
 from .covariances import covariance_within

@@ -16,12 +16,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._dense import Tensors, columnwise
-from .._tensorflow import tf
+from .._linalg import Tensors, add_jitter, columnwise, swap_axes
+from .._runtime import tf
 from ..gaussians import Natural
 from ..kernels import covariance, diagonal, is_stationary, jitter_unit, of_each_latent
 from ..likelihoods import Gaussian
-from ..linalg import add_jitter, swap_axes
 from ..parameters import Hyperparameters
 from .base import (
     Data,

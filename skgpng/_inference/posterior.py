@@ -24,10 +24,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.linalg import lapack
 
-from .._dense import Arrays, columnwise, in_turn
+from .._linalg import Arrays, columnwise, in_turn, one_blas_thread
 from ..gaussians import Natural
 from ..kernels import KernelStructure
-from ..linalg import one_blas_thread
 from ..means import Mean, Zero
 from ..parameters import Hyperparameters
 from .base import Memory, Model

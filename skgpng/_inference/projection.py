@@ -7,7 +7,7 @@ With :math:`L L^\top = K_{uu}` and whitened variables v ~ N(m, S) the latent fun
     a_n = L^{-1} k_n, \qquad f_{mean} = a_n^\top m, \qquad
     f_{var} = k_{nn} + a_n^\top (S - I) a_n .
 
-Each formula takes the algebra that it is to use first, see :mod:`skgpng._dense`;
+Each formula takes the algebra that it is to use first, see :mod:`skgpng._linalg`;
 :class:`Projection` evaluates them. Of the products with N columns there are four: :math:`A`,
 :math:`E A` with :math:`E = L^{-\top}(S-I)`, and the sum of :math:`w_n a_n a_n^\top`, which the
 natural gradient and the gradient in Kuu share. The first can be spared, see
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._dense import Tensors, columnwise, run
+from .._linalg import Tensors, columnwise, run
 from ..gaussians import divergence
 
 __all__ = ["Factors", "Projection", "Sums", "factors_of_moments"]

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._tensorflow import tf
-from ..linalg import inverse_and_log_determinant, shift_diagonal
+from .._linalg import inverse_and_log_determinant, shift_diagonal
+from .._runtime import tf
 from ..parameters import Hyperparameters
 from .base import Data, Inference, Iterate, Model, Step, of_rows, real
 from .covariances import covariance_within

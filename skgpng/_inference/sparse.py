@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .._tensorflow import tf
+from .._linalg import shift_diagonal
+from .._runtime import tf
 from ..gaussians import Natural
-from ..linalg import shift_diagonal
 from ..optimizers import natural_gradient_update, positive_definite_update
 from .base import Data, Iterate, Step, add
 from .points import Begun, PointInference, RowSums, blocks, join_sums, projection, sums_of_each

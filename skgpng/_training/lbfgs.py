@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 
 from .._inference import Data, Iterate, Structure
-from .._tensorflow import compiled_once, map_leaves, tf
+from .._runtime import compiled_once, map_leaves, tf
 from . import vector
 from .loop import JITTER_TO, Settings, data_signature, more_jitter, packed, q_signature, unpacked
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STALLED, STOPPED, Report, Result

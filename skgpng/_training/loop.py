@@ -15,7 +15,7 @@ import numpy as np
 from .. import optimizers
 from .._inference import Data, Iterate, Memory, Step, Structure
 from .._inference.base import real
-from .._tensorflow import compiled_once, map_leaves, tf
+from .._runtime import compiled_once, map_leaves, tf
 from ..parameters import Hyperparameters
 from . import vector
 from .result import CONVERGED, MAX_ITER, NON_FINITE, Report

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._inference import Data, Structure
-from .._memory import keep_freed
-from .._tensorflow import map_leaves, tf
-from ..linalg import one_blas_thread
+from .._linalg import one_blas_thread
+from .._runtime import keep_freed, map_leaves, tf
 from ..parameters import Parameters
 from . import lbfgs, loop, vector
 from .loop import Settings

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
-from .._tensorflow import map_leaves, tf
+from .._runtime import map_leaves, tf
 from ..parameters import Hyperparameters, Parameter, Parameters
 
 __all__ = [

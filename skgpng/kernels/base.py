@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
-from .._tensorflow import outside_graphs, tf
+from .._runtime import outside_graphs, tf
 from .formula import Formula
 from .parsing import ParsedKernel, parse
 from .tree import covariance, diagonal

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from .._tensorflow import tf
+from .._runtime import tf
 from .formula import Formula
 
 __all__ = ["BlackBox", "template_of"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensorflow import tf
+from .._runtime import tf
 from ..parameters import Parameter
 from .black_box import BlackBox
 from .formula import is_ours

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensorflow import tf
+from .._runtime import tf
 from .base import Kernel
 
 __all__ = ["Columns"]

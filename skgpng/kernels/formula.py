@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._tensorflow import tf
+from .._runtime import tf
 
 __all__ = ["FORMULAS", "Formula", "formula_of", "is_ours"]
 

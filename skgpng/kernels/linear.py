@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.gaussian_process import kernels as sk
 
-from .._tensorflow import tf
+from .._runtime import tf
 from .formula import Formula, formula_of
 
 __all__ = ["DotProduct"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
-from .._tensorflow import tf
+from .._runtime import tf
 from .formula import Formula, formula_of
 
 __all__ = ["Compound", "Constant", "Operator", "Power", "Product", "Sum"]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
-from .. import linalg
-from .._tensorflow import custom_gradient, tf
+from .. import _linalg as linalg
+from .._runtime import custom_gradient, tf
 from .formula import Formula, formula_of
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 
-from .._tensorflow import tf
+from .._runtime import tf
 from ..parameters import Form
 from .black_box import BlackBox
 from .formula import Formula

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from sklearn.metrics import r2_score
 
-from .._tensorflow import tf
+from .._runtime import tf
 from ..means import Constant, Mean
 from ..parameters import Parameter
 from ..quadrature import gaussian_expectation
@@ -19,7 +19,7 @@ __all__ = ["ExpectedLogDensity", "Likelihood", "Noise"]
 
 # Learned noise variance: start and bounds, as shares of the variance of y.
 _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
-# Noise variance of a regression that stands for other likelihoods, as a share of that of its targets.
+# Noise variance of a regression that stands for another likelihood, as a share of that of targets.
 _STAND_IN_NOISE = 0.25
 # What y may be: a test of each value, and what is said of one that fails it.
 _SUPPORT: dict[str, tuple] = {

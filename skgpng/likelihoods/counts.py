@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import gammaln, ndtr, ndtri, pdtr
 from sklearn.metrics import d2_tweedie_score
 
-from .._tensorflow import custom_gradient, tf
+from .._runtime import custom_gradient, tf
 from . import _numerical as numerical
 from .base import Likelihood, sum_to_shape
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from .._tensorflow import custom_gradient, tf
+from .._runtime import custom_gradient, tf
 from ..means import Mean, Zero
 from .base import Likelihood, sum_to_shape
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri, stdtr, stdtrit
 
-from .._tensorflow import custom_gradient, tf
+from .._runtime import custom_gradient, tf
 from ..means import Mean, Zero
 from ..parameters import Parameter
 from ..quadrature import expected_log_square, gamma_nodes

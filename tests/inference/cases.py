@@ -18,7 +18,7 @@ from skgpng._inference import (
     Sites,
     Sparse,
 )
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Bernoulli, Gaussian, Softmax
 from skgpng.means import Constant, Zero
 from skgpng.parameters import Hyperparameters

@@ -8,7 +8,7 @@ from reference import differences, sgpr_bound
 
 from skgpng import models
 from skgpng._inference import Collapsed
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 
 every_case = pytest.mark.parametrize("name", names_of(Collapsed))
 with_memory = pytest.mark.parametrize("memory", [False, True], ids=["rows", "rows and memory"])

@@ -10,7 +10,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from skgpng import kernels
 from skgpng._inference import Collapsed, Data, Exact, Execution, Iterate, Model, Sites, Sparse
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Gaussian
 from skgpng.means import Constant
 from skgpng.parameters import Hyperparameters

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import DotProduct, Matern
 from skgpng import kernels
 from skgpng._inference import Exact
 from skgpng._inference.exact import evidence
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 
 every_case = pytest.mark.parametrize("name", names_of(Exact))
 

@@ -5,7 +5,7 @@ import pytest
 from reference import random_covariance
 
 from skgpng._inference.projection import Projection
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 
 # M and N: small, and large enough for blocks, tiles and threads
 sizes = pytest.mark.parametrize("M, N", [(5, 7), (130, 3000)], ids=["small", "tiles"])

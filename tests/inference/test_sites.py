@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Ma
 from skgpng import kernels, models
 from skgpng._inference import Sites
 from skgpng._inference.sites import SITE_FLOOR
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Bernoulli
 
 N = 8

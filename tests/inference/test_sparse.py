@@ -12,7 +12,7 @@ from skgpng import gaussians, kernels, models
 from skgpng._inference import Sparse
 from skgpng._inference.base import add
 from skgpng._inference.points import DataBlock
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.likelihoods import Bernoulli
 
 every_case = pytest.mark.parametrize("name", names_of(Sparse))

@@ -21,7 +21,7 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.kernels import Columns
 
 RNG = np.random.RandomState(0)

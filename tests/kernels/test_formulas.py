@@ -16,7 +16,7 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from skgpng import kernels
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.kernels import Columns
 
 ARD = [0.5, 1.0, 2.0]

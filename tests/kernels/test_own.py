@@ -12,7 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor as ScikitLearns
 from sklearn.gaussian_process.kernels import RBF, RationalQuadratic, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.kernels import Formula, Kernel, formula_of, matern52, squared_distance
 
 RNG = np.random.RandomState(0)

@@ -22,7 +22,7 @@ from sklearn.gaussian_process.kernels import (
 from test_formulas import ARD, every_kernel
 
 from skgpng import kernels, linalg
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng.kernels import Columns
 
 RNG = np.random.RandomState(0)

@@ -25,7 +25,7 @@ from toy import (
 )
 
 from skgpng import gaussians, kernels, models, optimizers, steps
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng._training import loop, stages
 from skgpng._training.result import CONVERGED, MAX_ITER, NON_FINITE
 from skgpng.likelihoods import Bernoulli, Gaussian

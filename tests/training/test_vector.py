@@ -7,7 +7,7 @@ import pytest
 from skgpng.structures import Hyperparameters, Parameters
 from toy import KERNEL, M, make_data, make_parameters, run
 
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng._training import loop, vector
 from skgpng.parameters import CauchyPrior, Parameter
 

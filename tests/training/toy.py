@@ -8,7 +8,7 @@ from skgpng.structures import Data, Parameters, Structure
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from skgpng import kernels, steps
-from skgpng._tensorflow import tf
+from skgpng._runtime import tf
 from skgpng._training import stages
 from skgpng._training.loop import Settings
 from skgpng.likelihoods import Bernoulli, Gaussian

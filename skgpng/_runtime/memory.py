@@ -24,7 +24,7 @@ def available() -> float:
 
     Examples
     --------
-    >>> from skgpng._memory import available
+    >>> from skgpng._runtime.memory import available
     >>> available() > 0
     True
     """
@@ -45,7 +45,7 @@ def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
 
     Examples
     --------
-    >>> from skgpng._memory import refuse_beyond
+    >>> from skgpng._runtime.memory import refuse_beyond
     >>> refuse_beyond(1e3, "a small matrix", "Use less.")
     """
     if n_bytes < _GIB:  # quicker than looking

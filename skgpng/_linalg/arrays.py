@@ -1,12 +1,7 @@
-"""Dense linear algebra twice: on tensors inside TensorFlow's graph, and on arrays with BLAS.
+"""Dense linear algebra on arrays, by BLAS and LAPACK in threads.
 
-A formula that takes one of the two classes below as its first argument is written once and runs
-on both. TensorFlow's own kernels cost little a call, which is all that small matrices cost. From
-some size on it is quicker to :func:`run` a whole formula on arrays: LAPACK knows that a matrix is
-symmetric or triangular, and BLAS is up to four times as fast as TensorFlow in float64.
-
-BLAS itself is held to one thread (see :data:`skgpng.linalg.one_blas_thread`). Columns are shared
-out among threads here instead: these wait for each other once, not in a busy loop for each block.
+Columns are shared out among threads here: these wait for each other once, where BLAS's own wait in
+a busy loop for each block.
 """
 
 from __future__ import annotations
@@ -15,23 +10,21 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from scipy.linalg import blas, lapack
 from scipy.spatial.distance import cdist
 
-from ._tensorflow import allowed_threads, tf
+from .._runtime import allowed_threads
+from .threads import BLOCKS, blocks, in_threads, pool
 
-__all__ = ["Arrays", "Tensors", "columnwise", "in_turn", "run", "triangular_inverse"]
+__all__ = ["Arrays"]
 
 # Columns that one task takes at most: its matrices then stay in the cache.
 _TILE = 1024
 # Multiplications from which on a second thread pays for being woken.
 _WORTH_A_THREAD = 2**22
-# A triangular matrix is multiplied in so many blocks of rows, which spares 3/8 of the work.
-_BLOCKS = 4
 # From so many rows on inverses are shared among threads: 2000 rows 101 ms in place of 152, 1000
 # rows 16 in place of 22, 700 rows 7 in place of 8. Their blocks on the diagonal are LAPACK's.
 _SHARED_FROM, _LEAF = 900, 256
@@ -43,92 +36,6 @@ _SOLVED = 128
 # columns 1.5 ms for 1000 x 512 in place of 1.7, 32 columns 4.6 in place of 2.3, 128 24 in place
 # of 5. Beyond, differences are taken where the product would lose three digits.
 _FEW_COLUMNS, _NEAR = 16, 1e-3
-
-
-def run(blas: bool, formula: Callable, arguments: Sequence, outputs: Sequence = ()) -> tuple:
-    """Evaluate ``formula(algebra, *arguments)``: in the graph, or in one call of NumPy.
-
-    ``outputs`` has the type and the shape of each result, where they are not those on tensors.
-    """
-    if not blas:
-        return formula(Tensors, *arguments)
-    outputs = outputs or _forms_of_results(formula, arguments)
-    call = functools.partial(formula, Arrays)
-    results = tf.numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
-    results = tf.nest.flatten(results)  # outside a graph a single result comes without its list
-    return tuple(tf.ensure_shape(r, s) for r, (_, s) in zip(results, outputs, strict=True))
-
-
-def _forms_of_results(formula: Callable, arguments: Sequence) -> list[tuple]:
-    """Type and shape of each result on tensors, from a graph that is never run."""
-    with tf.Graph().as_default():
-        given = [tf.compat.v1.placeholder(a.dtype, a.shape) for a in arguments]
-        return [(r.dtype, r.shape) for r in formula(Tensors, *given)]
-
-
-def columnwise(algebra: Any, function: Callable, matrices: Any, vectors: Any) -> Any:
-    """``function(matrix, column)`` of each column [M, L] and its own matrix, or the one of all."""
-    if matrices.shape[0] == 1:
-        return function(matrices[0], vectors)
-    each = [function(m, vectors[:, k : k + 1]) for k, m in enumerate(algebra.unstack(matrices))]
-    return algebra.concat(each, 1)
-
-
-def triangular_inverse(L: Any, lower: bool = True, adjoint: bool = False) -> Any:
-    """Inverse of triangular matrices [..., M, M], or with ``adjoint`` of their transposes."""
-    identity = tf.linalg.set_diag(tf.zeros_like(L), tf.ones_like(L[..., 0]))
-    return tf.linalg.triangular_solve(L, identity, lower=lower, adjoint=adjoint)
-
-
-class Tensors:
-    """The operations on tensors."""
-
-    total = staticmethod(lambda X, axis: tf.reduce_sum(X, axis))
-    like = staticmethod(lambda X, Y: tf.cast(X, Y.dtype))
-    double = staticmethod(lambda X: tf.cast(X, tf.float64))
-    trace = staticmethod(lambda X: tf.linalg.trace(X))
-    concat = staticmethod(lambda each, axis: tf.concat(each, axis))
-    unstack = staticmethod(lambda X: tf.unstack(X))
-    transpose = staticmethod(lambda X: tf.transpose(X))
-    matmul = staticmethod(lambda A, B, **transposed: tf.matmul(A, B, **transposed))
-    lower_matmul = matmul
-    square_matmul = matmul
-    transposed_lower_matmul = staticmethod(lambda L, B: tf.matmul(L, B, transpose_a=True))
-    lower_of_products = staticmethod(lambda A, B: tf.reduce_sum(tf.matmul(A, B), 0))
-    congruence = staticmethod(lambda L, X: tf.matmul(L, tf.matmul(X, L), transpose_a=True))
-
-    @staticmethod
-    def shift_diagonal(X: Any, shift: float) -> Any:
-        """X + shift I."""
-        return tf.linalg.set_diag(X, tf.linalg.diag_part(X) + shift)
-
-    @staticmethod
-    def lower_half(X: Any) -> Any:
-        """Lower triangle with its diagonal halved."""
-        return tf.linalg.set_diag(tf.linalg.band_part(X, -1, 0), 0.5 * tf.linalg.diag_part(X))
-
-    @staticmethod
-    def lower_inverse(K: Any) -> Any:
-        """Inverse of the Cholesky factor."""
-        return triangular_inverse(tf.linalg.cholesky(K))
-
-    @staticmethod
-    def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
-        """Of positive definite matrices [L, M, M]; the logarithms [L]."""
-        L = tf.linalg.cholesky(K)
-        L_inv = triangular_inverse(L)
-        log_root = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(L)), -1)
-        return tf.matmul(L_inv, L_inv, transpose_a=True), 2.0 * log_root
-
-    @staticmethod
-    def gram(A: Any, weights: Any) -> Any:
-        """Sums of w_n a_n a_n' [L, M, M] for weights [L, N]."""
-        return tf.matmul(A * weights[:, None, :], A, transpose_b=True)
-
-    @staticmethod
-    def tiled(formula: Callable, shared: Sequence, columns: Sequence, n_joined: int) -> tuple:
-        """Results of a formula over the columns of matrices; here all columns at once."""
-        return formula(Tensors, *shared, *columns)
 
 
 class Arrays:
@@ -152,10 +59,10 @@ class Arrays:
     def lower_matmul(L: Any, B: Any) -> Any:
         """Product with a lower triangular matrix, without most of its zeros."""
         M = len(L)
-        if M < 32 * _BLOCKS:
+        if M < 32 * BLOCKS:
             return L @ B
         out = np.empty(B.shape, B.dtype)
-        for a, b in _blocks(M):
+        for a, b in blocks(M):
             np.matmul(L[a:b, :b], B[:b], out=out[a:b])
         return out
 
@@ -252,8 +159,8 @@ class Arrays:
                 whole[..., a:b] = part
             return results[n_joined:]
 
-        parts = zip(*_blocks(N, n_tiles), strict=True)
-        sums = list(_pool(os.getpid()).map(one, *parts))
+        parts = zip(*blocks(N, n_tiles), strict=True)
+        sums = list(pool(os.getpid()).map(one, *parts))
         return (*joined, *(functools.reduce(np.add, part) for part in zip(*sums, strict=True)))
 
     @staticmethod
@@ -272,7 +179,7 @@ class Arrays:
         def rows(a: int, b: int) -> None:
             np.matmul(L[a:, a:b].T, B[:, a:], out=out[:, a:b])
 
-        _in_threads(rows, M, 2 * _BLOCKS, longest="first")
+        in_threads(rows, M, 2 * BLOCKS, longest="first")
         return out
 
     @staticmethod
@@ -283,7 +190,7 @@ class Arrays:
         def rows(a: int, b: int) -> None:
             out[a:b, :b] = np.matmul(A[:, a:b], B[:, :, :b]).sum(0)
 
-        _in_threads(rows, M, 2 * _BLOCKS)
+        in_threads(rows, M, 2 * BLOCKS)
         return out
 
     @staticmethod
@@ -292,14 +199,14 @@ class Arrays:
         M, right, out = len(L), np.empty(X.shape, X.dtype), _aligned(X.shape, X.dtype)
 
         def columns(c: int, d: int) -> None:  # above row c, X L is zero here
-            for a, b in _blocks(M):
+            for a, b in blocks(M):
                 if b > c:
                     np.matmul(X[a:b, c:b], L[c:b, c:d], out=right[a:b, c:d])
-            for a, b in _blocks(M):
+            for a, b in blocks(M):
                 first = max(a, c)
                 np.matmul(L[first:, a:b].T, right[first:, c:d], out=out[a:b, c:d])
 
-        _in_threads(columns, M, _BLOCKS, longest="first")
+        in_threads(columns, M, BLOCKS, longest="first")
         return out
 
 
@@ -342,9 +249,6 @@ def _is_shared(K: np.ndarray) -> bool:
     return len(K) >= _SHARED_FROM and allowed_threads() > 1
 
 
-# --- inverses in threads: LAPACK's functions hold the interpreter's lock, NumPy's products do not
-
-
 def _inverse_by_blocks(K: np.ndarray) -> tuple[np.ndarray, float]:
     L_inv, inverse = np.empty_like(K), _aligned(K.shape, K.dtype)
     log_root = _lower_inverse_by_blocks(K, L_inv)
@@ -353,7 +257,7 @@ def _inverse_by_blocks(K: np.ndarray) -> tuple[np.ndarray, float]:
         np.matmul(L_inv[a:, a:b].T, L_inv[a:, :b], out=inverse[a:b, :b])
         inverse[:a, a:b] = inverse[a:b, :a].T
 
-    _in_threads(rows, len(K), 2 * _BLOCKS)
+    in_threads(rows, len(K), 2 * BLOCKS)
     return inverse, 2.0 * log_root
 
 
@@ -373,7 +277,7 @@ def _lower_inverse_by_blocks(K: np.ndarray, out: np.ndarray) -> float:
     log_root = _lower_inverse_by_blocks(K[:h, :h], L11_inv)
 
     def off_diagonal(a: int, b: int) -> None:
-        for c, d in _blocks(h):
+        for c, d in blocks(h):
             np.matmul(K[h + a : h + b, :d], L11_inv[c:d, :d].T, out=L21[a:b, c:d])
 
     def remainder(a: int, b: int) -> None:
@@ -381,60 +285,18 @@ def _lower_inverse_by_blocks(K: np.ndarray, out: np.ndarray) -> float:
         np.subtract(K[h + a : h + b, h : h + b], rest[a:b, :b], out=rest[a:b, :b])
 
     def half_way(a: int, b: int) -> None:
-        for c, d in _blocks(h):
+        for c, d in blocks(h):
             np.matmul(L21[a:b, c:], L11_inv[c:, c:d], out=rest[a:b, c:d])
 
     def below(a: int, b: int) -> None:
-        for c, d in _blocks(n - h):
+        for c, d in blocks(n - h):
             np.matmul(L22_inv[c:d, :d], rest[:d, a:b], out=out[h + c : h + d, a:b])
         np.negative(out[h:, a:b], out=out[h:, a:b])
 
-    _in_threads(off_diagonal, n - h)
-    _in_threads(remainder, n - h, 2 * _BLOCKS)
+    in_threads(off_diagonal, n - h)
+    in_threads(remainder, n - h, 2 * BLOCKS)
     log_root += _lower_inverse_by_blocks(rest, L22_inv)
-    _in_threads(half_way, n - h)
-    _in_threads(below, h)
+    in_threads(half_way, n - h)
+    in_threads(below, h)
     out[:h, h:] = 0.0
     return log_root
-
-
-# --- threads ---------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Threads of this process; a forked child has none of its parent's."""
-    return ThreadPoolExecutor(allowed_threads(), "skgpng")
-
-
-def in_turn(task: Callable[[Any], Any], parts: Sequence) -> list:
-    """Results of ``task`` for each part, in threads that take the next part when they are done.
-
-    The task itself is to use no threads of :class:`Arrays`.
-    """
-    if len(parts) == 1:
-        return [task(parts[0])]
-    return list(_pool(os.getpid()).map(task, parts))
-
-
-def _blocks(n: int, k: int = _BLOCKS) -> list[tuple[int, int]]:
-    """First and last+1 of k equal parts of n."""
-    edges = np.linspace(0, n, k + 1).astype(int)
-    return list(zip(edges[:-1], edges[1:], strict=True))
-
-
-def _in_threads(
-    task: Callable[[int, int], None], n: int, k: int | None = None, longest: str = "last"
-) -> None:
-    """``task(first, last + 1)`` for k equal parts of n, one for each thread by default.
-
-    ``longest`` tells which part takes longest: it is begun with.
-    """
-
-    def silent(part: tuple[int, int]) -> None:
-        with np.errstate(all="ignore"):  # what is not finite is found by whoever asked
-            task(*part)
-
-    parts = _blocks(n, k or allowed_threads())
-    parts = parts if longest == "first" else parts[::-1]
-    list(_pool(os.getpid()).map(silent, parts))
