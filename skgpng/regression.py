@@ -61,13 +61,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel, default=None
         Any scikit-learn kernel of ``ConstantKernel``, ``RBF``, ``Matern`` (nu 0.5, 1.5, 2.5 or
-        inf), ``RationalQuadratic``, ``ExpSineSquared``, ``DotProduct``, their sums, products and
-        powers; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay,
-        the others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per
-        column, set from the data: the columns need no scaling by the user, whatever their units.
-        It has a weak prior, by which few rows are not overfitted: its length scales are near each
-        other in units of their columns, the noise near a tenth of the variance of y. A kernel given
-        is taken as it is, in the units of X and without a prior.
+        inf), ``RationalQuadratic``, ``ExpSineSquared``, ``DotProduct``, those of
+        :mod:`skgpng.kernels`, their sums, products and powers, and with ``n_inducing=None`` every
+        other; a ``WhiteKernel`` term is the noise. Hyperparameters marked ``"fixed"`` stay, the
+        others keep their bounds. ``None`` is a scaled Matern-5/2 with one length scale per column,
+        set from the data: the columns need no scaling by the user, whatever their units. It has a
+        weak prior, by which few rows are not overfitted: its length scales are near each other in
+        units of their columns, the noise near a tenth of the variance of y. A kernel given is taken
+        as it is, in the units of X and without a prior.
     likelihood : {"gaussian", "student_t"}, default="gaussian"
         Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
@@ -733,7 +734,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         of = dict(zip(names, (*gradients.kernel, *gradients.likelihood), strict=True))
         free = [h.name for h in kernel.hyperparameters if not h.fixed]
         # the derivative in the logarithm of a value x is x times that in x
-        each = [np.ravel(of[n] * kernel.get_params()[n]) for n in free]
+        real = {p.name for p in parsed.parameters if p.real}
+        each = [np.ravel(of[n] * (1.0 if n in real else kernel.get_params()[n])) for n in free]
         return value, np.concatenate([np.zeros(0), *each])  # also where everything is fixed
 
     @property

@@ -33,7 +33,7 @@ class Columns(Kernel):
     >>> from skgpng.kernels import Columns
     >>> kernel = Columns(ExpSineSquared(), [0]) * Columns(RBF([1.0, 1.0]), [1, 2])
     >>> X = np.random.RandomState(0).rand(60, 3)
-    >>> y = np.sin(2 * np.pi * X[:, 0]) * X[:, 1]
+    >>> y = np.sin(2 * np.pi * X[:, 0]) * (X[:, 1] + X[:, 2] ** 2)
     >>> model = GaussianProcessRegressor(kernel).fit(X, y)
     >>> model.kernel_.k2.kernel.length_scale.shape
     (2,)
