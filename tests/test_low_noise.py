@@ -12,9 +12,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegresso
 from sklearn.gaussian_process import kernels as sk
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-from skgpng._linalg import Arrays
 from skgpng._inference.covariances import _compiled
 from skgpng._inference.posterior import covariance_root
+from skgpng._linalg import Arrays
 
 SHARES = [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12]
 KERNELS = {

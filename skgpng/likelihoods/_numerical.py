@@ -6,6 +6,7 @@ has a kink or a peak, it may be of any width.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.integrate import cumulative_simpson
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import elementwise
-from scipy.special import expit, logit
+from scipy.special import expit, logit, logsumexp
 
 __all__ = [
     "TABLES",
@@ -39,8 +40,8 @@ _LARGEST = 350.0
 _STEP, _N_STEPS = 0.1, 33
 # Numbers of the table of a noise distribution, of a grid of y and of f beside it.
 _N_TABLE, _N_GRID, _N_LATENT = 600, 400, (33, 400)
-# Counts of which a table is made.
-_MOST_COUNTS = 1 << 14
+# Counts of which a table is made, and those of which each has a place of its own.
+_MOST_COUNTS, _SINGLY = 1 << 20, 256
 
 
 # --- integrals and searches, all entries at once ----------------------------------------------
@@ -102,19 +103,18 @@ def roots(function: Callable, low: np.ndarray, high: np.ndarray, least: float = 
 def log_expectation(log_prob: Callable, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
     """log E[exp(log_prob(f))], f ~ N(f_mean, f_var), with ends at the peaks of both factors."""
     std = np.sqrt(np.maximum(f_var, 1e-18 * np.maximum(f_mean**2, 1e-6)))
-    far = 4.0 * REACH * std
-    likely = argmax_between(log_prob, f_mean - far, f_mean + far)
 
     def joint(f: np.ndarray) -> np.ndarray:
         return log_prob(f) - 0.5 * ((f - f_mean) / std) ** 2
 
-    low, high = np.minimum(f_mean, likely), np.maximum(f_mean, likely)
-    peak = argmax_between(joint, low, high)
-    f, w = intervals(low - REACH * std, low, peak, high, high + REACH * std, finer=4)
-    top = joint(peak)
-    with np.errstate(under="ignore"):
-        total = np.sum(w * np.exp(joint(f) - top), 0)
-    return top + np.log(total / (_ROOT_2PI * std))
+    with np.errstate(over="ignore"):
+        z = argmax_of_sinh(lambda z: log_prob(f_mean + std * z), f_mean.shape)
+        likely = f_mean + std * z
+        low, high = np.minimum(f_mean, likely), np.maximum(f_mean, likely)
+        peak = argmax_between(joint, low, high, 28)
+        outer = low - REACH * std, low, peak, high, high + REACH * std
+        f, w = intervals(*np.clip(outer, peak - 4 * REACH * std, peak + 4 * REACH * std), finer=4)
+        return logsumexp(joint(f), 0, b=w) - np.log(_ROOT_2PI * std)
 
 
 # --- y = f + noise ---------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class _Table:
 
     def _set_nodes(self, likely: Callable) -> None:
         """Nodes of f, no further apart than what y says of f; ``likely`` is the mode of y at f."""
-        f = self._at((-2.0, 0.0, 2.0))
+        f = self._at((-3.0, 0.0, 3.0))
         y = likely(f)
         widths = [_reach(lambda f: self._log_prob(f, y), f, sign, 1.0) for sign in (-1.0, 1.0)]
         ratio = np.max(self._f_std / np.minimum(*widths)) if self._f_std.any() else 0.0
@@ -372,10 +372,11 @@ class _Grid(_Table):
 
     def _log_density(self, f: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Of w."""
-        w = np.clip(w, -_LARGEST, _LARGEST) if self._support != "real" else w
+        inside = (np.abs(w) < _LARGEST) | (self._support == "real")
+        w = np.where(inside, w, 0.0)
         with np.errstate(all="ignore"):
             value = self._log_prob(f, self._to_y(w)) + self._log_slope(w)
-        return np.nan_to_num(value, nan=-1e300, neginf=-1e300)
+        return np.nan_to_num(np.where(inside, value, -1e300), nan=-1e300, neginf=-1e300)
 
     def _masses(self, f: np.ndarray) -> np.ndarray:
         return self._step * self._slope * np.exp(self._log_density(f, self._w))
@@ -420,24 +421,38 @@ class _Grid(_Table):
         return inside + np.abs(y - np.clip(y, self.y[0], self.y[-1]))
 
 
+@functools.lru_cache(maxsize=1)
+def _blocks() -> tuple[np.ndarray, np.ndarray]:
+    """Middles and odd sizes of blocks of counts: singly at first, then an eighth of the root."""
+    middles, sizes, k = [], [], 0
+    while k < _MOST_COUNTS:
+        half = 0 if k < _SINGLY else int(np.sqrt(k) / 16.0)
+        middles.append(k + half)
+        sizes.append(2 * half + 1)
+        k += 2 * half + 1
+    return np.array(middles, float), np.array(sizes, float)
+
+
 class _Counts(_Table):
-    """At 0, 1, ... up to where next to nothing is left."""
+    """At the middles of blocks of counts, up to where next to nothing is left."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._set_nodes(self._mode)
-        parts, start, stop = [], 0, 32
-        while True:
-            self.y = np.arange(float(start), stop).reshape(-1, *(1,) * self._f_mean.ndim)
+        axes = (1,) * self._f_mean.ndim
+        middles, sizes = (a.reshape(-1, *axes) for a in _blocks())
+        parts: list[np.ndarray] = []
+        start, stop, last, added = 0, 32, float(self._mode(self._at(0.0)).max()), 1.0
+        while start < len(middles) and (added > 1e-10 or middles[start].item() < last):
+            self.y, self._sizes = middles[start:stop], sizes[start:stop]
             parts.append(self._mixture(self._masses))
-            left = 1.0 - sum(p.sum(0) for p in parts).min()
-            if left < 1e-8 or stop >= _MOST_COUNTS:
-                break
-            start, stop = stop, 2 * stop
-        self.y = np.arange(float(stop)).reshape(-1, *(1,) * self._f_mean.ndim)
-        self.masses = np.concatenate(parts)
-        self.shares = np.cumsum(self.masses, 0)
+            added = float(parts[-1].sum(0).max())
+            start, stop = stop, stop + stop // 2
+        self.y, self._sizes, masses = middles[:start], sizes[:start], np.concatenate(parts)
+        self.shares = np.cumsum(masses, 0)
         self._check()
+        self.masses, self.shares = masses / self.shares[-1], self.shares / self.shares[-1]
+        self._last = (self.y + 0.5 * (self._sizes - 1.0)).ravel()  # of each block
 
     def _mode(self, f: np.ndarray) -> np.ndarray:
         """A whole number near it."""
@@ -447,18 +462,29 @@ class _Counts(_Table):
         return np.round(np.expm1(u))
 
     def _masses(self, f: np.ndarray) -> np.ndarray:
-        return np.exp(self._log_prob(f, self.y + np.zeros_like(f)))
+        return self._sizes * np.exp(self._log_prob(f, self.y + np.zeros_like(f)))
+
+    def _of(self, block: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Last count, share up to it and mass per count of a block of each entry."""
+        share, mass = (np.take_along_axis(a, block[None], 0)[0] for a in (self.shares, self.masses))
+        return self._last[block], share, mass / self._sizes.ravel()[block]
 
     def cdf(self, y: np.ndarray) -> np.ndarray:
-        at = np.clip(np.floor(y), 0, len(self.y) - 1).astype(int)
-        return np.where(y < 0, 0.0, np.take_along_axis(self.shares, at[None], 0)[0])
+        k = np.clip(np.floor(y), 0.0, self._last[-1])
+        last, share, mass = self._of(np.searchsorted(self._last, k))
+        return np.where(y < 0, 0.0, share - mass * (last - k))
 
     def draws(self, levels: np.ndarray) -> np.ndarray:
-        return np.sum(self.shares < levels * (1.0 - 1e-12), 0).astype(float)
+        levels = levels * (1.0 - 1e-12)
+        last, share, mass = self._of(np.minimum(np.sum(self.shares < levels, 0), len(self.y) - 1))
+        return last - np.floor(np.maximum(share - levels, 0.0) / np.maximum(mass, 1e-300))
 
     def crps(self, y: np.ndarray) -> np.ndarray:
-        squares = np.sum((self.shares - (self.y >= y)) ** 2, 0)
-        return squares + np.maximum(y - len(self.y), 0.0)
+        last, sizes = self._last.reshape(self.y.shape), self._sizes
+        shares = self.shares - self.masses * 0.5 * (1.0 - 1.0 / sizes)  # in the middle
+        above = np.clip(last - y + 1.0, 0.0, sizes)
+        squares = (sizes - above) * shares**2 + above * (1.0 - shares) ** 2
+        return squares.sum(0) + np.maximum(y - self._last[-1] - 1.0, 0.0)
 
 
 #: The table of each support.

@@ -197,12 +197,14 @@ def _few(m: np.ndarray, s: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def _many(m: np.ndarray, s: np.ndarray, Y: np.ndarray, *ends: np.ndarray) -> np.ndarray:
-    """The same for the others, as an integral."""
+    """The same for the others, as an integral with the first Euler-Maclaurin term at its ends."""
     first, split = _SMALL - 0.5, np.maximum(Y, _SMALL) - 0.5
     edges = np.sort([np.maximum(e, first) for e in np.broadcast_arrays(first, split, *ends)], 0)
     x, w = numerical.intervals(*edges)
     terms = (v * (_cdf(k, m, s) - (k > split)) ** 2 for k, v in zip(x, w, strict=True))
-    return np.sum(list(terms), 0)
+    at_first = np.full(m.shape, first)
+    p_first, p_split = (_cdf(k + 0.5, m, s) - _cdf(k - 0.5, m, s) for k in (at_first, split))
+    return np.sum(list(terms), 0) + (_cdf(at_first, m, s) * p_first - p_split) / 12.0
 
 
 def _cdf(k: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
