@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+
+from skgpng._estimator.base import BaseGaussianProcess
+from skgpng._estimator.plan import TUNING
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +19,33 @@ def quiet_convergence(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+@pytest.fixture
+def rows():
+    """Sixty rows of two columns, and a noisy sine of the first."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2.0, 2.0, (60, 2))
+    return X, np.sin(2.0 * X[:, 0]) + 0.3 * X[:, 1] + 0.1 * rng.randn(60)
+
+
+@pytest.fixture
+def tuned(monkeypatch):
+    """``tuned(chunk=10)`` sets measured constants of ``skgpng._estimator.plan.Tuning``."""
+
+    def tune(**changes):
+        monkeypatch.setattr(BaseGaussianProcess, "_tuning", TUNING._replace(**changes))
+
+    return tune
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """``watched(monitor, ...)``: every training of an estimator calls these monitors."""
+
+    def watch(*monitors):
+        monkeypatch.setattr(
+            BaseGaussianProcess, "_callback_monitor", lambda self, plan, callbacks: list(monitors)
+        )
+
+    return watch
