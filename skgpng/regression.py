@@ -16,8 +16,9 @@ from sklearn.utils.validation import _get_feature_names, check_is_fitted
 from . import kernels, likelihoods
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
-from ._estimator.predictor import Predictor
+from ._estimator.predictor import Predictor, evidence_at, prior_predictor
 from ._estimator.problem import Problem, Rows
+from ._estimator.targets import Given, noise_given, resumed, units_of, what_fixes_noise
 from ._estimator.validation import (
     FLOATS,
     check_noise,
@@ -31,20 +32,12 @@ from ._estimator.validation import (
     targets_at,
     validated,
 )
-from ._inference import Exact, Model
-from ._inference.exact import evidence
-from ._inference.posterior import nothing_known
 from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
-from .likelihoods import Likelihood, Noise, Units
-from .parameters import Hyperparameters
+from .likelihoods import Likelihood
 
 __all__ = ["GaussianProcessRegressor"]
-
-# Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
-# and not zero.
-_LARGEST_RAW = 1e150
 
 
 class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
@@ -339,41 +332,48 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         """
         return self._partial_fit(X, y, sample_weight, noise_variance=noise_variance, **known)
 
-    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
+    def _given(self, rows: dict) -> Given:
         likelihood = likelihoods.named(self.likelihood)
-        X, Y, weights, known = self._rows(likelihood, X, y, start, sample_weight, given)
+        return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
+
+    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
+        given, old = self._given(rows), self._predictor if start in ("warm", "on") else None
+        likelihood = given.likelihood
+        X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel, self._column_names)
         check_shared(kernel)
         parsed, start = self._start_values(parsed, start, X)
-        units, spread = self._units(likelihood, Y, weights, start, given)
-        known = likelihood.scaled_row(known, units.scale)
-        noise, fixed = self._noise_given(likelihood, parsed, units.scale[0])
+        if start == "on":  # units stay those of the first call
+            units, spread = self._predictor.units, self._spread_of_y
+        else:
+            units, spread = units_of(given, Y, weights)
+        noise, fixed = noise_given(given, parsed, units.scale[0])
+        row = likelihood.scaled_row(row, units.scale) + fixed
         observation = likelihood.parameters(noise, spread)
+        noise_start = likelihood.noise_start(observation)
         if likelihood.conjugate:
-            level = likelihood.noise_of_rows((observation[0].value,), known)
-            check_noise((level + fixed) / spread)
-        rows = Rows(X, (Y - units.shift) / units.scale, weights, known + fixed)
+            check_noise(likelihood.noise_of_rows((observation[0].value,), row) / spread)
+        Y = (Y - units.shift) / units.scale
+        mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
+        if old is not None and old.likelihood == likelihood:
+            observation = resumed(observation, old.values)
+            mean = resumed(mean, old.posterior.mean_values)
         return Problem(
-            rows=rows,
+            rows=Rows(X, Y, weights, row),
             likelihood=likelihood,
-            observation=self._going_on(observation, likelihood, start),
-            mean=self._mean(likelihood, rows, start),
+            observation=observation,
+            mean=mean,
             n_latent=likelihood.n_latent(Y.shape[1]),
             kernel=kernel,
             parsed=parsed,
             units=units,
             spread=spread,
-            noise_start=_noise_level(likelihood, observation),
+            noise_start=noise_start,
             fixed_noise=fixed,
-            given_noise=self._given_noise(),
+            given_noise=what_fixes_noise(given),
             start=start,
         )
-
-    @property
-    def _scales_y(self) -> bool:
-        """Whether y is trained on in units of its own: the default kernel has no other."""
-        return self.normalize_y or self.kernel is None
 
     def _validate_params(self) -> None:
         """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
@@ -387,92 +387,22 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         super()._validate_params()
 
     def _rows(
-        self, likelihood: Likelihood, X: Any, y: Any, start: str, sample_weight: Any, given: dict
+        self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         weights = check_weights(sample_weight, X)
-        known = rows_known(likelihood, given, len(X))
-        check_targets(y, self.n_targets, len(self._units_.scale) if start == "on" else None)
+        row = rows_known(given.likelihood, given.rows, len(X))
+        n_before = len(self._predictor.units.scale) if start == "on" else None
+        check_targets(y, self.n_targets, n_before)
         keep = weights > 0
-        X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
+        X, y, weights, row = X[keep], y[keep].astype(np.float64), weights[keep], row[keep]
         check_range(X, self.dtype)
-        likelihood.check(y)
+        given.likelihood.check(y)
         if merges_rows(Options.of(self), len(X), self._tuning):
-            rows, weights = merge_equal_rows(weights, X, y, known)
-            X, y, known = X[rows], y[rows], known[rows]
-        return X, y.reshape(len(y), -1), weights, known
-
-    @property
-    def _units_(self) -> Units:
-        return self._predictor.units
-
-    def _units(
-        self, likelihood: Likelihood, Y: np.ndarray, weights: np.ndarray, start: str, given: dict
-    ) -> tuple[Units, float]:
-        """Units of each target, and their variance in it; later the first call's."""
-        known = {name: v for name, v in {"alpha": self.alpha, **given}.items() if v is not None}
-        if start == "on":
-            return self._units_, self._spread_of_y
-        units = likelihood.units(Y, weights)
-        if not likelihood.location:
-            return units, 1.0
-        if self.normalize_y:
-            if known and Y.shape[1] > 1:
-                name = next(iter(known))
-                raise ValueError(
-                    f"{name} is in the units of y squared, but normalize_y=True gives each of the "
-                    f"{Y.shape[1]} targets a unit of its own. Set normalize_y=False or {name}=None."
-                )
-            return units, 1.0
-        if self.kernel is None:  # noise that is known needs one unit for all targets
-            largest = np.full_like(units.scale, units.scale.max())
-            return (units._replace(scale=largest) if known else units), 1.0
-        size = np.maximum(np.abs(units.shift), units.scale)
-        if not np.all((size <= _LARGEST_RAW) & (units.scale >= 1.0 / _LARGEST_RAW)):
-            raise ValueError(
-                f"normalize_y=False takes y as it is, but its mean is {units.shift.tolist()} and "
-                f"its standard deviation {units.scale.tolist()}: squares leave the range of "
-                f"numbers beyond {_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
-            )
-        raw = Units(np.zeros_like(units.shift), np.ones_like(units.scale))
-        return raw, float(np.mean(units.scale**2))
-
-    def _noise_given(
-        self, likelihood: Likelihood, parsed: kernels.ParsedKernel, unit: float
-    ) -> tuple[Noise | None, float]:
-        """The noise level that alpha or a WhiteKernel gives, and the fixed noise beside it."""
-        with np.errstate(over="ignore", under="ignore"):
-            alpha = None if self.alpha is None else float(self.alpha / unit / unit)
-        if parsed.noise is None:
-            return (None if alpha is None else Noise(alpha, (alpha, alpha), False)), 0.0
-        if alpha and not likelihood.conjugate:
-            raise ValueError(
-                f"alpha={self.alpha} and the WhiteKernel ({parsed.noise.name}) both give the noise "
-                f"level of likelihood={self.likelihood!r}. Set alpha=None, or leave the "
-                "WhiteKernel out."
-            )
-        low, high = parsed.noise.bounds.tolist()
-        return Noise(float(parsed.noise.value), (low, high), parsed.noise.free), alpha or 0.0
-
-    def _given_noise(self) -> str:
-        """What fixes the noise."""
-        if self.alpha:
-            return f"alpha={self.alpha:g}, in the units of y squared"
-        return "noise_variance of fit, or a WhiteKernel that is fixed"
-
-    def _going_on(self, parameters: tuple, likelihood: Likelihood, start: str) -> tuple:
-        """Parameters of the likelihood; learned values where the last fit goes on."""
-        if start not in ("warm", "on") or self._predictor.likelihood != likelihood:
-            return parameters
-        learned = zip(parameters, self._predictor.values, strict=True)
-        return tuple(p._replace(value=np.clip(v, *p.bounds)) for p, v in learned)
-
-    def _mean(self, likelihood: Likelihood, rows: Rows, start: str) -> tuple:
-        """Parameters of the mean function; those of a stream stay where its first rows put them."""
-        X, Y, weights, known = rows
-        offset = likelihood.offset(Y, weights, known)
-        return likelihood.mean.parameters(offset)
+            rows, weights = merge_equal_rows(weights, X, y, row)
+            X, y, row = X[rows], y[rows], row[rows]
+        return X, y.reshape(len(y), -1), weights, row
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood
@@ -713,30 +643,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
                 "by exact regression only: set n_inducing=None, gamma='auto' and "
                 "likelihood='gaussian'."
             )
-        return self._evidence(np.asarray(theta, dtype=float), eval_gradient)
-
-    def _evidence(self, theta: np.ndarray, eval_gradient: bool) -> Any:
-        kernel = self.kernel_.clone_with_theta(theta)
-        parsed = kernels.parse(kernel, self._column_names)
-        noise = self._predictor.values[0]
-        if parsed.noise_name is not None:
-            noise = kernel.get_params()[parsed.noise_name]
-        model = self._predictor
-        value, gradients = evidence(
-            Model(Exact(), parsed.structure, model.likelihood, model.posterior.n_latent),
-            Hyperparameters(parsed.values, (np.float64(noise),)),
-            self._exact_data,
-            self.jitter_,
+        kernel = self.kernel_.clone_with_theta(np.asarray(theta, dtype=float))
+        value, gradient = evidence_at(
+            kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
         )
-        if not eval_gradient:
-            return value
-        names = [*parsed.names, parsed.noise_name]
-        of = dict(zip(names, (*gradients.kernel, *gradients.likelihood), strict=True))
-        free = [h.name for h in kernel.hyperparameters if not h.fixed]
-        # the derivative in the logarithm of a value x is x times that in x
-        real = {p.name for p in parsed.parameters if p.real}
-        each = [np.ravel(of[n] * (1.0 if n in real else kernel.get_params()[n])) for n in free]
-        return value, np.concatenate([np.zeros(0), *each])  # also where everything is fixed
+        return (value, gradient) if eval_gradient else value
 
     @property
     def log_marginal_likelihood_value_(self) -> float:
@@ -765,27 +676,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     def _prior(self, X: np.ndarray, names: Any) -> Predictor:
         """What is known before ``fit``: the kernel, and noise that is given."""
         self._validate_params()
-        likelihood = likelihoods.named(self.likelihood)
+        given = self._given({})
         kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
         parsed = kernels.parse(kernel, names)
         check_shared(kernel)
         kernels.check_columns(parsed, X)
-        noise, fixed = self._noise_given(likelihood, parsed, 1.0)
-        P = 1 if self.n_targets is None else self.n_targets
-        if noise is None and likelihood.noise is not None:
-            # noise that is yet to be learned is not known
-            noise = Noise(0.0, (0.0, 0.0), False)
-        values = tuple(p.value for p in likelihood.parameters(noise, 1.0))
-        L, units = likelihood.n_latent(P), Units(np.zeros(P), np.ones(P))
-        p = nothing_known(parsed.structure, parsed.values, X.shape[1], L)
-        return Predictor(p, likelihood, values, units, fixed)
-
-
-def _noise_level(likelihood: Likelihood, parameters: tuple) -> float:
-    """Noise level that training begins with; 0 where there is none."""
-    if likelihood.noise is None:
-        return 0.0
-    return float(likelihood.noise_level(tuple(p.value for p in parameters)))
+        noise, fixed = noise_given(given, parsed, 1.0)
+        n_targets = 1 if self.n_targets is None else self.n_targets
+        return prior_predictor(given.likelihood, parsed, noise, fixed, X.shape[1], n_targets)
 
 
 def _one_or_all(values: np.ndarray) -> Any:

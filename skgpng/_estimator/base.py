@@ -37,6 +37,7 @@ from .plan import (
 )
 from .predictor import Predictor
 from .problem import Problem, Rows
+from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
 from .validation import check_range, validated
 
@@ -350,8 +351,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         return relevance / relevance.sum()
 
     def __getstate__(self) -> dict:
-        """State for pickling, with its version."""
-        return {**super().__getstate__(), "_skgpng_state": _STATE, "_skgpng_version": __version__}
+        """Plain arrays and numbers, with the version of their form."""
+        state = to_plain(super().__getstate__())
+        return {**state, "_skgpng_state": _STATE, "_skgpng_version": __version__}
 
     def __setstate__(self, state: dict) -> None:
         """Undo :meth:`__getstate__`; ValueError for the state of another version's form."""
@@ -363,7 +365,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 f"skgpng {__version__} reads state {_STATE}. Unpickle it with that version and "
                 "write it anew by skgpng.save, or fit again."
             )
-        super().__setstate__({k: v for k, v in state.items() if not k.startswith("_skgpng_")})
+        state = {k: v for k, v in state.items() if not k.startswith("_skgpng_")}
+        super().__setstate__(from_plain(state))
 
     # --- predicting ----------------------------------------------------------------------
 

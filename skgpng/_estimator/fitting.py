@@ -39,7 +39,7 @@ class Run(NamedTuple):
 
     def interrupted(self) -> Run:
         """The same, ended by the user."""
-        return self._replace(result=self.result._replace(status=np.int32(endings.INTERRUPTED)))
+        return self._replace(result=self.result._replace(status=endings.INTERRUPTED))
 
 
 # --- before training -------------------------------------------------------------------------

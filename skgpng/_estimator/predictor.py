@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .._inference import Data, Exact, Model
+from .._inference.exact import evidence
+from .._inference.posterior import nothing_known
 from .._runtime import refuse_beyond
-from ..likelihoods import Likelihood, Units
+from ..kernels import ParsedKernel, parse
+from ..likelihoods import Likelihood, Noise, Units
+from ..parameters import Hyperparameters
 from .validation import check_finite, rows_known
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "evidence_at", "prior_predictor"]
 
 # Rows of a predictive distribution that are integrated together.
 _BLOCK = 2048
@@ -169,3 +174,42 @@ class Predictor:
     def rows_known(self, given: dict, n_rows: int) -> np.ndarray:
         """What is known of new rows, [N, R]; what is not given is as by default."""
         return rows_known(self.likelihood, given, n_rows, self.units.scale, self.fixed_noise)
+
+
+def prior_predictor(
+    likelihood: Likelihood,
+    parsed: ParsedKernel,
+    noise: Noise | None,
+    fixed_noise: float,
+    n_features: int,
+    n_targets: int,
+) -> Predictor:
+    """What is known before ``fit``: the kernel, and noise that is given."""
+    if noise is None and likelihood.noise is not None:  # to be learned, so that it is not known
+        noise = Noise(0.0, (0.0, 0.0), False)
+    values = tuple(p.value for p in likelihood.parameters(noise, 1.0))
+    n_latent = likelihood.n_latent(n_targets)
+    p = nothing_known(parsed.structure, parsed.values, n_features, n_latent)
+    units = Units(np.zeros(n_targets), np.ones(n_targets))
+    return Predictor(p, likelihood, values, units, fixed_noise)
+
+
+def evidence_at(
+    kernel: Any, columns: Any, predictor: Predictor, data: Data, jitter: float
+) -> tuple[float, np.ndarray]:
+    """Log evidence of exact regression with another kernel, and its gradient in ``theta``."""
+    parsed, likelihood = parse(kernel, columns), predictor.likelihood
+    noise = predictor.values[0] if parsed.noise is None else parsed.noise.value
+    value, g_theta = evidence(
+        Model(Exact(), parsed.structure, likelihood, predictor.posterior.n_latent),
+        Hyperparameters(parsed.values, (np.float64(noise),)),
+        data,
+        jitter,
+    )
+    found = list(zip(parsed.parameters, g_theta.kernel, strict=True))
+    if parsed.noise is not None:
+        found.append((parsed.noise, g_theta.likelihood[0]))
+    # the derivative in the logarithm of a value x is x times that in x
+    of = {p.name: np.ravel(g if p.real else g * p.value) for p, g in found}
+    free = [of[h.name] for h in kernel.hyperparameters if not h.fixed]
+    return value, np.concatenate([np.zeros(0), *free])  # also where everything is fixed

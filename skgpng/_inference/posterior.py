@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,6 +40,7 @@ __all__ = [
     "nothing_known",
     "posterior_of_points",
     "posterior_of_rows",
+    "unpacked",
 ]
 
 # Numbers in the largest temporary array while predicting (4 MB in float64): it stays in the cache.
@@ -124,7 +125,7 @@ class Posterior(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class _CholeskyPosterior(Posterior):
-    """From Cholesky factors, which a pickle holds as rows of their lower triangles."""
+    """From Cholesky factors."""
 
     weights: np.ndarray  # [M, L], w
     root: np.ndarray  # [1 or L, M, M], L
@@ -218,28 +219,12 @@ class _CholeskyPosterior(Posterior):
         Of each latent function, or once for all; ``prior`` is the variance at the points.
         """
 
-    # --- pickles -------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict:
-        """Half the size: triangular matrices without their zeros."""
+    def packed(self) -> dict:
+        """What a file holds beside the kernel: triangular matrices without their zeros."""
         i, j = np.tril_indices(len(self.points))
-        packed = {name: getattr(self, name)[:, i, j] for name in self.triangles}
-        return vars(self) | packed
-
-    def __setstate__(self, state: dict) -> None:
-        """Undo :meth:`__getstate__`; ValueError where parts do not fit together."""
-        names = {field.name for field in fields(self)}
-        if state.keys() != names:
-            raise ValueError(f"A posterior has the parts {sorted(names)}, got {sorted(state)}.")
-        M, _ = _shape("points", state["points"], None, None)
-        _, L = _shape("weights", state["weights"], M, None)
-        full = {}
-        for name in self.triangles:
-            n, _ = _shape(name, state[name], None, M * (M + 1) // 2)
-            if n not in (1, L):
-                raise ValueError(f"{name} of a posterior has {n} matrices for {L} functions.")
-            full[name] = _triangles(state[name], M)
-        vars(self).update(state | full)
+        triangles = {name: getattr(self, name)[:, i, j] for name in self.triangles}
+        plain = {name: getattr(self, name) for name in ("mean_values", "points", "weights")}
+        return plain | triangles
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,6 +410,31 @@ def covariance_root(cov: np.ndarray, prior: float) -> np.ndarray:
     rest = np.sqrt(np.maximum(variance - taken, 0.0))
     root[order] = np.hstack([left, np.diag(rest)[:, rank:]])
     return root
+
+
+def unpacked(packed: dict, kernel: KernelStructure, values: tuple, mean: Mean) -> Posterior:
+    """Undo ``packed``; ValueError where parts do not fit together."""
+    cls = next((c for c in (RowPosterior, PointPosterior) if packed.keys() == _parts(c)), None)
+    if cls is None:
+        raise ValueError(f"A posterior has other parts than {sorted(packed)}.")
+    M, _ = _shape("points", packed["points"], None, None)
+    _, L = _shape("weights", packed["weights"], M, None)
+    full = {}
+    for name in cls.triangles:
+        n, _ = _shape(name, packed[name], None, M * (M + 1) // 2)
+        if n not in (1, L):
+            raise ValueError(f"{name} of a posterior has {n} matrices for {L} functions.")
+        full[name] = _triangles(packed[name], M)
+    mean_values = packed["mean_values"]
+    if [np.shape(v) for v in mean_values] != [
+        np.shape(p.value) for p in mean.parameters(np.zeros(L))
+    ]:
+        raise ValueError("The mean of a posterior has other values than its likelihood's.")
+    return cls(kernel, values, mean, mean_values, packed["points"], packed["weights"], **full)
+
+
+def _parts(cls: type[_CholeskyPosterior]) -> set[str]:
+    return {"mean_values", "points", "weights", *cls.triangles}
 
 
 def _triangles(packed: np.ndarray, M: int) -> np.ndarray:

@@ -226,6 +226,10 @@ class Likelihood(abc.ABC):
         at = self.parameter_names.index(str(self.noise))
         return float(values[at]) ** (1.0 / self.noise_power)
 
+    def noise_start(self, parameters: tuple[Parameter, ...]) -> float:
+        """Noise level to begin with; 0 where there is none."""
+        return self.noise_level(tuple(p.value for p in parameters)) if self.noise else 0.0
+
     # --- training ------------------------------------------------------------------------
 
     @abc.abstractmethod

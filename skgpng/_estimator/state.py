@@ -1,0 +1,105 @@
+"""What a fitted estimator is in a pickle or a file: plain arrays, numbers, a likelihood.
+
+No class of the inner rooms is stored, so that they may move; what follows from something else in
+the state (the compiled form of the kernel, the inducing points) is derived from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._inference import Data
+from .._inference.posterior import unpacked
+from ..kernels import check_columns, parse
+from ..likelihoods import Likelihood, Units
+from .predictor import Predictor
+from .problem import Rows
+from .stream import Stream
+
+__all__ = ["from_plain", "to_plain"]
+
+
+def to_plain(fitted: dict) -> dict:
+    """Attributes of an estimator with records of skgpng as dictionaries."""
+    if "_predictor" not in fitted:
+        return fitted
+    model, data, stream = (fitted.get(k) for k in ("_predictor", "_exact_data", "_stream"))
+    plain = {k: v for k, v in fitted.items() if k != "inducing_points_"}
+    plain["_predictor"] = {
+        "posterior": model.posterior.packed(),
+        "likelihood": model.likelihood,
+        "values": model.values,
+        "shift": model.units.shift,
+        "scale": model.units.scale,
+        "fixed_noise": model.fixed_noise,
+    }
+    if data is not None:
+        plain["_exact_data"] = {"Y": data.Y, "weights": data.weights, "row": data.row}
+    if stream is not None:
+        rows = None if stream.rows is None else stream.rows._asdict()
+        plain["_stream"] = {**stream._asdict(), "rows": rows}
+    return plain
+
+
+def from_plain(plain: dict) -> dict:
+    """Undo :func:`to_plain`; ValueError where parts are missing or do not fit together."""
+    if "_predictor" not in plain:
+        return plain
+    try:
+        return {**plain, **_records(plain)}
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"The state of a fitted estimator lacks a part or has a wrong one: {error!r}."
+        ) from error
+
+
+def _records(plain: dict) -> dict:
+    names, given = plain.get("feature_names_in_"), plain["_predictor"]
+    parsed = parse(plain["kernel_"], names)
+    likelihood, scale = given["likelihood"], given["scale"]
+    if not isinstance(likelihood, Likelihood):
+        raise ValueError(f"{likelihood!r:.60} is no likelihood.")
+    values = tuple(value[()] for value in parsed.values)
+    p = unpacked(given["posterior"], parsed.structure, values, likelihood.mean)
+    L, D = p.n_latent, p.points.shape[1]
+    _check("n_features_in_", plain["n_features_in_"] == D)
+    check_columns(parsed, np.zeros((1, D)))
+    _check("scale", _is_finite(scale, (likelihood.n_columns(L),)) and np.all(scale > 0))
+    _check("shift", _is_finite(given["shift"], scale.shape))
+    n_values = len(likelihood.parameter_names)
+    _check("values", len(given["values"]) == n_values and _is_finite(given["values"], (n_values,)))
+    units, fixed = Units(given["shift"], scale), given["fixed_noise"]
+    found: dict[str, Any] = {
+        "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed),
+        # the same array as in the posterior, as after fit
+        "inducing_points_": p.points if hasattr(p, "precision_root") else None,
+        "_stream": _stream(plain["_stream"], D),
+    }
+    if plain.get("_exact_data") is not None:
+        rows = _rows({"X": p.points, **plain["_exact_data"]}, D)
+        found["_exact_data"] = Data(*rows, plain["_spread"])
+    return found
+
+
+def _stream(plain: dict, n_features: int) -> Stream:
+    rows = None if plain["rows"] is None else _rows(plain["rows"], n_features)
+    return Stream(**{**plain, "rows": rows})
+
+
+def _rows(plain: dict, n_features: int) -> Rows:
+    rows = Rows(**plain)
+    N = len(rows.X)
+    fits = rows.X.shape[1] == n_features and all(len(a) == N and a.ndim > 0 for a in rows)
+    _check("rows", fits and all(np.isfinite(a).all() for a in rows) and np.all(rows.weights > 0))
+    return rows
+
+
+def _is_finite(values: Any, shape: tuple[int, ...]) -> bool:
+    return np.shape(values) == shape and bool(np.isfinite(np.asarray(values, float)).all())
+
+
+def _check(name: str, holds: Any) -> None:
+    if not holds:
+        raise ValueError(f"{name} in the state of a fitted estimator does not fit the rest of it.")

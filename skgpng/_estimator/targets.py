@@ -1,0 +1,108 @@
+"""What a regression makes of y: the units it is trained in, and the noise that is given."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels import ParsedKernel
+from ..likelihoods import Likelihood, Noise, Units
+from ..parameters import Parameter
+
+__all__ = ["Given", "noise_given", "resumed", "units_of", "what_fixes_noise"]
+
+# Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
+# and not zero.
+_LARGEST_RAW = 1e150
+
+
+class Given(NamedTuple):
+    """What a user says of y and its noise.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+    alpha : float or None
+    normalize_y : bool
+    default_kernel : bool
+    rows : dict
+        Arguments of ``fit`` that say something of each row; None where they do not.
+    """
+
+    likelihood: Likelihood
+    alpha: float | None
+    normalize_y: bool
+    default_kernel: bool
+    rows: dict
+
+    @property
+    def known(self) -> list[str]:
+        """Names of what is given in the units of y."""
+        given = {"alpha": self.alpha, **self.rows}
+        return [name for name, value in given.items() if value is not None]
+
+
+def units_of(given: Given, Y: np.ndarray, weights: np.ndarray) -> tuple[Units, float]:
+    """Units of each target, and their variance in it.
+
+    The default kernel has no units of its own: with it, y is scaled either way.
+    """
+    units = given.likelihood.units(Y, weights)
+    if not given.likelihood.location:
+        return units, 1.0
+    if given.normalize_y:
+        if given.known and Y.shape[1] > 1:
+            name = given.known[0]
+            raise ValueError(
+                f"{name} is in the units of y squared, but normalize_y=True gives each of the "
+                f"{Y.shape[1]} targets a unit of its own. Set normalize_y=False or {name}=None."
+            )
+        return units, 1.0
+    if given.default_kernel:  # noise that is known needs one unit for all targets
+        largest = np.full_like(units.scale, units.scale.max())
+        return (units._replace(scale=largest) if given.known else units), 1.0
+    return _raw(units), float(np.mean(units.scale**2))
+
+
+def _raw(units: Units) -> Units:
+    """y as it is."""
+    size = np.maximum(np.abs(units.shift), units.scale)
+    if not np.all((size <= _LARGEST_RAW) & (units.scale >= 1.0 / _LARGEST_RAW)):
+        raise ValueError(
+            f"normalize_y=False takes y as it is, but its mean is {units.shift.tolist()} and its "
+            f"standard deviation {units.scale.tolist()}: squares leave the range of numbers beyond "
+            f"{_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
+        )
+    return Units(np.zeros_like(units.shift), np.ones_like(units.scale))
+
+
+def noise_given(given: Given, parsed: ParsedKernel, unit: float) -> tuple[Noise | None, float]:
+    """The noise level that alpha or a WhiteKernel gives, and the fixed noise beside it."""
+    with np.errstate(over="ignore", under="ignore"):
+        alpha = None if given.alpha is None else float(given.alpha / unit / unit)
+    if parsed.noise is None:
+        return (None if alpha is None else Noise(alpha, (alpha, alpha), False)), 0.0
+    if alpha and not given.likelihood.conjugate:
+        raise ValueError(
+            f"alpha={given.alpha} and the WhiteKernel ({parsed.noise.name}) both give the noise "
+            f"level of {type(given.likelihood).__name__} noise. Set alpha=None, or leave the "
+            "WhiteKernel out."
+        )
+    low, high = parsed.noise.bounds.tolist()
+    return Noise(float(parsed.noise.value), (low, high), parsed.noise.free), alpha or 0.0
+
+
+def what_fixes_noise(given: Given) -> str:
+    """For messages."""
+    if given.alpha:
+        return f"alpha={given.alpha:g}, in the units of y squared"
+    return "noise_variance of fit, or a WhiteKernel that is fixed"
+
+
+def resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
+    """Parameters that go on from learned values, within their bounds."""
+    each = zip(parameters, values, strict=True)
+    return tuple(
+        p._replace(value=np.clip(v, *np.moveaxis(np.asarray(p.bounds), -1, 0))) for p, v in each
+    )
