@@ -987,7 +987,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
 
 def _noise_of(likelihood: Likelihood, values: tuple) -> Any:
     """Variance of the noise."""
-    return likelihood.predict_mean_and_var(values, 0.0, 0.0)[1]
+    return likelihood.noise_variance(values)
 
 
 def _one_or_all(values: np.ndarray) -> Any:

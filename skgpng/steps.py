@@ -58,7 +58,8 @@ class _Observed(NamedTuple):
 
     def variational_expectations(self, values: tuple, f_mean: Any, f_var: Any, Y: Any) -> Any:
         own, of_mean = values
-        f_mean = self.mean.added(of_mean, f_mean)
+        # the constants of a mean have no static shape
+        f_mean = tf.ensure_shape(self.mean.added(of_mean, f_mean), f_mean.shape)
         return self.likelihood.variational_expectations(own, f_mean, f_var, Y, self.row)
 
 

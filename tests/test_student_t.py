@@ -10,7 +10,6 @@ from sklearn.model_selection import cross_val_score
 
 from skgpng import GaussianProcessRegressor
 
-
 # --- the estimator ---------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ __all__ = ["ExpectedLogDensity", "Likelihood", "Noise"]
 
 # Learned noise variance: start and bounds, as shares of the variance of y.
 _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
-# Noise variance of a regression that stands for other likelihoods, as a share of that of its targets.
+# Noise variance of a regression that stands for others, as a share of that of its targets.
 _STAND_IN_NOISE = 0.25
 # What y may be: a test of each value, and what is said of one that fails it.
 _SUPPORT: dict[str, tuple] = {
@@ -203,8 +203,8 @@ class Likelihood(abc.ABC):
             self._refuse(noise)
             return ()
         level, bounds, free = noise or self._default_noise(spread)
-        bounds = np.asarray(bounds, float) ** self.noise_power
-        return (Parameter(self.noise, np.float64(level) ** self.noise_power, bounds, free),)
+        value, limits = (np.asarray(a, float) ** self.noise_power for a in (level, bounds))
+        return (Parameter(self.noise, value, limits, free),)
 
     def as_regression(
         self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float
@@ -309,9 +309,7 @@ class Likelihood(abc.ABC):
         """Log predictive density log E[p(Y | f)], [N, P]."""
         f_mean, f_var, Y = (np.asarray(a, float) for a in (f_mean, f_var, Y))
         self._require_one_latent(Y.shape[-1])
-        return numerical.log_expectation(
-            lambda F: self._log_prob(values, F, Y, row), f_mean, f_var
-        )
+        return numerical.log_expectation(lambda F: self._log_prob(values, F, Y, row), f_mean, f_var)
 
     def predict_quantiles(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, levels: Any, row: Any = None
@@ -405,7 +403,9 @@ class Likelihood(abc.ABC):
 
         name = type(self).__name__
         if self.location and self.support == "real" and not self.row_names:
-            noise = numerical.NoiseTable(lambda x: log_prob(np.zeros((1, 1)), x[:, None])[:, 0], name)
+            noise = numerical.NoiseTable(
+                lambda x: log_prob(np.zeros((1, 1)), x[:, None])[:, 0], name
+            )
             return numerical.Convolution(noise, f_mean, f_var)
         if self.support not in numerical.TABLES:
             raise NotImplementedError(f"{name}: write moments and quantiles of {self.support}.")

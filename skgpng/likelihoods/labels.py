@@ -45,7 +45,7 @@ class _Labels(Likelihood):
         """-1 and 1 for each latent function, centred."""
         n_latent = self.n_latent(1)
         own = np.arange(n_latent) if n_latent > 1 else np.ones(1)
-        targets = np.where(Y == own, 1.0, -1.0)
+        targets = np.where(own == Y, 1.0, -1.0)
         return targets - targets.mean(0), _LABEL_NOISE, False
 
 
@@ -103,7 +103,8 @@ class Bernoulli(_Labels):
         """log p(y=1|f) where Y is 1, log p(y=1|-f) elsewhere (the link is symmetric)."""
         towards = tf.where(Y == 1, F, -F)
         return tf.math.log(
-            self.epsilon + (1.0 - 2.0 * self.epsilon) * (0.5 * tf.math.erfc(-towards / np.sqrt(2.0)))
+            self.epsilon
+            + (1.0 - 2.0 * self.epsilon) * (0.5 * tf.math.erfc(-towards / np.sqrt(2.0)))
         )
 
     def variational_expectations(

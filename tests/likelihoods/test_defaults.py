@@ -115,7 +115,9 @@ def test_table_of_real_y_against_closed_forms():
             c.predict_mean_and_var(*given, None, include_noise)[1] for c in (found, closed)
         )  # fmt: skip
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
-    np.testing.assert_allclose(found.cdf(values, F_MEAN, Y), closed.cdf(values, F_MEAN, Y), atol=1e-6)
+    np.testing.assert_allclose(
+        found.cdf(values, F_MEAN, Y), closed.cdf(values, F_MEAN, Y), atol=1e-6
+    )
     assert found.noise_variance(values) is None
 
 
@@ -142,7 +144,7 @@ def test_table_of_counts_against_closed_forms():
     )
 
 
-# --- a likelihood of one's own, against SciPy ---------------------------------------------------
+# --- a likelihood of one's own, against SciPy ------------------------------------------------
 
 
 def laplace_cdf(x, b, v):
@@ -205,12 +207,14 @@ def test_positive_y_and_shares_against_scipy(likelihood, given):
     np.testing.assert_allclose(found[:, 0], mixture.mean() @ weights, rtol=1e-4)
     quantiles = likelihood.predict_quantiles((), f, np.full_like(f, 0.36), [0.1, 0.8])
     for k, level in enumerate((0.1, 0.8)):
-        np.testing.assert_allclose(mixture.cdf(quantiles[:, 0, k : k + 1]) @ weights, level, atol=1e-5)
+        np.testing.assert_allclose(
+            mixture.cdf(quantiles[:, 0, k : k + 1]) @ weights, level, atol=1e-5
+        )
     draws = likelihood.sample((), np.full((5000, 1), 0.2), np.random.RandomState(0))
     assert stats.kstest(draws[:, 0], given(0.2).cdf).pvalue > 0.01
 
 
-# --- what does not exist ---------------------------------------------------------------------------
+# --- what does not exist ---------------------------------------------------------------------
 
 
 def test_what_does_not_exist_is_said():
@@ -237,7 +241,7 @@ def test_what_does_not_exist_is_said():
         Laplace().noise_of_rows((0.5,), None)
 
 
-# --- from the data -----------------------------------------------------------------------------------
+# --- from the data ---------------------------------------------------------------------------
 
 
 def test_noise_that_is_named_is_a_parameter():

@@ -63,7 +63,9 @@ def test_parameters_and_reports():
     assert likelihood.noise_level((0.3,)) == likelihood.noise_variance((0.3,)) == 0.3
     assert likelihood.learned((0.3,), np.array([2.0])) == {"variance": 1.2}
     assert likelihood.learned((0.3,), np.array([1e200]))["variance"] == np.inf
-    np.testing.assert_allclose(likelihood.learned((0.3,), np.array([2.0, 1.0]))["variance"], [1.2, 0.3])
+    np.testing.assert_allclose(
+        likelihood.learned((0.3,), np.array([2.0, 1.0]))["variance"], [1.2, 0.3]
+    )
     np.testing.assert_array_equal(likelihood.offset(Y, np.ones(N), None), [0, 0])
 
 

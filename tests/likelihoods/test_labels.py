@@ -49,5 +49,7 @@ def test_a_regression_sees_centred_labels():
     assert noise == 0.3 and not free
     targets, _, _ = Softmax(3).as_regression(np.array([[0.0], [1.0], [2.0]]), (), None, 1.0)
     np.testing.assert_allclose(targets, 2.0 * np.eye(3) - 2.0 / 3.0)
-    np.testing.assert_array_equal(Softmax(3).offset(np.zeros((2, 1)), np.ones(2), None), np.zeros(3))
+    np.testing.assert_array_equal(
+        Softmax(3).offset(np.zeros((2, 1)), np.ones(2), None), np.zeros(3)
+    )
     assert Softmax(3).n_latent(1) == 3 and Softmax(3).n_columns(3) == 1

@@ -178,7 +178,9 @@ def test_moments():
 
 
 def test_which_likelihoods_are_log_concave():
-    concave = {c: c.log_concave for c in (Likelihood, Gaussian, Bernoulli, Softmax, StudentT, Poisson)}
+    concave = {
+        c: c.log_concave for c in (Likelihood, Gaussian, Bernoulli, Softmax, StudentT, Poisson)
+    }
     assert [c for c in concave if concave[c]] == [Gaussian, Softmax, Poisson]
 
 
