@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 #: What the argument ``likelihood`` of the regressor may be called.
-NAMES = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
+NAMES: dict[str, Any] = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
 
 
 def named(given: Any) -> Likelihood:

@@ -158,7 +158,7 @@ class NoiseTable:
                 f"{self._name}: y has no {('', 'mean', 'variance')[power]} given f, or tails too "
                 "heavy to tell. Ask for quantiles."
             )
-        return d[0] ** (power + 1) * float(np.exp(log_p[0])) / -slope
+        return float(d[0] ** (power + 1) * np.exp(log_p[0]) / -slope)
 
     def _moment(self, power: int) -> float:
         """About the mode."""

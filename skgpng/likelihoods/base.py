@@ -207,8 +207,8 @@ class Likelihood(abc.ABC):
             self._refuse(noise)
             return ()
         level, bounds, free = noise or self._default_noise(spread)
-        bounds = np.asarray(bounds, float) ** self.noise_power
-        return (Parameter(self.noise, np.float64(level) ** self.noise_power, bounds, free),)
+        value, limits = (np.asarray(a, float) ** self.noise_power for a in (level, bounds))
+        return (Parameter(self.noise, value, limits, free),)
 
     def as_regression(
         self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import reference
 from scipy.integrate import quad
-from scipy.special import gammaln
+from scipy.optimize import minimize
+from scipy.special import gammaln, logsumexp
 from scipy.stats import norm, poisson
+from skgpng.structures import Data, Parameters, Structure
+from skgpng.training import Settings
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
+from skgpng import kernels, training
 from skgpng._runtime import tf
 from skgpng.likelihoods import Noise, Poisson
 
@@ -68,7 +73,7 @@ def log_probability(k, mean, var):
     return joint(peak) + np.log(total)
 
 
-# --- densities and expectations ----------------------------------------------------------------
+# --- densities and expectations --------------------------------------------------------------
 
 
 def test_log_prob_against_scipy():
@@ -113,7 +118,7 @@ def test_gradients_of_the_expected_log_density():
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
 
 
-# --- y given f -----------------------------------------------------------------------------------
+# --- y given f -------------------------------------------------------------------------------
 
 
 def test_conditional_distribution_against_scipy():
@@ -135,7 +140,7 @@ def test_draws_have_mean_and_variance():
     np.testing.assert_allclose(draws.var(0), rate, rtol=0.05)
 
 
-# --- the predictive distribution -----------------------------------------------------------------
+# --- the predictive distribution -------------------------------------------------------------
 
 
 def test_moments_of_a_lognormal_rate():
@@ -223,7 +228,7 @@ def test_zero_counts_and_large_variance_stay_finite():
     assert np.isfinite(likelihood.predict_quantiles((), f_mean, f_var, [1e-4, 0.9999])).all()
 
 
-# --- from the data ---------------------------------------------------------------------------------
+# --- from the data ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [-1.0, 0.5])
@@ -273,3 +278,69 @@ def test_score_is_the_deviance_explained():
     assert likelihood.score(y, np.full(3, y.mean())) == pytest.approx(0.0)
     two = np.stack([y, y], 1)
     assert likelihood.score(two, np.full((3, 2), y.mean())) == pytest.approx(0.0)
+
+
+# --- training --------------------------------------------------------------------------------
+
+SETTINGS = Settings(
+    gamma=Poisson.gamma, gamma_ramp=1.0, warm_up=0, learning_rate=0.05, max_iter=300,
+    n_iter_no_change=1000, n_plateaus=3, tol=1e-9, batch_size=10, jitter=1e-6,
+    seed=np.array([1, 2]),
+)  # fmt: skip
+
+
+def trained(X, y, exposure, kernel, free=True, gamma=Poisson.gamma, max_iter=300):
+    """Trains without inducing points; the exposure goes where the rows' noise went."""
+    ones = np.ones(len(y))
+    parsed = kernels.parse(kernel)
+    offset = likelihood.offset(y[:, None], ones, exposure[:, None])
+    mean = tuple(p._replace(free=free) for p in likelihood.mean.parameters(offset))
+    of_kernel = tuple(p._replace(free=free) for p in parsed.parameters)
+    structure = Structure("vgp", parsed.structure, likelihood, False, 1, "float64")
+    structure = structure._replace(mean=likelihood.mean)
+    q = np.zeros((len(y), 1)), np.full((len(y), 1), 1e-6)
+    data = Data(X, y[:, None], ones, exposure, X.std(0))
+    settings = SETTINGS._replace(gamma=gamma, max_iter=max_iter)
+    return training.train(structure, Parameters(of_kernel, (), mean), q, data, settings)
+
+
+def test_bound_against_a_direct_search_and_the_evidence():
+    X, y = np.linspace(-2, 2, 5)[:, None], np.array([0.0, 2.0, 7.0, 3.0, 1.0])
+    exposure, kernel = np.array([1.0, 0.5, 2.0, 1.0, 3.0]), ConstantKernel(0.8) * RBF(1.0)
+    result = trained(X, y, exposure, kernel, free=False)
+    K, offset = kernel(X), np.log(y.sum() / exposure.sum())
+    L = np.linalg.cholesky(K)
+    lower = np.tril_indices(5)
+
+    def negative_bound(x):
+        m, R = x[:5], np.zeros((5, 5))
+        R[lower] = x[5:]
+        f_mean, f_var = L @ m + offset + np.log(exposure), np.sum((L @ R) ** 2, 1)
+        expected = y * f_mean - np.exp(f_mean + 0.5 * f_var) - gammaln(y + 1.0)
+        kl = 0.5 * (m @ m + np.sum(R**2) - 5.0) - np.sum(np.log(np.abs(np.diag(R))))
+        return kl - expected.sum()
+
+    best = minimize(negative_bound, np.r_[np.zeros(5), np.eye(5)[lower]], tol=1e-12)
+    np.testing.assert_allclose(result.elbo_curve[-1], -best.fun, rtol=1e-7)
+    # the evidence, by a product rule around the posterior of that search
+    R = np.zeros((5, 5))
+    R[lower] = best.x[5:]
+    z, w = np.polynomial.hermite_e.hermegauss(12)
+    Z = np.stack(np.meshgrid(*[z] * 5, indexing="ij"), -1).reshape(-1, 5)
+    log_w = np.log(np.stack(np.meshgrid(*[w] * 5, indexing="ij"), -1)).reshape(-1, 5).sum(1)
+    v = best.x[:5] + Z @ R.T
+    log_joint = poisson.logpmf(y, exposure * np.exp(v @ L.T + offset)).sum(1) - 0.5 * (v**2).sum(1)
+    evidence = logsumexp(log_joint + 0.5 * (Z**2).sum(1) + log_w - 2.5 * np.log(2 * np.pi))
+    evidence += np.log(np.abs(np.diag(R))).sum()
+    assert 0 < evidence - result.elbo_curve[-1] < 0.1
+
+
+def test_training_learns_a_rate_and_its_mean():
+    rng = np.random.RandomState(3)
+    X, exposure = rng.uniform(-2, 2, (80, 1)), rng.uniform(0.5, 4.0, 80)
+    rate = np.exp(3.0 + np.sin(2.0 * X[:, 0]))
+    result = trained(X, rng.poisson(exposure * rate).astype(float), exposure, 1.0 * RBF(1.0))
+    assert np.isfinite(result.elbo_curve).all()
+    assert result.elbo_curve[-1] > result.elbo_curve[0] + 50
+    assert result.report.n_rejected == 0 and result.report.n_corrected == 0
+    assert 1.5 < result.theta.mean[0].item() < 4.5
