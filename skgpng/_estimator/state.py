@@ -25,7 +25,7 @@ def to_plain(fitted: dict) -> dict:
     """Attributes of an estimator with records of skgpng as dictionaries."""
     if "_predictor" not in fitted:
         return fitted
-    model, data, stream = (fitted.get(k) for k in ("_predictor", "_exact_data", "_stream"))
+    model, data, stream = fitted["_predictor"], fitted.get("_exact_data"), fitted.get("_stream")
     plain = {k: v for k, v in fitted.items() if k != "inducing_points_"}
     plain["_predictor"] = {
         "posterior": model.posterior.packed(),

@@ -205,7 +205,8 @@ def packed(settings: Settings) -> Any:
 def unpacked(numbers: Any) -> Settings:
     """Undo :func:`packed`."""
     *own, seed_1, seed_2, chunk_size = tf.unstack(numbers, num=len(Settings._fields) + 1)
-    s = Settings(*own, tf.cast([seed_1, seed_2], tf.int32), tf.cast(chunk_size, tf.int32))
+    seed, chunk = tf.cast([seed_1, seed_2], tf.int32), tf.cast(chunk_size, tf.int32)
+    s = Settings(*own, seed, chunk)  # type: ignore[call-arg]
     return s._replace(batch_size=tf.cast(s.batch_size, tf.int32))
 
 

@@ -171,7 +171,7 @@ class NoiseTable:
         )
 
     def mean(self) -> float:
-        return self.mode + self._moment(1)
+        return float(self.mode + self._moment(1))
 
     def variance(self) -> float:
         return self._moment(2) - self._moment(1) ** 2

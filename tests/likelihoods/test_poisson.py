@@ -7,13 +7,15 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 from scipy.stats import norm, poisson
-from skgpng.structures import Data, Parameters, Structure
-from skgpng.training import Settings
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from skgpng import kernels, training
+from skgpng import kernels
+from skgpng._inference import Data, Model, Sites, Structure
 from skgpng._runtime import tf
+from skgpng._training import stages
+from skgpng._training.loop import Settings
 from skgpng.likelihoods import Noise, Poisson
+from skgpng.parameters import Parameters
 
 likelihood = Poisson()
 RNG = np.random.RandomState(0)
@@ -296,12 +298,12 @@ def trained(X, y, exposure, kernel, free=True, gamma=Poisson.gamma, max_iter=300
     offset = likelihood.offset(y[:, None], ones, exposure[:, None])
     mean = tuple(p._replace(free=free) for p in likelihood.mean.parameters(offset))
     of_kernel = tuple(p._replace(free=free) for p in parsed.parameters)
-    structure = Structure("vgp", parsed.structure, likelihood, False, 1, "float64")
-    structure = structure._replace(mean=likelihood.mean)
+    structure = Structure(Model(Sites(), parsed.structure, likelihood, 1, likelihood.mean))
     q = np.zeros((len(y), 1)), np.full((len(y), 1), 1e-6)
-    data = Data(X, y[:, None], ones, exposure, X.std(0))
+    data = Data(X, y[:, None], ones, exposure[:, None], X.std(0))
     settings = SETTINGS._replace(gamma=gamma, max_iter=max_iter)
-    return training.train(structure, Parameters(of_kernel, (), mean), q, data, settings)
+    stage = stages.Stage(data, settings, q)
+    return stages.train(structure, Parameters(of_kernel, (), mean), [stage])
 
 
 def test_bound_against_a_direct_search_and_the_evidence():
