@@ -41,18 +41,8 @@ def likely_cause(
 ) -> str:
     """A sentence that names the first cause found, with its remedy; "" where there is none.
 
-    Parameters
-    ----------
-    X : ndarray of shape (N, D)
-    Y : ndarray of shape (N, P)
-        Scaled targets.
-    noise : ndarray of shape (N,)
-        Least noise variance that each row may have, on the scale of Y; infinite where the
-        likelihood has none.
-    weights : ndarray of shape (N,)
-        Positive weight of each row.
-    dtype : {"float64", "float32"}
-        What the model computes in.
+    ``noise`` [N] is the least variance that each row may have, on the scale of Y, infinite where
+    the likelihood has none.
 
     Examples
     --------
@@ -88,21 +78,6 @@ def lost_to_float32(X: np.ndarray) -> str:
 
     Such a column varies by steps of float32 at its distance from zero: what was between them is
     gone before any training, and predictions are those of the rounded rows.
-
-    Parameters
-    ----------
-    X : ndarray of shape (N, D)
-        As given; only float32 is looked at.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgpng._estimator.diagnosis import lost_to_float32
-    >>> days = 1.7e9 + np.array([[0.0], [900.0], [1800.0]])
-    >>> lost_to_float32(days)
-    ''
-    >>> print(lost_to_float32(days.astype(np.float32)))
-    Column 0 of X came as float32, whose steps of 128 around 1.7e+09 are not small beside ...
     """
     if X.dtype != np.float32:
         return ""
@@ -176,23 +151,9 @@ def _weights_apart(weights: np.ndarray, dtype: str) -> list[str]:
 
 
 def lone_row(X: np.ndarray, spread: np.ndarray) -> str:
-    """A sentence that names a column whose spread is that of one row; "" where there is none.
+    """A sentence that names a column whose spread [D] is that of one row; "" where there is none.
 
     A column of which all other rows are equal, such as an indicator, is none.
-
-    Parameters
-    ----------
-    X : ndarray of shape (N, D)
-    spread : ndarray of shape (D,)
-        Standard deviation of each column.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgpng._estimator.diagnosis import lone_row
-    >>> X = np.append(np.linspace(0, 1, 50), -999.0)[:, None]
-    >>> print(lone_row(X, X.std(0)))
-    Row 50 of X holds nearly all of the variance of column 0, -999: leave it out if it stands ...
     """
     N, mean = len(X), X.mean(0, dtype=np.float64)
     away = np.maximum(X.max(0) - mean, mean - X.min(0))
@@ -220,15 +181,6 @@ def lone_value(Y: np.ndarray) -> float | None:
 
 def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
     """Which hyperparameters ended at a bound, as a part of a sentence; "" where none did.
-
-    Parameters
-    ----------
-    names : tuple of str
-        As in ``get_params``.
-    values : tuple of ndarray
-        Each of shape () or (D,).
-    bounds : tuple of ndarray of shape (2,) or (D, 2)
-        Equal where a value is fixed.
 
     Examples
     --------
@@ -260,14 +212,6 @@ def explained_share(p: Posterior, data: tuple, exact: bool) -> np.ndarray:
     with :math:`e_i = [K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12): a
     function that goes through every row by itself explains nothing. Otherwise, and of few rows,
     the variance of the fitted function at some of the rows. 1 where the targets are constant.
-
-    Parameters
-    ----------
-    p : Posterior
-    data : (X, Y, weights)
-        Y of shape (N, P) as it was trained on.
-    exact : bool
-        Whether ``p`` is that of exact regression.
     """
     X, Y, weights = data
     centred = Y - np.average(Y, axis=0, weights=weights)

@@ -20,22 +20,12 @@ __all__ = ["Run", "best_run", "hold_out", "look", "start_parameters"]
 
 
 class Run(NamedTuple):
-    """Training from one start.
+    """Training from one start."""
 
-    Attributes
-    ----------
-    score : float
-        Final objective, or best held-out score.
-    result : Result
-    validation_scores : ndarray or None
-    elbo : float
-        Of the state kept, which with early stopping need not be the last one.
-    """
-
-    score: float
+    score: float  # final objective, or best held-out score
     result: Result
     validation_scores: np.ndarray | None
-    elbo: float
+    elbo: float  # of the state kept, which with early stopping need not be the last one
 
     def interrupted(self) -> Run:
         """The same, ended by the user."""

@@ -19,7 +19,7 @@ from .._training.result import Result
 from .._training.stages import Part, Stage, plan_stages
 from ..inducing import is_far_from_zero
 from ..parameters import CauchyPrior, Parameter, Parameters
-from .problem import Problem
+from .problem import Problem, Rows
 
 __all__ = [
     "TUNING",
@@ -152,35 +152,17 @@ class Options(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What all starts of one fit share.
-
-    Attributes
-    ----------
-    options : Options
-    problem : Problem
-    held_out : Rows or None
-        Rows that ``early_stopping`` holds out.
-    structure : Structure
-    parameters : Parameters
-        Of the first start.
-    data : Data
-    settings : Settings
-        Of the last stage.
-    largest_batch : int
-        Size up to which minibatches grow.
-    part : Part
-        Of the rows that training begins with.
-    """
+    """What all starts of one fit share."""
 
     options: Options
     problem: Problem
-    held_out: Any
+    held_out: Rows | None  # rows that early_stopping holds out
     structure: Structure
-    parameters: Parameters
+    parameters: Parameters  # of the first start
     data: Data
-    settings: Settings
-    largest_batch: int
-    part: Part
+    settings: Settings  # of the last stage
+    largest_batch: int  # size up to which minibatches grow
+    part: Part  # of the rows that training begins with
 
     @property
     def optimizer(self) -> str:
@@ -313,21 +295,9 @@ def make_plan(
 ) -> Plan:
     """Model, execution, parameters and settings of a fit.
 
-    Parameters
-    ----------
-    options : Options
-    problem : Problem
-    held_out : Rows or None
-    points : ndarray of shape (M, D) or None
-        Inducing points to begin with; None for one variational variable a row.
-    spread : ndarray of shape (D,)
-        Standard deviation of each column, of remembered rows too.
-    seed : ndarray of two int
-    moves : bool
-        Whether hyperparameters move.
-    memory : Memory, optional
-        What is known of rows seen before.
-    tuning : Tuning
+    ``points`` [M, D] are the inducing points to begin with, None for one variational variable a
+    row; ``spread`` [D] the standard deviation of each column, of remembered rows too; ``moves``:
+    whether hyperparameters do.
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
     batch = batch_rows(options, N, M, tuning)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._inference import Data, Exact, Model
 from .._inference.exact import evidence
-from .._inference.posterior import nothing_known
+from .._inference.posterior import Posterior, nothing_known
 from .._runtime import refuse_beyond
 from ..kernels import ParsedKernel, parse
 from ..likelihoods import Likelihood, Noise, Units
@@ -25,26 +25,13 @@ _BLOCK = 2048
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts y at validated rows X [N, D]; all results are in the units of y.
+    """Predicts y at validated rows X [N, D]; all results are in the units of y."""
 
-    Attributes
-    ----------
-    posterior : Posterior
-        Of the latent functions.
-    likelihood : Likelihood
-    values : tuple of arrays
-        Of the likelihood's parameters.
-    units : Units
-        y = shift + scale * Y.
-    fixed_noise : float
-        Known noise variance of every row, of scaled y.
-    """
-
-    posterior: Any
+    posterior: Posterior  # of the latent functions
     likelihood: Likelihood
-    values: tuple
-    units: Units
-    fixed_noise: float = 0.0
+    values: tuple  # of its parameters
+    units: Units  # y = shift + scale * Y
+    fixed_noise: float = 0.0  # known noise variance of every row, of scaled y
 
     # --- the latent functions, of scaled y -----------------------------------------------
 

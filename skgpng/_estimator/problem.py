@@ -14,23 +14,12 @@ __all__ = ["Problem", "Rows"]
 
 
 class Rows(NamedTuple):
-    """Rows to learn from.
+    """Rows to learn from."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (N, D)
-    Y : ndarray of shape (N, P)
-        Encoded or scaled targets.
-    weights : ndarray of shape (N,)
-        Positive.
-    row : ndarray of shape (N, R)
-        What the likelihood knows of each row, see ``Likelihood.row_names``.
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    weights: np.ndarray
-    row: np.ndarray
+    X: np.ndarray  # [N, D]
+    Y: np.ndarray  # [N, P], encoded or scaled
+    weights: np.ndarray  # [N], positive
+    row: np.ndarray  # [N, R], what the likelihood knows of each row
 
     def some(self, chosen: Any) -> Rows:
         """Some of the rows."""
@@ -42,45 +31,21 @@ class Rows(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What the estimators hand to training.
-
-    Attributes
-    ----------
-    rows : Rows
-    likelihood : Likelihood
-    observation, mean : tuple of Parameter
-        Of the likelihood and of the mean function.
-    n_latent : int
-    kernel : sklearn.gaussian_process.kernels.Kernel
-    parsed : ParsedKernel
-    units : Units
-        y = shift + scale * Y.
-    spread : float
-        Variance of Y that the unit of y leaves: 1 where it is scaled.
-    noise_start : float
-        Noise level that training begins with, a variance on the scale of Y; 0 where there is none.
-    fixed_noise : float
-        Known noise variance of every row, a part of ``rows.row``.
-    given_noise : str
-        What fixes the noise, for messages.
-    start : {"fresh", "warm", "first", "on"}
-        Anew, from where the last fit ended (``warm_start``), the first call of ``partial_fit``, or
-        a later one.
-    """
+    """What the estimators hand to training."""
 
     rows: Rows
     likelihood: Likelihood
-    observation: tuple[Parameter, ...]
+    observation: tuple[Parameter, ...]  # of the likelihood
     mean: tuple[Parameter, ...]
     n_latent: int
-    kernel: Any
+    kernel: Any  # scikit-learn's
     parsed: ParsedKernel
     units: Units
-    spread: float
-    noise_start: float
-    fixed_noise: float
-    given_noise: str
-    start: str
+    spread: float  # variance of Y: 1 where it is scaled
+    noise_start: float  # noise level to begin with, a variance on the scale of Y; 0 for none
+    fixed_noise: float  # known noise variance of every row, a part of rows.row
+    given_noise: str  # what fixes the noise, for messages
+    start: str  # "fresh", "warm" (warm_start), "first" or "on" (calls of partial_fit)
 
     @property
     def learns_noise(self) -> bool:

@@ -39,35 +39,19 @@ _MARGIN = 10.0
 
 
 class Start(NamedTuple):
-    """Where training may begin.
+    """Where training may begin."""
 
-    Attributes
-    ----------
-    values : tuple of ndarray
-        Of the kernel, as in ``ParsedKernel.values``.
-    noise : float
-        Variance, on the scale of Y.
-    """
-
-    values: tuple
-    noise: float
+    values: tuple  # of the kernel
+    noise: float  # variance, on the scale of Y
 
 
 class Regression(NamedTuple):
-    """Rows as a regression sees them.
+    """Rows as a regression sees them."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (N, D)
-    Y : ndarray of shape (N, P)
-    weights, noise : ndarray of shape (N,)
-        Weight and known noise variance of each row.
-    """
-
-    X: np.ndarray
-    Y: np.ndarray
-    weights: np.ndarray
-    noise: np.ndarray
+    X: np.ndarray  # [N, D]
+    Y: np.ndarray  # [N, P]
+    weights: np.ndarray  # [N]
+    noise: np.ndarray  # [N], known noise variance
 
 
 def as_regression(problem: Problem) -> tuple[Regression, float, Any]:
@@ -89,17 +73,9 @@ def best_start(
 ) -> Start:
     """The start given, or if that is no better than noise alone the best of a handful that is.
 
-    By the evidence of some of the rows. Only values that are free move, and only within bounds.
-
-    Parameters
-    ----------
-    parsed : ParsedKernel
-    given : Start
-    rows : Regression
-    noise_bounds : (float, float), optional
-        ``None`` keeps the noise.
-    scale_prior : bool, default=True
-        Whether constants of the kernel may follow the mean square of Y.
+    By the evidence of some of the rows. Only values that are free move, and only within bounds;
+    without ``noise_bounds`` the noise stays, and constants of the kernel follow the mean square of
+    Y with ``scale_prior`` only.
 
     Examples
     --------

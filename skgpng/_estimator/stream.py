@@ -30,24 +30,12 @@ _SAMPLE = 2000
 
 
 class Stream(NamedTuple):
-    """What is known of the rows seen so far.
+    """What is known of the rows seen so far."""
 
-    Attributes
-    ----------
-    rows : Rows or None
-        All of them, as long as they are kept.
-    n_seen : float
-        A row of weight 2 counts as two rows.
-    n_trained : float
-        Rows at hand when the hyperparameters last moved.
-    unexplained : float
-        Of these rows, see :func:`unexplained_share`.
-    """
-
-    rows: Rows | None
-    n_seen: float
-    n_trained: float
-    unexplained: float
+    rows: Rows | None  # all of them, as long as they are kept
+    n_seen: float  # a row of weight 2 counts as two
+    n_trained: float  # rows at hand when the hyperparameters last moved
+    unexplained: float  # of these rows, see unexplained_share
 
     def has_grown(self, n_rows: float) -> bool:
         """Whether so many rows are many more than those last trained on."""

@@ -18,23 +18,13 @@ _LARGEST_RAW = 1e150
 
 
 class Given(NamedTuple):
-    """What a user says of y and its noise.
-
-    Attributes
-    ----------
-    likelihood : Likelihood
-    alpha : float or None
-    normalize_y : bool
-    default_kernel : bool
-    rows : dict
-        Arguments of ``fit`` that say something of each row; None where they do not.
-    """
+    """What a user says of y and its noise."""
 
     likelihood: Likelihood
     alpha: float | None
     normalize_y: bool
     default_kernel: bool
-    rows: dict
+    rows: dict  # arguments of fit that say something of each row; None where they do not
 
     @property
     def known(self) -> list[str]:
