@@ -178,6 +178,7 @@ def _best_of(rule: EarlyStopping, result: Result) -> Run:
 def _held_out_score(plan: Plan, result: Result) -> float:
     """Mean log predictive density of the held-out rows, in nats per unit of the scaled y."""
     rows, likelihood = plan.held_out, plan.problem.likelihood
+    assert rows is not None
     moments = plan.posterior(result).mean_and_variance(rows.X)
     density = likelihood.predict_log_density(result.theta.likelihood, *moments, rows.Y, rows.row)
     return float(np.average(np.sum(density, 1), weights=rows.weights))
