@@ -55,6 +55,9 @@ class Tuning(NamedTuple):
         Where one pass is enough, of an array that elementwise operations find in the cache (4 MB):
         magic, M = 200, 62 ms a step in place of 81; exact models take so many numbers of K at a
         time.
+    small : int
+        Entries of the largest matrix of a step below which operations run one after the other:
+        64 inducing points and batches of 256 are as quick either way.
     direct_rows, direct_rounding : float
         So many rows for each inducing point and latent function, and it pays to leave them
         unwhitened: magic, M = 200, 56 ms in place of 67. Rounding may take so much of the prior's
@@ -105,6 +108,7 @@ class Tuning(NamedTuple):
     blas_anyway: int = 500
     chunk: int = 2**23
     block: int = 2**19
+    small: int = 2**14
     direct_rows: int = 4
     direct_rounding: float = 1e-5
     part: Part = Part(steps=20, share=4, least=500, least_exact=250)
@@ -315,6 +319,7 @@ def make_plan(
         dtype=_precision(options, problem),
         X_dtype="float64" if M is None else problem.rows.X.dtype.name,
         memory=memory is not None,
+        in_order=problem.n_latent * max(batch, grown) * (M or N) < tuning.small,
     )
     # only then, so that the sizes of small sets never ask for a second compilation
     if inference.may_unwhiten and how.chunked and memory is None:

@@ -41,6 +41,7 @@ class Execution(NamedTuple):
     dtype: str = "float64"  # of covariances between inducing points and rows; else float64
     X_dtype: str = "float64"  # of the rows as they are stored
     memory: bool = False  # whether rows seen earlier are remembered, see Memory
+    in_order: bool = False  # operations one after the other, which pays for small ones
 
 
 class Structure(NamedTuple):

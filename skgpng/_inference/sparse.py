@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .._linalg import shift_diagonal
-from .._runtime import tf
+from .._runtime import tf, where_needed
 from ..gaussians import Natural
 from ..optimizers import natural_gradient_update, positive_definite_update
 from .base import Data, Iterate, Step, add
@@ -65,4 +65,4 @@ def _next_q(log_concave: bool, begun: Begun, total: RowSums, gamma: Any) -> tupl
         return tuple(positive_definite_update(q, q_mu, q_cov, g_q, gamma))
 
     needed = total.upward > 0.0
-    return tf.cond(needed, corrected, lambda: plain), tf.cast(needed, total.upward.dtype)
+    return where_needed(needed, plain, corrected), tf.cast(needed, total.upward.dtype)

@@ -12,7 +12,16 @@ import scipy.optimize
 from .._inference import Data, Iterate, Structure
 from .._runtime import compiled_once, map_leaves, tf
 from . import vector
-from .loop import JITTER_TO, Settings, data_signature, more_jitter, packed, q_signature, unpacked
+from .loop import (
+    JITTER_TO,
+    Settings,
+    compiled,
+    data_signature,
+    more_jitter,
+    packed,
+    q_signature,
+    unpacked,
+)
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STALLED, STOPPED, Report, Result
 
 __all__ = ["Problem", "compiled_profile", "maximise"]
@@ -125,7 +134,7 @@ class _Objective:
         self, problem: Problem, settings: Settings, monitors: Sequence[Callable], every: int
     ) -> None:
         self._problem, self._settings, self._numbers = problem, settings, packed(settings)
-        self._profile = compiled_profile(problem.structure, problem.form)
+        self._profile = compiled(compiled_profile, problem.structure, problem.form)
         self._monitors, self._every = monitors, every
         self._u, self._free = problem.u.numpy(), np.flatnonzero(problem.space.free)
         self._n_rows = float(np.sum(problem.data.weights))

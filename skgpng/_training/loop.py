@@ -8,6 +8,7 @@ between two segments is Python: failures, new rows, monitors.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from .. import optimizers
 from .._inference import Data, Iterate, Memory, Step, Structure
 from .._inference.base import real
-from .._runtime import compiled_once, map_leaves, tf
+from .._runtime import compiled_once, map_leaves, tf, where_needed
 from ..parameters import Hyperparameters
 from . import vector
 from .result import CONVERGED, MAX_ITER, NON_FINITE, Report
@@ -25,6 +26,7 @@ __all__ = [
     "Carry",
     "Settings",
     "as_tensors",
+    "compiled",
     "compiled_segment",
     "data_signature",
     "more_jitter",
@@ -226,7 +228,7 @@ def _next_batch(structure: Structure, data: Data, s: Settings, b: Any) -> tuple[
     if not structure.how.minibatch:
         return data, b
     N, size = tf.shape(data.X)[0], s.batch_size
-    b = tf.cond(b.at + size > N, lambda: _next_epoch(b, s.seed), lambda: b)
+    b = where_needed(b.at + size > N, b, lambda: _next_epoch(b, s.seed))
     rows = b.order[b.at : b.at + size]
     chosen = data.each_row(lambda a: tf.gather(a, rows))
     scale = tf.cast(N, data.weights.dtype) / tf.cast(size, data.weights.dtype)
@@ -341,9 +343,8 @@ def _segment(
     curve = tf.TensorArray(tf.float64, size=until - first, element_shape=[])
     start = (tf.constant(MAX_ITER), carry.kept, carry, curve)
     status, before, c, curve = tf.while_loop(go_on, body, start, parallel_iterations=1)
-    kept, state = tf.cond(
-        tf.equal(status, NON_FINITE), lambda: (before, c.kept), lambda: (c.kept, c.state)
-    )
+    failed = tf.equal(status, NON_FINITE)
+    kept, state = where_needed(failed, (c.kept, c.state), lambda: (before, c.kept))
     theta, _ = vector.constrain(form, space, kept.u)
     return c._replace(kept=kept, state=state), status, theta, curve.stack()[: c.step - first]
 
@@ -369,6 +370,13 @@ def _carry_signature(structure: Structure) -> Carry:
     batches = _Batches(tf.TensorSpec([None], tf.int32), integer, integer)
     numbers = tf.TensorSpec([len(_Watch._fields + _Safety._fields)], tf.float64)
     return Carry(integer, batches if structure.how.minibatch else (), state, state, numbers)
+
+
+def compiled(build: Callable, structure: Structure, form: vector.Form) -> Callable:
+    """What ``build`` makes of a structure, to run in order where that pays and can be."""
+    how = structure.how
+    usual = structure._replace(how=how._replace(in_order=False))
+    return build(usual, form, small=how.in_order)
 
 
 @compiled_once

@@ -281,7 +281,7 @@ class _Climb:
         settings = _own_settings(structure, first)
         self._settings = loop.packed(settings)
         self._carry = loop.start(structure, u, q, len(first.data.X), settings)
-        self._run = loop.compiled_segment(structure, self._form)
+        self._run = loop.compiled(loop.compiled_segment, structure, self._form)
         self._curve: list[np.ndarray] = []
         self.step, self.max_iter = 0, stages[-1].settings.max_iter
 
