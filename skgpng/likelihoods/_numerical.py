@@ -125,7 +125,8 @@ class NoiseTable:
 
     def __init__(self, log_density: Callable, name: str) -> None:
         self._name = name
-        self.mode = argmax_of_sinh(lambda x: log_density(x.ravel()).reshape(x.shape), ())
+        hill = argmax_of_sinh(lambda x: log_density(x.ravel()).reshape(x.shape), ())
+        self.mode = float(hill)
         mode = np.array([self.mode])
         sides = []
         for sign in (-1.0, 1.0):

@@ -53,6 +53,10 @@ class Poisson(Likelihood):
     """
 
     log_concave: ClassVar[bool] = True
+    # Steps in which counts of a wide range do not overshoot, from 0.3, 0.5, 0.7 and 1: with one
+    # count of 1e5 among counts of 2 the others were 26, 53 and 132 nats behind after 300 steps,
+    # with one peak among zeros 0.1, 0.4 and 45; on four smooth sets all end within 0.1 nats.
+    gamma: ClassVar[float] = 0.3
     support: ClassVar[str] = "counts"
     row_names: ClassVar[tuple[str, ...]] = ("exposure",)
     row_defaults: ClassVar[tuple[float, ...]] = (1.0,)
