@@ -29,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 
 import skgpng
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels, persistence
+from skgpng._inference.posterior import Posterior
 
 ROOT = Path(__file__).resolve().parent.parent
 ALL_KERNELS = (
@@ -134,7 +135,9 @@ def assert_same(left, right):
 def assert_same_state(a, b, where=""):
     """Equal values of equal types, through tuples, dictionaries and arrays."""
     assert type(a) is type(b), where
-    if isinstance(a, dict):
+    if isinstance(a, Posterior):
+        assert_same_state(vars(a), vars(b), where)
+    elif isinstance(a, dict):
         assert a.keys() == b.keys(), where
         for key in a:
             assert_same_state(a[key], b[key], f"{where}.{key}")

@@ -108,7 +108,7 @@ def test_student_t_has_that_of_its_squared_scale():
     (prior,), model = calls_of_train(
         lambda: GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
     )
-    theta = Hyperparameters(model._kernel_values, model._likelihood_values)
+    theta = Hyperparameters(model._posterior.values, model._likelihood_values)
     noise = model._likelihood_values[0] ** 2
     right = log_prior(np.ones(1), np.ones(1), noise)
     assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
@@ -123,7 +123,7 @@ def test_classes_have_one_for_each_kernel(shared):
     )
     parts = [model.kernel_] if shared else model.kernel_.kernels
     right = sum(log_prior(part.k2.length_scale, X.std(0)) for part in parts)
-    theta = Hyperparameters(model._kernel_values, ())
+    theta = Hyperparameters(model._posterior.values, ())
     assert len(parts) == (1 if shared else 3)
     assert right < 0.0
     assert training.objective(prior, theta, 0.0) == pytest.approx(right, rel=1e-9)
