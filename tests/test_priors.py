@@ -82,7 +82,7 @@ def test_classes_have_one_for_each_kernel(shared):
     )
     parts = [model.kernel_] if shared else model.kernel_.kernels
     right = sum(log_prior(part.k2.length_scale, X.std(0)) for part in parts)
-    theta = Hyperparameters(model._kernel_values, ())
+    theta = Hyperparameters(model._posterior.values, ())
     assert len(parts) == (1 if shared else 3)
     assert right < 0.0
     assert vector.objective(parameters, theta, 0.0) == pytest.approx(right, rel=1e-9)

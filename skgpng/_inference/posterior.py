@@ -56,7 +56,7 @@ _FLOOR, _TINY = 8.0 * _EPS, np.finfo(np.float64).tiny
 _LEARNED_NOTHING, _LEAST_NOISE = 1e-9, 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior(abc.ABC):
     """Latent functions given what was learned; NumPy arrays in and out."""
 
@@ -123,7 +123,7 @@ class Posterior(abc.ABC):
         return np.stack(each, 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _CholeskyPosterior(Posterior):
     """From Cholesky factors."""
 
@@ -227,7 +227,7 @@ class _CholeskyPosterior(Posterior):
         return plain | triangles
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RowPosterior(_CholeskyPosterior):
     """From the training rows with their noise, L L' = K + noise."""
 
@@ -254,7 +254,7 @@ class RowPosterior(_CholeskyPosterior):
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PointPosterior(_CholeskyPosterior):
     """From inducing points, L L' = Kuu."""
 
