@@ -369,9 +369,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         known = likelihood.scaled_row(known, units.scale)
         noise, fixed = self._noise_given(likelihood, parsed, units.scale[0])
         observation = likelihood.parameters(noise, spread)
+        noise_start = _noise_level(likelihood, observation)
         if likelihood.conjugate:
             level = likelihood.noise_of_rows((observation[0].value,), known)
             check_noise((level + fixed) / spread)
+        elif likelihood.noise is not None:
+            check_noise(np.asarray(noise_start / spread))
         rows = Rows(X, (Y - units.shift) / units.scale, weights, known + fixed)
         mean = likelihood.mean.parameters(likelihood.offset(rows.Y, weights, rows.row))
         if start in ("warm", "on") and self._predictor.likelihood == likelihood:
@@ -387,7 +390,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             parsed=parsed,
             units=units,
             spread=spread,
-            noise_start=_noise_level(likelihood, observation),
+            noise_start=noise_start,
             fixed_noise=fixed,
             given_noise=self._given_noise(),
             start=start,
@@ -418,9 +421,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         known = rows_known(likelihood, given, len(X))
         check_targets(y, self.n_targets, len(self._units_.scale) if start == "on" else None)
         keep = weights > 0
+        # rows without weight may hold anything; the others are named by their place
+        likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
         X, y, weights, known = X[keep], y[keep].astype(np.float64), weights[keep], known[keep]
         check_range(X, self.dtype)
-        likelihood.check(y)
         if merges_rows(Options.of(self), len(X), self._tuning):
             rows, weights = merge_equal_rows(weights, X, y, known)
             X, y, known = X[rows], y[rows], known[rows]

@@ -182,7 +182,7 @@ class Poisson(Likelihood):
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
         """Share of the Poisson deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""
         columns = zip(*(np.reshape(a, (len(a), -1)).T for a in (y, y_mean)), strict=True)
-        return float(np.mean([_explained(*column, sample_weight) for column in columns]))
+        return float(np.mean([_explained(a, b, sample_weight) for a, b in columns]))
 
 
 def _explained(y: np.ndarray, y_mean: np.ndarray, sample_weight: Any) -> float:
