@@ -8,13 +8,14 @@ The scorers go wherever scikit-learn takes ``scoring=``: ``cross_val_score``, ``
 (alone or in a dict), ``GridSearchCV``. Greater is better for each. They ask a regressor for
 ``predict(X, return_std=True)`` and take the prediction as normal, with that standard deviation as
 the one of y; pipelines, fitted searches and scikit-learn's own ``GaussianProcessRegressor`` (which
-leaves its ``alpha`` out of it) are welcome. Where skgpng's regressor is at the end, alone or in a
-pipeline or a search, all scores are those of the distribution that its likelihood predicts.
+leaves its ``alpha`` out of it) are welcome. A regressor at the end, alone or in a pipeline or a
+search, that has ``log_predictive_density``, ``crps`` and ``predict_quantiles``, as skgpng's has, is
+asked for these: scores of the distribution that its likelihood predicts.
 
 ``sample_weight`` averages rows with these weights; a row of weight 0 is left out before anything
 is predicted. With metadata routing, ``set_score_request(sample_weight=True)`` asks for them. It
 changes the scorer it is called on: take ``copy.deepcopy(log_density_scorer)`` to leave the shared
-one as it is.
+one as it is. Other metadata, such as ``exposure``, goes to these methods.
 
 References
 ----------
@@ -259,30 +260,31 @@ class _Own(NamedTuple):
 
     regressor: Any
     X: Any
+    known: dict  # of each row, such as its exposure
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of each row, summed over targets."""
-        return self.regressor.log_predictive_density(self.X, y)
+        return self.regressor.log_predictive_density(self.X, y, **self.known)
 
     def crps(self, y: np.ndarray) -> np.ndarray:
         """Of each row, averaged over targets."""
-        return self.regressor.crps(self.X, y)
+        return self.regressor.crps(self.X, y, **self.known)
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Ends of the central interval."""
         tail = 0.5 - 0.5 * level
-        ends = self.regressor.predict_quantiles(self.X, (tail, 1.0 - tail))
+        ends = self.regressor.predict_quantiles(self.X, (tail, 1.0 - tail), **self.known)
         return ends[..., 0], ends[..., 1]
 
 
-def _own_distribution(estimator: Any, X: Any) -> _Own | None:
+def _own_distribution(estimator: Any, X: Any, known: dict) -> _Own | None:
     """Of a regressor at the end of it all that knows the distribution it predicts."""
     while isinstance(estimator, Pipeline):
         with config_context(enable_metadata_routing=False):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         estimator = getattr(estimator[-1], "best_estimator_", estimator[-1])
     own = all(hasattr(estimator, name) for name in _OWN)
-    return _Own(estimator, X) if own else None
+    return _Own(estimator, X, known) if own else None
 
 
 # scikit-learn reads these signatures for the metadata that a scorer may request. It knows `y_true`
@@ -328,7 +330,8 @@ class _PredictiveScorer(_BaseScorer):
     """Score of predictive distributions, called as ``scorer(estimator, X, y)``.
 
     Greater is better; ``sample_weight`` averages the rows of X with these weights. Regressors
-    answer with ``predict(X, return_std=True)``, classifiers with ``predict_proba``.
+    answer with ``predict(X, return_std=True)`` or of their own accord, classifiers with
+    ``predict_proba``. What else is known of each row, such as its exposure, is handed on.
     """
 
     def __init__(
@@ -343,38 +346,47 @@ class _PredictiveScorer(_BaseScorer):
         return f"{self._name}({settings})" if settings else self._name
 
     def _score(
-        self, method_caller: Any, estimator: Any, X: Any, y_true: Any, sample_weight: Any = None
+        self,
+        method_caller: Any,
+        estimator: Any,
+        X: Any,
+        y_true: Any,
+        sample_weight: Any = None,
+        **known: Any,
     ) -> float:
         weights = _check_weights(sample_weight, len(y_true))
         # a row of weight 0 may hold what cannot be scored: a label that training dropped too
         kept = np.flatnonzero(weights)
         X, y, weights = _safe_indexing(X, kept), _safe_indexing(y_true, kept), weights[kept]
+        known = {name: _safe_indexing(values, kept) for name, values in known.items()}
         # a search's own predict takes no return_std
         estimator = getattr(estimator, "best_estimator_", estimator)
         if is_classifier(estimator):
-            return self._score_labels(estimator, X, y, weights)
-        predicted: Any = _own_distribution(estimator, X)
+            return self._score_labels(estimator, X, y, weights, known)
+        predicted: Any = _own_distribution(estimator, X, known)
         y = np.asarray(y, dtype=np.float64)
         if predicted is None:
-            predicted = _Normal(*self._mean_and_std(estimator, X))
+            predicted = _Normal(*self._mean_and_std(estimator, X, known))
             # scikit-learn's regressor drops the column of a y of shape (n, 1)
             y = y.reshape(predicted.mean.shape)
         return self._score_func(y, predicted, weights, **self._kwargs)
 
-    def _score_labels(self, classifier: Any, X: Any, y: Any, weights: np.ndarray) -> float:
+    def _score_labels(
+        self, classifier: Any, X: Any, y: Any, weights: np.ndarray, known: dict
+    ) -> float:
         if self._label_func is None:
             raise TypeError(
                 f"{self!r} scores regressors, and {type(classifier).__name__} is a classifier: "
                 "use log_density_scorer."
             )
-        probabilities = classifier.predict_proba(X)
+        probabilities = classifier.predict_proba(X, **known)
         return self._label_func(y, classifier.classes_, probabilities, weights)
 
-    def _mean_and_std(self, regressor: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _mean_and_std(self, regressor: Any, X: Any, known: dict) -> tuple[np.ndarray, np.ndarray]:
         try:
             # return_std is no metadata, but a routing pipeline would want it requested
             with config_context(enable_metadata_routing=False):
-                mean, std = regressor.predict(X, return_std=True)
+                mean, std = regressor.predict(X, return_std=True, **known)
         except (AttributeError, TypeError) as error:
             raise TypeError(
                 f"{self!r} needs a regressor whose predict(X, return_std=True) returns mean and "

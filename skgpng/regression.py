@@ -39,6 +39,9 @@ from .likelihoods import Likelihood
 
 __all__ = ["GaussianProcessRegressor"]
 
+# What is known of each row may be routed, though `**known` does not tell scikit-learn.
+_REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
+
 
 class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     r"""Gaussian process regression that scales, trained with natural gradients.
@@ -62,11 +65,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         weak prior, by which few rows are not overfitted: its length scales are near each other in
         units of their columns, the noise near a tenth of the variance of y. A kernel given is taken
         as it is, in the units of X and without a prior.
-    likelihood : {"gaussian", "student_t"}, default="gaussian"
-        Distribution of y around the latent function. ``"student_t"`` has heavy tails, so that
+    likelihood : {"gaussian", "student_t", "poisson"} or Likelihood, default="gaussian"
+        Distribution of y given the latent function f. ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
-        very heavy, and 1000, as good as normal) are learned. It is never exact: training steps
-        cost what they cost a classifier.
+        very heavy, and 1000, as good as normal) are learned. ``"poisson"`` is for counts 0, 1,
+        2, ...: f is the logarithm of their rate, for each unit of the ``exposure`` of a row (see
+        ``fit``), with a constant mean that is learned; it has no noise level, so no ``alpha`` and
+        no ``WhiteKernel``. An object of :mod:`skgpng.likelihoods` may be one of your own. Only
+        ``"gaussian"`` is exact: training steps of the others cost what they cost a classifier.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
@@ -89,7 +95,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         without inducing points, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size. ``"auto"`` is 1 where that step is exact (Gaussian noise, all
-        rows in every step), 0.3 for Student-t noise on all rows, else 0.1.
+        rows in every step), 0.3 for other likelihoods on all rows, else 0.1.
     learning_rate : float or "auto", default="auto"
         Step size of Adam in the logarithm of the hyperparameters. ``"auto"`` is 0.1 where every
         step uses all rows, 0.03 with growing batches, else 0.01. It is cut to a third at each
@@ -122,10 +128,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
         Whether y is scaled to zero mean and unit variance for training (with ``"student_t"`` by
-        median and quartiles, which outliers do not move). ``False`` takes y as it is: the mean of
-        the prior is zero, the kernel given is in the units of y, and should fit them. The default
-        kernel (``kernel=None``) has no units of its own: with it y is scaled either way.
-        Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are on the scaled y.
+        median and quartiles, which outliers do not move; counts never are). ``False`` takes y as
+        it is: the mean of the prior is zero, the kernel given is in the units of y, and should fit
+        them. The default kernel (``kernel=None``) has no units of its own: with it y is scaled
+        either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are on the
+        scaled y.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -147,12 +154,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     ----------
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         The kernel with the learned values (for scaled y).
-    noise_variance_ : float
-        Variance of the noise, in the units of y squared; of several targets an array.
+    noise_variance_ : float or None
+        Variance of the noise, in the units of y squared; of several targets an array. None where
+        it depends on f, as that of counts does.
     likelihood_ : dict
         What was learned of the likelihood, in the units of y: ``{"variance": ...}``, the same as
         ``noise_variance_``, or for ``"student_t"`` ``{"scale": ..., "df": ...}``, with
-        ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df.
+        ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df. Of
+        ``"poisson"`` nothing, ``{}``.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
         Evidence of the scaled y, or its lower bound where there are inducing points; without the
@@ -192,6 +201,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     True (1,)
     """
 
+    __metadata_request__fit: ClassVar[dict] = _REQUESTS
+    __metadata_request__partial_fit: ClassVar[dict] = _REQUESTS
+    __metadata_request__predict: ClassVar[dict] = _REQUESTS
+    __metadata_request__score: ClassVar[dict] = _REQUESTS
+
     _parameter_constraints: ClassVar[dict] = {
         **BaseGaussianProcess._parameter_constraints,
         "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
@@ -204,7 +218,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         self,
         kernel: Any = None,
         *,
-        likelihood: str = "gaussian",
+        likelihood: str | Likelihood = "gaussian",
         alpha: float | None = None,
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
@@ -267,6 +281,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         noise_variance : array-like of shape (n_samples,), default=None
             Known variance of the noise of each row, in the units of y squared; the learned or
             fixed noise comes on top. For Gaussian noise only.
+        **known : array-like of shape (n_samples,)
+            What else the likelihood may be told of each row: ``exposure`` for counts, the time,
+            area or number of trials in which they were counted, positive, 1 by default. The mean
+            of y is exposure times exp(f).
 
         Returns
         -------
@@ -276,12 +294,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ------
         ValueError
             For a parameter out of its range, NaN or infinity, values of X beyond 1e150 or of y
-            beyond 1e250, shapes that do not fit, a kernel setting that is not supported, or
-            matrices that do not fit into memory; before any training.
+            beyond 1e250, values of y that the likelihood cannot have, shapes that do not fit, a
+            kernel setting that is not supported, or matrices that do not fit into memory; before
+            any training.
         numpy.linalg.LinAlgError
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
-            For a kernel class that is not supported.
+            For a kernel class that is not supported, or an argument that no likelihood has.
         RuntimeError
             Inside a ``tf.Graph``, and with TensorFlow's eager execution off.
         """
@@ -307,7 +326,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
         noise_variance : array-like of shape (n_samples,), default=None
-            Both as in ``fit``.
+        **known : array-like of shape (n_samples,)
+            All as in ``fit``.
 
         Returns
         -------
@@ -354,6 +374,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         noise_start = likelihood.noise_start(observation)
         if likelihood.conjugate:
             check_noise(likelihood.noise_of_rows((observation[0].value,), row) / spread)
+        elif likelihood.noise is not None:
+            check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
         mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
         if old is not None and old.likelihood == likelihood:
@@ -396,9 +418,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
         keep = weights > 0
+        # rows without weight may hold anything; the others are named by their place
+        given.likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
         X, y, weights, row = X[keep], y[keep].astype(np.float64), weights[keep], row[keep]
         check_range(X, self.dtype)
-        given.likelihood.check(y)
         if merges_rows(Options.of(self), len(X), self._tuning):
             rows, weights = merge_equal_rows(weights, X, y, row)
             X, y, row = X[rows], y[rows], row[rows]
@@ -446,7 +469,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             Whether to return the covariance between the rows of X too.
         include_noise : bool, default=True
             Whether standard deviation and covariance are those of y, noise included, or those of
-            the latent function f.
+            its mean as a function of X.
+        **known : array-like of shape (n_samples,)
+            Of the rows of X, as in ``fit``: ``exposure`` for counts, 1 by default; for Gaussian
+            noise ``noise_variance``, which comes on top of that learned, 0 by default.
 
         Returns
         -------
@@ -459,7 +485,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            If both ``return_std`` and ``return_cov`` are set, or X does not fit.
+            If both ``return_std`` and ``return_cov`` are set, or X does not fit; if ``return_cov``
+            is set and the mean of y is not the latent function itself.
+        TypeError
+            For an argument that no likelihood has.
         """
         if return_std and return_cov:
             raise ValueError("return_std=True and return_cov=True exclude each other: ask for one.")
@@ -482,11 +511,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ----------
         X : array-like of shape (n_samples, n_features)
         quantiles : sequence of float in (0, 1), default=(0.025, 0.5, 0.975)
+        **known : array-like of shape (n_samples,)
+            As in ``predict``.
 
         Returns
         -------
         ndarray of shape (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles)
-            In the units of y.
+            In the units of y; of counts the smallest whose probability, together with that of all
+            below, reaches the quantile.
 
         Raises
         ------
@@ -506,11 +538,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        **known : array-like of shape (n_samples,)
+            As in ``predict``.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            In nats, for densities in the units of y; summed over targets.
+            In nats, for densities in the units of y; summed over targets. Of counts the log
+            probability.
 
         Examples
         --------
@@ -532,6 +567,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        **known : array-like of shape (n_samples,)
+            As in ``predict``.
 
         Returns
         -------
@@ -570,7 +607,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
             Draws.
         random_state : int, RandomState instance or None, default=0
         include_noise : bool, default=True
-            Whether to draw y, noise included, or the latent function f.
+            Whether to draw y, noise included, or its mean as a function of X.
+        **known : array-like of shape (n_samples_X,)
+            As in ``predict``.
 
         Returns
         -------
@@ -582,7 +621,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         draws = model.draws(X, n_samples, rng, row, include_noise)
         return draws[:, 0] if draws.shape[1] == 1 else draws
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> float:
         """Share of y that the predictions explain.
 
         Parameters
@@ -590,15 +629,18 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
+        **known : array-like of shape (n_samples,)
+            As in ``predict``.
 
         Returns
         -------
         float
             The coefficient of determination R^2 of ``predict``, or what takes its place for the
-            likelihood: the share of the deviance for counts.
+            likelihood: for counts D^2, their share of the deviance
+            (:func:`sklearn.metrics.d2_tweedie_score` of power 1).
         """
         likelihood = likelihoods.named(self.likelihood)
-        return likelihood.score(y, self.predict(X), sample_weight)
+        return likelihood.score(y, self.predict(X, **known), sample_weight)
 
     @outside_graphs
     def log_marginal_likelihood(
@@ -627,8 +669,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            For a theta (or a gradient) with inducing points or Student-t noise: the rows are not
-            kept. Or if ``eval_gradient`` is set without theta.
+            For a theta (or a gradient) with inducing points or without Gaussian noise: the rows are
+            not kept. Or if ``eval_gradient`` is set without theta.
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """

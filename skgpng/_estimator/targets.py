@@ -91,8 +91,11 @@ def what_fixes_noise(given: Given) -> str:
 
 
 def resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
-    """Parameters that go on from learned values, within their bounds."""
+    """Parameters that go on from learned values, within their bounds, if they are as many."""
     each = zip(parameters, values, strict=True)
     return tuple(
-        p._replace(value=np.clip(v, *np.moveaxis(np.asarray(p.bounds), -1, 0))) for p, v in each
+        p._replace(value=np.clip(v, *np.moveaxis(np.asarray(p.bounds), -1, 0)))
+        if np.shape(v) == np.shape(p.value)
+        else p
+        for p, v in each
     )

@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
-from ..likelihoods import Likelihood
+from ..likelihoods import ROW_NAMES, Likelihood
 
 __all__ = [
     "FLOATS",
@@ -75,7 +75,15 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
 def rows_known(
     likelihood: Likelihood, given: dict, n_rows: int, scale: Any = 1.0, fixed_noise: float = 0.0
 ) -> np.ndarray:
-    """What is known of each row, [N, R], from arguments of ``fit``; on the scale of Y."""
+    """What is known of each row, [N, R], from arguments of ``fit``; on the scale of Y.
+
+    TypeError for an argument that no likelihood has.
+    """
+    names = dict.fromkeys((*ROW_NAMES, *likelihood.row_names))
+    for name in given.keys() - names.keys():
+        raise TypeError(
+            f"Unexpected argument {name!r}. What may be said of each row is {' or '.join(names)}."
+        )
     beside = {name for name, value in given.items() if value is not None}
     each = {
         name: likelihood.check_row(name, given.get(name), n_rows)

@@ -34,6 +34,7 @@ from .units import Units
 
 __all__ = [
     "NAMES",
+    "ROW_NAMES",
     "Bernoulli",
     "ExpectedLogDensity",
     "Gaussian",
@@ -49,6 +50,9 @@ __all__ = [
 
 #: What the argument ``likelihood`` of the regressor may be called.
 NAMES: dict[str, Any] = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
+
+#: What their ``fit`` and predictions may be told of each row, as arguments.
+ROW_NAMES = tuple(name for likelihood in NAMES.values() for name in likelihood.row_names)
 
 
 def named(given: Any) -> Likelihood:

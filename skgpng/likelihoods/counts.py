@@ -186,8 +186,14 @@ class Poisson(Likelihood):
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
         """Share of the Poisson deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""
         columns = zip(*(np.reshape(a, (len(a), -1)).T for a in (y, y_mean)), strict=True)
-        each = [d2_tweedie_score(*c, sample_weight=sample_weight, power=1) for c in columns]
-        return float(np.mean(each))
+        return float(np.mean([_explained(a, b, sample_weight) for a, b in columns]))
+
+
+def _explained(y: np.ndarray, y_mean: np.ndarray, sample_weight: Any) -> float:
+    counted = y if sample_weight is None else y[np.asarray(sample_weight) > 0]
+    if np.ptp(counted) == 0.0:  # no deviance that could be explained
+        return float(np.array_equal(y, y_mean))
+    return float(d2_tweedie_score(y, y_mean, sample_weight=sample_weight, power=1))
 
 
 def _log_exposure(row: Any) -> Any:
