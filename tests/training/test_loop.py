@@ -8,7 +8,7 @@ import reference
 from skgpng.structures import Data, Hyperparameters, Structure
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
-from toy import (
+from training.toy import (
     JITTER,
     KERNEL,
     MODELS,

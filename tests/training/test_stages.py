@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy import (
+from training.toy import (
     M,
     N,
     assert_same_run,

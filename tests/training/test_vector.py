@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from skgpng.structures import Hyperparameters, Parameters
-from toy import KERNEL, M, make_data, make_parameters, run
+from training.toy import KERNEL, M, make_data, make_parameters, run
 
 from skgpng._runtime import tf
 from skgpng._training import loop, vector
