@@ -16,7 +16,8 @@ import tensorflow as tf
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, RationalQuadratic
 from test_growth import memory, needs_proc
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _tensorflow
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng._runtime import compiled
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(40, 2)
@@ -38,10 +39,10 @@ def fit_and_predict(k):
 @pytest.fixture
 def store(monkeypatch):
     """An empty store for four functions, of which two go at once."""
-    monkeypatch.setattr(_tensorflow, "_COMPILED", collections.OrderedDict())
-    monkeypatch.setattr(_tensorflow, "_KEPT", 4)
-    monkeypatch.setattr(_tensorflow, "_DROPPED", 2)
-    yield _tensorflow._COMPILED
+    monkeypatch.setattr(compiled, "_COMPILED", collections.OrderedDict())
+    monkeypatch.setattr(compiled, "_KEPT", 4)
+    monkeypatch.setattr(compiled, "_DROPPED", 2)
+    yield compiled._COMPILED
     gc.collect()
 
 
@@ -51,13 +52,13 @@ def custom_gradients():
 
 
 def test_the_least_recently_used_functions_are_freed(store, monkeypatch):
-    graphs, compile_one = [], _tensorflow.Compiled.__init__
+    graphs, compile_one = [], compiled.Compiled.__init__
 
     def watched(self, *arguments):
         compile_one(self, *arguments)
         graphs.append(weakref.ref(self._graph.graph))
 
-    monkeypatch.setattr(_tensorflow.Compiled, "__init__", watched)
+    monkeypatch.setattr(compiled.Compiled, "__init__", watched)
     gradients, alive = custom_gradients(), []
     for k in range(6):
         fit_and_predict(0)  # used again and again: stays
@@ -74,9 +75,9 @@ def test_the_least_recently_used_functions_are_freed(store, monkeypatch):
 
 def test_a_dozen_structures_are_compiled_once(monkeypatch):
     """At the real bound: training and predicting, twice round."""
-    monkeypatch.setattr(_tensorflow, "_COMPILED", collections.OrderedDict())
+    monkeypatch.setattr(compiled, "_COMPILED", collections.OrderedDict())
 
-    @_tensorflow.compiled_once
+    @compiled.compiled_once
     def plus(number, text):
         spec = tf.TensorSpec([1], tf.float64)
         return tf.function(lambda x: x + number, input_signature=(spec,), autograph=False)
@@ -103,7 +104,7 @@ def test_a_compiled_function_gives_what_its_own_call_gives():
 
     A = RNG.randn(3, 3)
     given = Pair(tf.constant(A @ A.T), ()), tf.constant(np.ones((3, 3)))
-    found, expected = _tensorflow.Compiled(function)(*given), function(*given)
+    found, expected = compiled.Compiled(function)(*given), function(*given)
     assert isinstance(found, Pair) and found.others[1] == ()
     for a, b in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
         np.testing.assert_array_equal(a, b)

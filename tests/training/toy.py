@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from skgpng.structures import Data, Parameters, Structure
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from skgpng import kernels, steps
+from skgpng import kernels
+from skgpng._inference import Collapsed, Data, Exact, Execution, Model, Sites, Sparse, Structure
+from skgpng._inference.sites import SITE_FLOOR
 from skgpng._runtime import tf
 from skgpng._training import stages
 from skgpng._training.loop import Settings
 from skgpng.likelihoods import Bernoulli, Gaussian
-from skgpng.parameters import Parameter
+from skgpng.parameters import Parameter, Parameters
 
 N, M, JITTER = 20, 5, 1e-8
 KERNEL = ConstantKernel(1.0) * RBF(0.8)
@@ -20,15 +21,15 @@ WIDE = (1e-5, 1e5)
 
 # Every structure costs a compilation of seconds, so the tests share the few of this file.
 MODELS = {
-    "gpr": ("gpr", False, Gaussian()),
-    "sgpr": ("sgpr", False, Gaussian()),
-    "vgp": ("vgp", False, Gaussian()),
-    "svgp": ("svgp", False, Gaussian()),
-    "svgp minibatch": ("svgp", True, Gaussian()),
-    "vgp labels": ("vgp", False, Bernoulli()),
+    "exact": (Exact(), False, Gaussian()),
+    "collapsed": (Collapsed(), False, Gaussian()),
+    "sites": (Sites(), False, Gaussian()),
+    "sparse": (Sparse(), False, Gaussian()),
+    "sparse minibatch": (Sparse(), True, Gaussian()),
+    "sites labels": (Sites(), False, Bernoulli()),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
-full_batch = pytest.mark.parametrize("name", [n for n in MODELS if n != "svgp minibatch"])
+full_batch = pytest.mark.parametrize("name", [n for n in MODELS if n != "sparse minibatch"])
 
 
 def make_data(N=N, D=2, labels=False, seed=20):
@@ -36,14 +37,14 @@ def make_data(N=N, D=2, labels=False, seed=20):
     X = rng.uniform(-2.0, 2.0, (N, D))
     y = np.sin(2.0 * X[:, 0]) + 0.2 * rng.randn(N)
     Y = (y > 0).astype(float)[:, None] if labels else y[:, None]
-    return Data(X, Y, np.ones(N), np.zeros(N), X.std(0))
+    row = np.zeros((N, len((Bernoulli if labels else Gaussian)().row_names)))
+    return Data(X, Y, np.ones(N), row, X.std(0))
 
 
 def make_structure(name, kernel=KERNEL, n_latent=1, **changes):
-    model, minibatch, likelihood = MODELS[name]
-    parsed = kernels.parse(kernel)
-    structure = Structure(model, parsed.structure, likelihood, minibatch, n_latent, "float64")
-    return structure._replace(**changes)
+    inference, minibatch, likelihood = MODELS[name]
+    model = Model(inference, kernels.parse(kernel).structure, likelihood, n_latent)
+    return Structure(model, Execution(minibatch, **changes))
 
 
 def make_parameters(kernel=KERNEL, noise=0.2, Z=(), bounds=None, free=True, inducing=True):
@@ -76,13 +77,13 @@ def make_settings(**changes):
     return Settings(**(numbers | changes))
 
 
-def start_of_q(model, N, M, L=1):
-    if model == "vgp":
-        return np.zeros((N, L)), np.full((N, L), steps.SITE_FLOOR)
-    if model == "gpr":
+def start_of_q(name, N, M, L=1):
+    inference = MODELS[name][0]
+    if isinstance(inference, Sites):
+        return np.zeros((N, L)), np.full((N, L), SITE_FLOOR)
+    if isinstance(inference, Exact):
         return ()
-    n_matrices = 1 if model == "sgpr" else L  # its targets share their covariance
-    return np.zeros((M, L)), np.stack([-0.5 * np.eye(M)] * n_matrices)
+    return np.zeros((M, L)), np.stack([-0.5 * np.eye(M)] * inference.n_matrices(L))
 
 
 def run(
@@ -91,14 +92,13 @@ def run(
 ):  # fmt: skip
     """Train on all rows, after the stages ``before``, whose q goes on."""
     structure = structure or make_structure(name, kernel)
-    has_noise = isinstance(structure.likelihood, Gaussian)
+    has_noise = isinstance(structure.model.likelihood, Gaussian)
     data = data or make_data(labels=not has_noise)
-    own = data.X[:M].astype(np.float64) + 0.01 if structure.model in ("sgpr", "svgp") else ()
+    own = data.X[:M].astype(np.float64) + 0.01 if structure.model.inference.has_points else ()
     if parameters is None:
         noise, Z = noise if has_noise else None, own if Z is None else Z
         parameters = make_parameters(kernel, noise, Z, bounds)
-    if q is None:
-        q = start_of_q(structure.model, len(data.X), M, structure.n_latent)
+    q = start_of_q(name, len(data.X), M, structure.model.n_latent) if q is None else q
     q = None if before else q
     last = stages.Stage(data, make_settings(**numbers), q)
     return stages.train(structure, parameters, [*before, last], monitors, every, optimizer)
