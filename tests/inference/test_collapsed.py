@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import cases
+from inference import cases
 import numpy as np
 import pytest
-from cases import assert_same_step, executed, make_case, moved, names_of, step
+from inference.cases import assert_same_step, executed, make_case, moved, names_of, step
 from reference import differences, sgpr_bound
 
 from skgpng import models

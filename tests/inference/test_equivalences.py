@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-from cases import KERNEL, step
+from inference.cases import KERNEL, step
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from skgpng import kernels

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import KERNEL, assert_same_step, executed, make_case, moved, names_of, step
+from inference.cases import KERNEL, assert_same_step, executed, make_case, moved, names_of, step
 from reference import differences, log_evidence
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, Matern

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-from cases import assert_same_step, executed, make_case, moved, names_of, step
+from inference.cases import assert_same_step, executed, make_case, moved, names_of, step
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern
 
 from skgpng import kernels, models

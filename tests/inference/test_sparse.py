@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import functools
 
-import cases
+from inference import cases
 import numpy as np
 import pytest
-from cases import CASES, assert_same_step, executed, make_case, moved, names_of, step
+from inference.cases import CASES, assert_same_step, executed, make_case, moved, names_of, step
 from reference import differences
 
 from skgpng import gaussians, kernels, models

@@ -1,3 +1,5 @@
+"""gaussians: forms of q, against their definitions and TFP."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,23 +1,22 @@
-"""What is compiled: how much of it is kept, and what TensorFlow's graphs do to estimators."""
+"""compiled_once: how much of it is kept, what it gives, what a kernel may hold."""
 
 from __future__ import annotations
 
 import collections
 import functools
 import gc
-import subprocess
-import sys
 import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from processes import needs_proc, resident
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, RationalQuadratic
-from test_growth import memory, needs_proc
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng import GaussianProcessRegressor
 from skgpng._runtime import compiled
+from skgpng.kernels import Kernel, squared_distance, squared_exponential
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(40, 2)
@@ -73,7 +72,7 @@ def test_the_least_recently_used_functions_are_freed(store, monkeypatch):
     assert custom_gradients() == gradients  # they would hold every graph
 
 
-def test_a_dozen_structures_are_compiled_once(monkeypatch):
+def test_compiled_once_keeps_a_dozen_structures(monkeypatch):
     """At the real bound: training and predicting, twice round."""
     monkeypatch.setattr(compiled, "_COMPILED", collections.OrderedDict())
 
@@ -117,97 +116,32 @@ def test_memory_does_not_grow_with_the_number_of_structures(store):
     seen = []
     for k in range(30):
         fit_and_predict(k)
-        seen.append(memory())
+        seen.append(resident())
     assert max(seen[20:]) - max(seen[:10]) < 40.0
 
 
-# --- graphs of TensorFlow ----------------------------------------------------------------------
+# --- formulas of the user's own ----------------------------------------------------------------
 
-PREDICTING = {
-    "predict": lambda m: m.predict(X[:5], return_std=True),
-    "covariance": lambda m: m.predict(X[:5], return_cov=True),
-    "predict_quantiles": lambda m: m.predict_quantiles(X[:5]),
-    "log_predictive_density": lambda m: m.log_predictive_density(X[:5], Y[:5]),
-    "crps": lambda m: m.crps(X[:5], Y[:5]),
-    "sample_y": lambda m: m.sample_y(X[:5]),
-    "evidence": lambda m: m.log_marginal_likelihood(m.kernel_.theta),
-    "predict_proba": lambda m: m.predict_proba(X[:5]),
-    "labels": lambda m: m.predict(X[:5]),
-    "decision_function": lambda m: m.decision_function(X[:5]),
-    "latent_mean_and_variance": lambda m: m.latent_mean_and_variance(X[:5]),
-}
-OF_CLASSIFIERS = ("predict_proba", "labels", "decision_function", "latent_mean_and_variance")
+BEND, SHIFT = tf.Variable(np.ones(2)), tf.constant(np.full(2, 5.0))
 
 
-def as_tuple(result):
-    return result if isinstance(result, tuple) else (result,)
+class Bent(Kernel):
+    def __init__(self, length_scale=1.0, length_scale_bounds=(1e-5, 1e5)):
+        self.length_scale = length_scale
+        self.length_scale_bounds = length_scale_bounds
+
+    def covariance(self, X1, X2=None):
+        X1, X2 = (None if X is None else BEND * X + SHIFT for X in (X1, X2))
+        return squared_exponential(squared_distance(X1, X2, self.length_scale))
 
 
-def model_for(name):
-    if name in OF_CLASSIFIERS:
-        return GaussianProcessClassifier(max_iter=5), Y > 0
-    return GaussianProcessRegressor(RBF(), max_iter=5), Y
-
-
-@pytest.mark.filterwarnings("ignore:Training stopped")
-@pytest.mark.parametrize("name", PREDICTING)
-def test_a_function_that_is_traced_gets_the_numbers(name):
-    model, y = model_for(name)
-    expected = PREDICTING[name](model.fit(X, y))
-
-    @tf.function(autograph=False)
-    def traced():
-        found.append(PREDICTING[name](model.fit(X, y)))
-        return 0.0
-
-    found = []
-    traced()
-    for a, b in zip(*map(as_tuple, (found[0], expected)), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_the_prior_predicts_while_a_function_is_traced():
-    @tf.function(autograph=False)
-    def traced():
-        return tf.constant(GaussianProcessRegressor(RBF()).predict(X[:3], return_std=True)[1])
-
-    np.testing.assert_array_equal(traced(), 1.0)
-
-
-@pytest.mark.filterwarnings("ignore:Training stopped")
-@pytest.mark.parametrize("name", PREDICTING)
-def test_a_graph_is_refused(name):
-    model, y = model_for(name)
-    fitted = model_for(name)[0].fit(X, y)
-    with tf.Graph().as_default():
-        with pytest.raises(RuntimeError, match=r"outside\s+of the graph"):
-            model.fit(X, y)
-        if name != "labels":
-            with pytest.raises(RuntimeError, match=r"outside\s+of the graph"):
-                PREDICTING[name](fitted)
-    assert not hasattr(model, "kernel_")
-
-
-def test_symbolic_rows_are_refused():
-    model = GaussianProcessRegressor(RBF()).fit(X, Y)
-    for method in (lambda rows: model.predict(rows), lambda rows: model.fit(rows, Y)):
-        with pytest.raises(RuntimeError, match="symbolic tensor.*Pass NumPy"):
-            tf.function(method, autograph=False)(tf.constant(X))
-
-
-def test_without_eager_execution_the_error_says_so():
-    code = """if True:
-        import numpy as np, tensorflow as tf
-        from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-        tf.compat.v1.disable_eager_execution()
-        X = np.linspace(0, 1, 10)[:, None]
-        for model in (GaussianProcessClassifier(), GaussianProcessRegressor()):
-            try:
-                model.fit(X, X[:, 0] > 0.5)
-            except RuntimeError as error:
-                print(error)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+@pytest.mark.parametrize(
+    "settings", [{}, {"n_inducing": 5}, {"n_inducing": 5, "batch_size": 10}], ids=str
+)
+def test_formulas_may_hold_tensors_and_variables_of_their_own(settings):
+    bent, usual = (
+        GaussianProcessRegressor(k(1.0), max_iter=10, random_state=0, **settings).fit(X, Y)
+        for k in (Bent, RBF)
     )
-    assert done.stdout.count("eager execution off (tf.compat.v1.disable_eager_execution)") == 2
+    np.testing.assert_allclose(bent.elbo_, usual.elbo_, rtol=1e-6)
+    np.testing.assert_allclose(bent.predict(X), usual.predict(X), atol=1e-5)

@@ -1,9 +1,7 @@
-"""Algebra on tensors and on arrays: the same numbers, threads, and no exception."""
+"""Arrays: the numbers of Tensors, in tiles and threads, and no exception."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -11,11 +9,11 @@ import numpy as np
 import pytest
 from reference import random_covariance
 
-from skgpng import _dense
-from skgpng._linalg import Arrays, Tensors
+from skgpng._linalg import Arrays, Tensors, arrays
+from skgpng._linalg.threads import BLOCKS
 from skgpng._runtime import allowed_threads, tf
 
-BLOCKED = 32 * _dense._BLOCKS  # from this size on triangular matrices are cut into blocks
+BLOCKED = 32 * BLOCKS  # from this size on triangular matrices are cut into blocks
 
 
 @pytest.fixture
@@ -166,23 +164,27 @@ def test_arrays_never_raise_nor_warn(M, how):
     np.testing.assert_array_equal(log_determinant[[0, 2]], 0.0)
 
 
+@pytest.fixture
+def small_leaves(monkeypatch):
+    """LAPACK gets blocks of two rows."""
+    monkeypatch.setattr(arrays, "_LEAF", 2)
+
+
 @pytest.mark.parametrize("M", [3, 5, 16, 41])
-def test_inverse_in_threads(rng, M, monkeypatch):
-    monkeypatch.setattr(_dense, "_LEAF", 2)
+def test_inverse_in_threads(rng, M, small_leaves):
     A = rng.randn(M, M)
     K = A @ A.T + np.eye(M)
-    inverse, log_determinant = _dense._inverse_by_blocks(np.tril(K))  # one triangle is read
+    inverse, log_determinant = arrays._inverse_by_blocks(np.tril(K))  # one triangle is read
     np.testing.assert_allclose(inverse, np.linalg.inv(K), rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(inverse, inverse.T, rtol=1e-12)
     np.testing.assert_allclose(log_determinant, np.linalg.slogdet(K)[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("how", ["indefinite", "singular", "nan"])
-def test_inverse_in_threads_of_what_cannot_be_factorised(how, monkeypatch):
-    monkeypatch.setattr(_dense, "_LEAF", 2)
+def test_inverse_in_threads_of_what_cannot_be_factorised(how, small_leaves):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        inverse, log_determinant = _dense._inverse_by_blocks(broken(12, how))
+        inverse, log_determinant = arrays._inverse_by_blocks(broken(12, how))
     assert np.isnan(inverse).all() and np.isnan(log_determinant)
 
 
@@ -199,15 +201,20 @@ def test_nan_in_a_sum_is_nan_in_silence(rng, where):
 # --- tiles and threads -----------------------------------------------------------------------
 
 
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of seven columns, in threads whatever there is to do."""
+    monkeypatch.setattr(arrays, "_TILE", 7)
+    monkeypatch.setattr(arrays, "_WORTH_A_THREAD", 0)
+
+
 def scale_and_sum(algebra, factor, A, b):
     """Two results with the columns of A, and two that are sums over them."""
     return factor * A, (A * b).sum(0), A @ b.T, np.float64(b.sum())
 
 
 @pytest.mark.parametrize("N", [1, 5, 64, 1000])
-def test_tiles_are_joined_and_added_up(rng, N, monkeypatch):
-    monkeypatch.setattr(_dense, "_TILE", 7)
-    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+def test_tiled_joins_and_adds_up(rng, N, small_tiles):
     A, b = rng.randn(3, N), rng.randn(1, N)
     widths, threads = [], set()
 
@@ -225,9 +232,7 @@ def test_tiles_are_joined_and_added_up(rng, N, monkeypatch):
     assert all(name.startswith("skgpng") for name in threads)
 
 
-def test_results_of_tiles_with_leading_axes(rng, monkeypatch):
-    monkeypatch.setattr(_dense, "_TILE", 7)
-    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+def test_tiled_with_leading_axes(rng, small_tiles):
     E, A = rng.randn(3, 4, 4), rng.randn(4, 50)
     (found,) = Arrays.tiled(lambda algebra, E, A: (E @ A,), [E], [A], 1)
     np.testing.assert_allclose(found, E @ A, rtol=1e-12, atol=1e-13)
@@ -237,8 +242,7 @@ def test_results_of_tiles_with_leading_axes(rng, monkeypatch):
     assert single.dtype == np.float32
 
 
-def test_an_error_in_a_tile_is_raised(rng, monkeypatch):
-    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+def test_an_error_in_a_tile_is_raised(rng, small_tiles):
     with pytest.raises(ZeroDivisionError):
         Arrays.tiled(lambda algebra, A: (1 / 0,), [], [rng.randn(3, 50)], 1)
 
@@ -254,7 +258,7 @@ def test_little_work_stays_in_its_thread(rng):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5), (2, 7, 33)])
 def test_aligned(shape, dtype):
-    many = [_dense._aligned(shape, dtype) for _ in range(20)]
+    many = [arrays._aligned(shape, dtype) for _ in range(20)]
     for k, array in enumerate(many):
         assert array.shape == shape and array.dtype == dtype
         assert array.ctypes.data % 64 == 0
@@ -264,65 +268,6 @@ def test_aligned(shape, dtype):
         assert np.all(array == k)
 
 
-def test_joined_results_are_aligned(rng, monkeypatch):
-    monkeypatch.setattr(_dense, "_WORTH_A_THREAD", 0)
+def test_joined_results_are_aligned(rng, small_tiles):
     (found,) = Arrays.tiled(lambda algebra, A: (A + 1.0,), [], [rng.randn(3, 50)], 1)
     assert found.ctypes.data % 64 == 0
-
-
-FORKED = """
-import os, signal
-import numpy as np
-from skgpng._linalg import Arrays
-
-A = np.random.RandomState(0).randn(130, 3000)
-double = lambda: Arrays.tiled(lambda algebra, A: (2.0 * A, A @ A.T), [], [A], 1)
-expected = double()  # starts the threads of this process
-child = os.fork()
-if not child:
-    signal.alarm(60)  # a pool without threads would wait for ever
-    same = [np.allclose(a, b) for a, b in zip(double(), expected, strict=True)]
-    os._exit(0 if all(same) else 1)
-assert os.waitpid(child, 0)[1] == 0, "the forked child"
-double()  # and the parent's threads are still there
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-def test_a_forked_child_has_threads_of_its_own():
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-
-
-# --- whole formulas --------------------------------------------------------------------------
-
-
-def formula(algebra, A, b):
-    return algebra.matmul(A, A, transpose_b=True), algebra.total(b, None)
-
-
-@pytest.mark.parametrize("large", [False, True])
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
-def test_run(rng, large, compiled):
-    A, b = rng.randn(4, 6), rng.randn(4)
-
-    def call(A, b):
-        square, total = _dense.run(large, formula, [A, b], [(A.dtype, [4, 4]), (b.dtype, [])])
-        assert square.shape == [4, 4] and total.shape == []  # known before anything runs
-        return square, total
-
-    if compiled:
-        call = tf.function(call, autograph=False)
-    square, total = call(tf.constant(A), tf.constant(b))
-    np.testing.assert_allclose(square, A @ A.T, rtol=1e-13)
-    np.testing.assert_allclose(total, b.sum(), rtol=1e-13)
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_run_of_a_single_result(rng, large):
-    A = rng.randn(4, 6)
-    found = _dense.run(large, lambda algebra, A: (algebra.transpose(A),), [A], [(A.dtype, [6, 4])])
-    assert isinstance(found, tuple)
-    np.testing.assert_array_equal(found[0], A.T)

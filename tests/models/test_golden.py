@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "natural_gradients.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "natural_gradients.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+"""optimizers: natural gradients against their definition, Adam against Keras."""
+
 from __future__ import annotations
 
 import numpy as np
