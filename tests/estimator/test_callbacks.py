@@ -75,7 +75,7 @@ def test_callback_ends_training_without_a_warning(ordered, callbacks):
         assert not model.converged_ and np.all(np.isfinite(model.predict(X)))
 
 
-def test_teardown_follows_an_error(ordered, callbacks):
+def test_callbacks_are_torn_down_after_an_error(ordered, callbacks):
     X, y = ordered
 
     def fail(estimator, fitted):

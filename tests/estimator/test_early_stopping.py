@@ -49,13 +49,13 @@ def test_without_early_stopping_there_are_no_scores(ordered):
     assert regressor(max_iter=5).fit(*ordered).validation_scores_ is None
 
 
-def test_a_look_each_epoch(ordered):
+def test_early_stopping_looks_once_an_epoch(ordered):
     X, y = ordered
     model = regressor(n_inducing=10, batch_size=6, early_stopping=True, max_iter=4).fit(X, y)
     assert len(model.validation_scores_) == 4  # 54 rows are 9 batches of 6
 
 
-def test_held_out_rows_are_not_trained_on(ordered, split):
+def test_early_stopping_trains_on_no_held_out_row(ordered, split):
     X, y = ordered
     # scale of y and start of the noise are set from all rows: here both are given
     model = regressor(
@@ -71,7 +71,7 @@ def test_held_out_rows_are_not_trained_on(ordered, split):
     assert np.all(other.validation_scores_ < first.validation_scores_)
 
 
-def test_held_out_rows_are_stratified(ordered, split):
+def test_early_stopping_holds_out_rows_of_each_class(ordered, split):
     X, _ = ordered
     y = np.where(np.arange(60) < 10, "few", "many")
     settings = dict(early_stopping=True, validation_fraction=0.2, max_iter=10)
@@ -80,7 +80,7 @@ def test_held_out_rows_are_stratified(ordered, split):
         assert np.sum(y[split["held_out"]] == "few") == 2
 
 
-def test_weights_and_noise_follow_their_rows(ordered, split):
+def test_early_stopping_splits_weights_and_noise_with_their_rows(ordered, split):
     X, y = ordered
     rng = np.random.RandomState(2)
     weights, noise = rng.uniform(0.5, 2.0, 60), rng.uniform(0.0, 1.0, 60)
@@ -98,7 +98,7 @@ def test_weights_and_noise_follow_their_rows(ordered, split):
     assert stopped.validation_scores_.max() == pytest.approx(best, rel=1e-9)
 
 
-def test_a_class_that_cannot_be_split_is_named(ordered, three):
+def test_early_stopping_names_a_class_that_cannot_be_split(ordered, three):
     X, _ = ordered
     y = np.where(np.arange(60) < 1, "lonely", "many")
     with pytest.raises(ValueError, match="(?s)early_stopping.*1 member"):

@@ -1,4 +1,4 @@
-"""Training with few or many inducing points."""
+"""Training with close inducing points: ``n_inducing`` on a line."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, inducing
 
 
 @every_model
-def test_without_an_optimizer_the_hyperparameters_stay(model_and_data):
+def test_optimizer_none_keeps_the_hyperparameters(model_and_data):
     model, X, y = model_and_data
     model.set_params(optimizer=None, kernel=ConstantKernel(0.7) * RBF(1.3)).fit(X, y)
     # the logarithm and back: the last digits of a number
@@ -27,7 +27,7 @@ def test_without_an_optimizer_the_hyperparameters_stay(model_and_data):
         np.testing.assert_allclose(model.inducing_points_, placed, rtol=1e-12)
 
 
-def test_what_is_fixed_ends_within_a_few_steps(ordered, two):
+def test_a_fixed_kernel_ends_training_within_a_few_steps(ordered, two):
     X, y = ordered
     kernel = FIXED + WhiteKernel(0.1, "fixed")
     for n_inducing in (None, 10):

@@ -16,7 +16,7 @@ from skgpng import GaussianProcessRegressor
 
 @pytest.mark.parametrize("kernel", [KERNEL, 2.0 * RBF([1.0, 2.0]) + WhiteKernel(0.3), None])
 @pytest.mark.parametrize("alpha", [None, 0.5])
-def test_prior_prediction(ordered, kernel, alpha):
+def test_predict_before_fit_is_the_prior(ordered, kernel, alpha):
     X = ordered[0][:7]
     model = GaussianProcessRegressor(kernel, alpha=alpha)
     before = state(model)
@@ -37,7 +37,7 @@ def test_prior_prediction(ordered, kernel, alpha):
 
 
 @pytest.mark.parametrize("n_targets", [None, 1, 3])
-def test_shapes_of_the_prior(ordered, n_targets):
+def test_n_targets_gives_the_shapes_of_the_prior(ordered, n_targets):
     X = ordered[0][:5]
     model = regressor(n_targets=n_targets)
     each = (3,) if n_targets == 3 else ()
@@ -51,7 +51,7 @@ def test_shapes_of_the_prior(ordered, n_targets):
     assert theirs.sample_y(X, 4).shape == model.sample_y(X, 4).shape
 
 
-def test_samples_of_the_prior(ordered):
+def test_sample_y_draws_from_the_prior(ordered):
     X = ordered[0][:4]
     model = regressor(alpha=0.2)
     draws = model.sample_y(X, 20_000, random_state=1)

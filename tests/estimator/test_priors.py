@@ -46,9 +46,9 @@ def sizes(training):
 # --- whose, and of what ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("D", [1, 2, 5])
+@pytest.mark.parametrize("D", [1, 5])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_regression_has_the_formula(D, scaled, trainings):
+def test_prior_of_regression_has_the_formula(D, scaled, trainings):
     X, y = make_data(D=D)
     X, y = X * np.logspace(-3, 3, D), 50.0 * (y - y.mean())
     model = GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
@@ -58,7 +58,7 @@ def test_regression_has_the_formula(D, scaled, trainings):
     assert log_prior_of(trainings, theta) == pytest.approx(right, rel=1e-9)
 
 
-def test_student_t_has_that_of_its_squared_scale(trainings):
+def test_prior_of_student_t_is_that_of_its_squared_scale(trainings):
     X, y = make_data(D=1)
     model = GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
     noise = model._predictor.values[0] ** 2
@@ -67,7 +67,7 @@ def test_student_t_has_that_of_its_squared_scale(trainings):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_classes_have_one_for_each_kernel(shared, trainings):
+def test_classes_have_a_prior_for_each_kernel(shared, trainings):
     X, y = make_data(N=40, D=2)
     labels = np.digitize(y, [-0.5, 0.5])
     model = GaussianProcessClassifier(shared_kernel=shared, max_iter=20).fit(X, labels)
@@ -78,7 +78,7 @@ def test_classes_have_one_for_each_kernel(shared, trainings):
     assert log_prior_of(trainings, learned(model)) == pytest.approx(right, rel=1e-9)
 
 
-def test_fixed_noise_has_none(trainings):
+def test_fixed_noise_has_no_prior(trainings):
     X, y = make_data(D=1)
     GaussianProcessRegressor(alpha=0.1).fit(X, y)
     assert len(sizes(trainings[0])) == 1  # the length scale
@@ -87,7 +87,7 @@ def test_fixed_noise_has_none(trainings):
 
 
 @pytest.mark.parametrize("noise", [False, True])
-def test_kernel_of_the_user_has_none(noise, trainings):
+def test_kernel_of_the_user_has_no_prior(noise, trainings):
     X, y = make_data()
     kernel = ConstantKernel() * Matern(np.ones(3), nu=2.5)
     GaussianProcessRegressor(kernel + WhiteKernel(0.1) if noise else kernel).fit(X, y)
@@ -113,7 +113,7 @@ ROADS = {
 
 @pytest.mark.filterwarnings("ignore:Training stopped")
 @pytest.mark.parametrize("road", ROADS)
-def test_every_road_carries_it(road, trainings):
+def test_every_road_carries_the_prior(road, trainings):
     model, method = ROADS[road]
     X, y = make_data(N=80, D=2)
     labels = {"classes": [False, True]} if "labels" in road else {}
@@ -127,7 +127,7 @@ def test_every_road_carries_it(road, trainings):
     assert all(sizes(training) == n for training in trainings)
 
 
-def test_its_numbers_compile_nothing():
+def test_numbers_of_the_prior_compile_nothing():
     X, y = make_data()
     GaussianProcessClassifier().fit(X, y > 0)
     GaussianProcessRegressor().fit(X, y)
@@ -141,7 +141,7 @@ def test_its_numbers_compile_nothing():
 # --- what it does ----------------------------------------------------------------------------
 
 
-def test_elbo_is_without_it_and_the_optimum_with_it():
+def test_elbo_is_without_the_prior_and_the_optimum_with_it():
     X, y = make_data(N=40)
     model = GaussianProcessRegressor(tol=1e-8).fit(X, y)
     theta = model.kernel_.theta
@@ -157,7 +157,7 @@ def test_elbo_is_without_it_and_the_optimum_with_it():
 
 
 @pytest.mark.parametrize("Estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
-def test_both_optimizers_find_the_same(Estimator):
+def test_both_optimizers_find_the_same_with_the_prior(Estimator):
     X, y = make_data(N=60, D=2)
     y = y if Estimator is GaussianProcessRegressor else y > 0
     models = [Estimator(optimizer=o, tol=1e-7, random_state=0) for o in ("adam", "lbfgs")]
@@ -165,7 +165,7 @@ def test_both_optimizers_find_the_same(Estimator):
     np.testing.assert_allclose(*thetas, atol=0.02)
 
 
-def test_it_fades_as_rows_grow():
+def test_the_prior_fades_as_rows_grow():
     plain = ConstantKernel(1.0, (1e-4, 1e4)) * Matern(np.full(2, 2**0.5), (1e-3, 1e4), nu=2.5)
 
     def apart(N, seed):
@@ -175,7 +175,7 @@ def test_it_fades_as_rows_grow():
         fits = [GaussianProcessRegressor(k, tol=1e-7).fit(X, y) for k in (None, plain)]
         return np.abs(fits[0].kernel_.theta - fits[1].kernel_.theta).max()
 
-    few, many = (np.mean([apart(N, seed) for seed in range(4)]) for N in (30, 400))
+    few, many = (np.mean([apart(N, seed) for seed in range(3)]) for N in (30, 300))
     assert few > 3.0 * many
     assert few > 0.05
 
@@ -194,7 +194,7 @@ def test_few_rows_of_many_columns_are_not_overfitted(seed):
     assert nlpd[0] < nlpd[1] - 0.02
 
 
-@pytest.mark.parametrize("D", [5, 15, 30])
+@pytest.mark.parametrize("D", [5, 30])
 def test_idle_columns_are_switched_off(D):
     rng = np.random.RandomState(0)
     X = rng.randn(200, D)

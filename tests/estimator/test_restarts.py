@@ -68,7 +68,7 @@ def test_restarts_keep_what_is_fixed(ordered):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("start", [0.1, 1e-30])
-def test_a_start_that_cannot_be_factorised_is_no_harm(ordered, early_stopping, start):
+def test_restarts_survive_a_start_that_cannot_be_factorised(ordered, early_stopping, start):
     # Every row is there twice but for the last digits (equal rows would be merged), so that
     # without noise the kernel matrix is singular.
     X, y = (np.concatenate([part, part * (1.0 + 1e-13)]) for part in ordered)

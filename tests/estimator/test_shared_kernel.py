@@ -27,7 +27,7 @@ def rough_and_smooth():
 
 
 @pytest.mark.parametrize("n_inducing", [None, 30])
-def test_a_kernel_of_each_class(rough_and_smooth, n_inducing):
+def test_shared_kernel_false_learns_a_kernel_of_each_class(rough_and_smooth, n_inducing):
     X, y = rough_and_smooth
     shared = classifier(n_inducing=n_inducing).fit(X, y)
     model = classifier(n_inducing=n_inducing, shared_kernel=False).fit(X, y)
@@ -40,7 +40,7 @@ def test_a_kernel_of_each_class(rough_and_smooth, n_inducing):
     np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict_proba(X), p, rtol=1e-12)
 
 
-def test_a_kernel_of_another_kind_for_each_class(rough_and_smooth):
+def test_compound_kernel_has_a_kernel_of_another_kind_for_each_class(rough_and_smooth):
     X, y = rough_and_smooth
     kinds = [RBF(1.0), ConstantKernel(2.0, "fixed") * Matern(0.3, nu=1.5), RationalQuadratic(0.3)]
     model = GaussianProcessClassifier(CompoundKernel(kinds), n_inducing=20, random_state=0)
@@ -53,7 +53,7 @@ def test_a_kernel_of_another_kind_for_each_class(rough_and_smooth):
     np.testing.assert_allclose(variance, [[1.0, 2.0, 1.0]], rtol=1e-2)
 
 
-def test_kernels_have_to_be_as_many_as_classes(three, two, ordered):
+def test_compound_kernel_has_as_many_kernels_as_classes(three, two, ordered):
     pair = CompoundKernel([RBF(), RBF()])
     with pytest.raises(ValueError, match="CompoundKernel of 2 kernels.*3 latent"):
         GaussianProcessClassifier(pair).fit(*three)
@@ -64,7 +64,7 @@ def test_kernels_have_to_be_as_many_as_classes(three, two, ordered):
             regress(GaussianProcessRegressor(pair))
 
 
-def test_two_classes_have_one_kernel_either_way(two):
+def test_shared_kernel_is_no_matter_for_two_classes(two):
     X, y = two
     shared, own = (
         classifier(n_inducing=None, shared_kernel=s, max_iter=20).fit(X, y) for s in (True, False)

@@ -28,24 +28,24 @@ def chosen(kernel, X, y, noise=0.1, bounds=(1e-6, 1e2)):
 # --- before training -------------------------------------------------------------------------
 
 
-def test_a_start_better_than_noise_is_kept():
+def test_best_start_keeps_what_is_better_than_noise():
     given, start = chosen(RBF(0.1), T, WAVES)
     assert start is given
 
 
-def test_a_start_is_kept_where_all_of_them_are_noise():
+def test_best_start_keeps_the_given_where_all_are_noise():
     given, start = chosen(RBF(1.0), T, np.random.RandomState(0).randn(100))
     assert start is given
 
 
-def test_fixed_values_and_bounds_hold():
+def test_best_start_holds_fixed_values_and_bounds():
     kernel = ConstantKernel(1.0, "fixed") * RBF(1.0, (0.2, 10.0))
     _, start = chosen(kernel, T, 1000.0 * WAVES, bounds=(0.05, 1.0))
     constant, length_scale = start.values
     assert constant == 1.0 and length_scale >= 0.2 and 0.05 <= start.noise <= 1.0
 
 
-def test_the_prior_variance_follows_y():
+def test_best_start_lets_the_prior_variance_follow_y():
     _, start = chosen(1.0 * RBF(0.1), T, 1000.0 * WAVES, noise=1e5, bounds=(1.0, 1e8))
     assert start.values[0] == 1e5  # its upper bound, below the mean square of 5e5
 
@@ -124,7 +124,7 @@ def test_a_kernel_of_the_users_own_takes_y_as_it_is():
 
 
 @pytest.mark.parametrize("scale", [1.0, 300.0, 3e3, 1e4, 1e6])
-def test_raw_y_beside_a_kernel_of_unit_variance(scale):
+def test_normalize_y_false_fits_raw_y_or_says_so(scale):
     """Fitted well, or said: the bounds of scikit-learn's constant end at 1e5."""
     y = scale * np.sin(X[:, 0])
     with warnings.catch_warnings(record=True) as caught:

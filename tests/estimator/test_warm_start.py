@@ -35,7 +35,7 @@ def test_warm_start_with_one_kernel_for_each_class(three):
 
 
 @pytest.mark.parametrize("change", ["kernel", "columns", "both"])
-@pytest.mark.parametrize("name", ["gpr", "sgpr", "svgp"])
+@pytest.mark.parametrize("name", ["gpr", "svgp"])
 def test_warm_start_begins_anew_where_the_form_is_another(model_and_data, change):
     model, X, y = model_and_data
     model.set_params(warm_start=True, max_iter=30).fit(X, y)
