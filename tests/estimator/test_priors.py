@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import numpy as np
 import pytest
-from skgpng.structures import Hyperparameters
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
 from skgpng._training import stages, vector
+from skgpng.parameters import Hyperparameters
 
 
 def make_data(N=60, D=3, seed=0):
@@ -28,84 +26,74 @@ def log_prior(length_scales, spread, noise=None, centre=0.1):
     return -np.sum(np.log(1.0 + np.square(residuals)))
 
 
-def trainings(fit):
-    """Parameters and stages of each training during ``fit()``, and what that gives."""
-    seen = []
-
-    def train(*arguments, original=stages.train):
-        seen.append(arguments[1:3])
-        return original(*arguments)
-
-    with mock.patch.object(stages, "train", train):
-        return seen, fit()
+def log_prior_of(trainings, theta):
+    """At theta, of the one training there was."""
+    (training,) = trainings
+    return vector.objective(training.parameters, theta, 2.0) - 2.0
 
 
-def sizes(parameters):
+def learned(model):
+    """Hyperparameters of a fitted model."""
+    return Hyperparameters(model._predictor.posterior.values, model._predictor.values)
+
+
+def sizes(training):
     """Entries that have a prior, of each parameter."""
-    return [np.shape(p.prior.mixing)[1] for p in parameters.leaves if p.prior is not None]
+    priors = [p.prior for p in training.parameters.leaves]
+    return [np.shape(prior.mixing)[1] for prior in priors if prior is not None]
 
 
 # --- whose, and of what ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("D", [1, 2, 5])
+@pytest.mark.parametrize("D", [1, 5])
 @pytest.mark.parametrize("scaled", [True, False])
-def test_regression_has_the_formula(D, scaled):
+def test_prior_of_regression_has_the_formula(D, scaled, trainings):
     X, y = make_data(D=D)
     X, y = X * np.logspace(-3, 3, D), 50.0 * (y - y.mean())
-    ((parameters, _),), model = trainings(
-        lambda: GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
-    )
+    model = GaussianProcessRegressor(normalize_y=scaled, max_iter=5, tol=1.0).fit(X, y)
     scales, noise = np.atleast_1d(model.kernel_.k2.length_scale), model._predictor.values[0]
     theta = Hyperparameters((np.array(0.7), scales), (noise,))
     right = log_prior(scales, X.std(0), noise, 0.1)  # y is scaled either way
-    assert vector.objective(parameters, theta, 2.0) == pytest.approx(2.0 + right, rel=1e-9)
+    assert log_prior_of(trainings, theta) == pytest.approx(right, rel=1e-9)
 
 
-def test_student_t_has_that_of_its_squared_scale():
+def test_prior_of_student_t_is_that_of_its_squared_scale(trainings):
     X, y = make_data(D=1)
-    ((parameters, _),), model = trainings(
-        lambda: GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
-    )
-    theta = Hyperparameters(model._kernel_values, model._predictor.values)
+    model = GaussianProcessRegressor(likelihood="student_t", max_iter=20, tol=1.0).fit(X, y)
     noise = model._predictor.values[0] ** 2
     right = log_prior(np.ones(1), np.ones(1), noise)
-    assert vector.objective(parameters, theta, 0.0) == pytest.approx(right, rel=1e-9)
+    assert log_prior_of(trainings, learned(model)) == pytest.approx(right, rel=1e-9)
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_classes_have_one_for_each_kernel(shared):
+def test_classes_have_a_prior_for_each_kernel(shared, trainings):
     X, y = make_data(N=40, D=2)
     labels = np.digitize(y, [-0.5, 0.5])
-    ((parameters, _),), model = trainings(
-        lambda: GaussianProcessClassifier(shared_kernel=shared, max_iter=20).fit(X, labels)
-    )
+    model = GaussianProcessClassifier(shared_kernel=shared, max_iter=20).fit(X, labels)
     parts = [model.kernel_] if shared else model.kernel_.kernels
     right = sum(log_prior(part.k2.length_scale, X.std(0)) for part in parts)
-    theta = Hyperparameters(model._posterior.values, ())
     assert len(parts) == (1 if shared else 3)
     assert right < 0.0
-    assert vector.objective(parameters, theta, 0.0) == pytest.approx(right, rel=1e-9)
+    assert log_prior_of(trainings, learned(model)) == pytest.approx(right, rel=1e-9)
 
 
-def test_fixed_noise_has_none():
+def test_fixed_noise_has_no_prior(trainings):
     X, y = make_data(D=1)
-    ((parameters, _),), _ = trainings(lambda: GaussianProcessRegressor(alpha=0.1).fit(X, y))
-    assert len(sizes(parameters)) == 1  # the length scale
+    GaussianProcessRegressor(alpha=0.1).fit(X, y)
+    assert len(sizes(trainings[0])) == 1  # the length scale
     model = GaussianProcessRegressor(alpha=0.0)  # its logarithm is -inf
     assert np.isfinite(model.fit(X, y, noise_variance=np.full(len(X), 0.1)).elbo_)
 
 
 @pytest.mark.parametrize("noise", [False, True])
-def test_kernel_of_the_user_has_none(noise):
+def test_kernel_of_the_user_has_no_prior(noise, trainings):
     X, y = make_data()
     kernel = ConstantKernel() * Matern(np.ones(3), nu=2.5)
-    kernel = kernel + WhiteKernel(0.1) if noise else kernel
-    seen, _ = trainings(lambda: GaussianProcessRegressor(kernel).fit(X, y))
-    assert [sizes(parameters) for parameters, _ in seen] == [[]]
+    GaussianProcessRegressor(kernel + WhiteKernel(0.1) if noise else kernel).fit(X, y)
     if not noise:
-        seen, _ = trainings(lambda: GaussianProcessClassifier(kernel).fit(X, y > 0))
-        assert [sizes(parameters) for parameters, _ in seen] == [[]]
+        GaussianProcessClassifier(kernel).fit(X, y > 0)
+    assert [sizes(training) for training in trainings] == [[]] * (1 if noise else 2)
 
 
 ROADS = {
@@ -125,25 +113,21 @@ ROADS = {
 
 @pytest.mark.filterwarnings("ignore:Training stopped")
 @pytest.mark.parametrize("road", ROADS)
-def test_every_road_carries_it(road):
+def test_every_road_carries_the_prior(road, trainings):
     model, method = ROADS[road]
     X, y = make_data(N=80, D=2)
     labels = {"classes": [False, True]} if "labels" in road else {}
     if isinstance(model, GaussianProcessClassifier):
         y = y > 0
     model.set_params(max_iter=20, random_state=0)
-
-    def fit():
-        for rows in (slice(0, 60), slice(20, 80)):
-            getattr(model, method)(X[rows], y[rows], **labels)
-
-    seen, _ = trainings(fit)
+    for rows in (slice(0, 60), slice(20, 80)):
+        getattr(model, method)(X[rows], y[rows], **labels)
     n = [2] if isinstance(model, GaussianProcessClassifier) else [2, 1]  # and the noise
-    assert len(seen) >= 2
-    assert all(sizes(parameters) == n for parameters, _ in seen)
+    assert len(trainings) >= 2
+    assert all(sizes(training) == n for training in trainings)
 
 
-def test_its_numbers_compile_nothing():
+def test_numbers_of_the_prior_compile_nothing():
     X, y = make_data()
     GaussianProcessClassifier().fit(X, y > 0)
     GaussianProcessRegressor().fit(X, y)
@@ -157,7 +141,7 @@ def test_its_numbers_compile_nothing():
 # --- what it does ----------------------------------------------------------------------------
 
 
-def test_elbo_is_without_it_and_the_optimum_with_it():
+def test_elbo_is_without_the_prior_and_the_optimum_with_it():
     X, y = make_data(N=40)
     model = GaussianProcessRegressor(tol=1e-8).fit(X, y)
     theta = model.kernel_.theta
@@ -173,7 +157,7 @@ def test_elbo_is_without_it_and_the_optimum_with_it():
 
 
 @pytest.mark.parametrize("Estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
-def test_both_optimizers_find_the_same(Estimator):
+def test_both_optimizers_find_the_same_with_the_prior(Estimator):
     X, y = make_data(N=60, D=2)
     y = y if Estimator is GaussianProcessRegressor else y > 0
     models = [Estimator(optimizer=o, tol=1e-7, random_state=0) for o in ("adam", "lbfgs")]
@@ -181,7 +165,7 @@ def test_both_optimizers_find_the_same(Estimator):
     np.testing.assert_allclose(*thetas, atol=0.02)
 
 
-def test_it_fades_as_rows_grow():
+def test_the_prior_fades_as_rows_grow():
     plain = ConstantKernel(1.0, (1e-4, 1e4)) * Matern(np.full(2, 2**0.5), (1e-3, 1e4), nu=2.5)
 
     def apart(N, seed):
@@ -191,7 +175,7 @@ def test_it_fades_as_rows_grow():
         fits = [GaussianProcessRegressor(k, tol=1e-7).fit(X, y) for k in (None, plain)]
         return np.abs(fits[0].kernel_.theta - fits[1].kernel_.theta).max()
 
-    few, many = (np.mean([apart(N, seed) for seed in range(4)]) for N in (30, 400))
+    few, many = (np.mean([apart(N, seed) for seed in range(3)]) for N in (30, 300))
     assert few > 3.0 * many
     assert few > 0.05
 
@@ -210,7 +194,7 @@ def test_few_rows_of_many_columns_are_not_overfitted(seed):
     assert nlpd[0] < nlpd[1] - 0.02
 
 
-@pytest.mark.parametrize("D", [5, 15, 30])
+@pytest.mark.parametrize("D", [5, 30])
 def test_idle_columns_are_switched_off(D):
     rng = np.random.RandomState(0)
     X = rng.randn(200, D)
@@ -219,18 +203,13 @@ def test_idle_columns_are_switched_off(D):
     assert relevance[:2].min() > 5.0 * relevance[2:].max()
 
 
-def test_restarts_are_compared_by_what_is_maximised():
+def test_restarts_are_compared_by_what_is_maximised(trainings):
     X, y = make_data(N=30)
-    model = GaussianProcessRegressor(n_restarts_optimizer=3, random_state=0)
-    runs = []
-
-    def run(self, *arguments, original=_base.BaseGaussianProcess._run):
-        runs.append((arguments[0], original(self, *arguments)))
-        return runs[-1][1]
-
-    with mock.patch.object(_base.BaseGaussianProcess, "_run", run):
-        model.fit(X, y)
-    scores = [vector.objective(plan.parameters, r.result.theta, r.elbo) for plan, r in runs]
-    assert len(runs) == 4
-    assert [r.score for _, r in runs] == scores
-    assert model.elbo_ == runs[int(np.argmax(scores))][1].elbo
+    model = GaussianProcessRegressor(n_restarts_optimizer=3, random_state=0).fit(X, y)
+    elbos = [training.result.elbo_curve[-1] for training in trainings]
+    scores = [
+        vector.objective(parameters, result.theta, elbo)
+        for (parameters, _, result), elbo in zip(trainings, elbos, strict=True)
+    ]
+    assert len(scores) == 4
+    assert model.elbo_ == elbos[int(np.argmax(scores))]
