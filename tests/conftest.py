@@ -30,6 +30,14 @@ def rows():
 
 
 @pytest.fixture
+def codes(rows):
+    """The same rows in three classes 0, 1, 2 of equal numbers."""
+    X, _ = rows
+    score = X[:, 0] + 0.5 * X[:, 1]
+    return X, np.searchsorted(np.quantile(score, [1 / 3, 2 / 3]), score)
+
+
+@pytest.fixture
 def tuned(monkeypatch):
     """``tuned(chunk=10)`` sets measured constants of ``skgpng._estimator.plan.Tuning``."""
 

@@ -53,10 +53,9 @@ ESTIMATORS = [
 
 
 def sizes(k, rng):
-    """Rows, columns and new rows; for the warm-up the largest, then small enough for loops that
-    run in order and are compiled for themselves."""
-    if k < 2 * len(ESTIMATORS):
-        return (200, 5, 500) if k < len(ESTIMATORS) else (50, 5, 500)
+    """Rows, columns and new rows; to begin with the largest."""
+    if k < len(ESTIMATORS):
+        return 200, 5, 500
     return rng.randint(40, 201), rng.randint(1, 6), rng.randint(1, 501)
 
 

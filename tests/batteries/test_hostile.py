@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 
-import hostile
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
+from batteries import hostile
 from sklearn.gaussian_process.kernels import RBF
 
-from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _memory
+from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
 from skgpng.inducing import column_spread, kmeans, power_of_two
 
 SEED = int(os.environ.get("SKGPNG_HOSTILE_SEED", 0))
@@ -93,14 +92,14 @@ def test_constant_columns_change_nothing(estimator):
     if estimator is GaussianProcessClassifier:
         y = y > 0
     model = estimator(n_inducing=None, max_iter=15, kernel=None)
-    first = model.fit(X, y)._latent(X)
+    first = model.fit(X, y)._predictor.latent(X)
     # one more column makes the length scales longer by sqrt(3 / 2): undo it in X
     constant = np.hstack([X, np.full((60, 1), 0.1)])
     nearly = constant.copy()
     nearly[::2, 2] += 1e-16
     np.testing.assert_array_equal(column_spread(nearly, np.ones(60))[2], 1.0)
     for rows in (constant, nearly):
-        again = model.fit(rows, y)._latent(rows)
+        again = model.fit(rows, y)._predictor.latent(rows)
         assert np.isfinite(again).all()
         # another start, so another end within what 15 steps leave open
         np.testing.assert_allclose(again[0], first[0], atol=0.2 * np.abs(first[0]).max())
@@ -181,111 +180,3 @@ def test_a_covariance_lost_in_rounding_is_still_one():
     assert np.all(np.diag(cov) > 0.0)
     np.testing.assert_allclose(np.diag(cov), std**2, rtol=1e-9)
     assert np.isfinite(model.sample_y(X, 2)).all()
-
-
-# --- memory ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ten_gib(monkeypatch):
-    monkeypatch.setattr(_memory, "available", lambda: 10 * 2.0**30)
-
-
-@pytest.mark.parametrize("estimator", [GaussianProcessRegressor, GaussianProcessClassifier])
-def test_exact_models_of_too_many_rows_are_refused(estimator, ten_gib):
-    X = np.arange(200_000.0)[:, None]
-    says = r"at least 894 GiB for the 200,000 x 200,000 .*n_inducing=None.*10.0 GiB.*Use n_inducing"
-    with pytest.raises(ValueError, match=says):
-        estimator(n_inducing=None).fit(X, X[:, 0] > 1e5)
-
-
-def test_too_many_inducing_points_are_refused(ten_gib):
-    X = np.arange(100_000.0)[:, None]
-    with pytest.raises(ValueError, match="100,000 x 100,000 .*Use a smaller n_inducing"):
-        GaussianProcessRegressor(n_inducing=100_000).fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="60,000 x 60,000 .*Use a smaller n_inducing"):
-        GaussianProcessRegressor(n_inducing=60_000).partial_fit(X, X[:, 0])
-
-
-@pytest.mark.parametrize("method", ["predict", "sample_y"])
-def test_covariances_of_too_many_rows_are_refused(method, ten_gib):
-    model = GaussianProcessRegressor(RBF(), max_iter=2).fit([[0.0], [1.0]], [0.0, 1.0])
-    X = np.zeros((100_000, 1))
-    given = {"return_cov": True} if method == "predict" else {}
-    with pytest.raises(
-        ValueError, match="at least 149 GiB for the covariances of 100,000 rows.*fewer rows"
-    ):
-        getattr(model, method)(X, **given)
-    assert np.isfinite(model.predict(X, return_std=True)).all()
-
-
-def test_what_fits_is_not_refused(monkeypatch):
-    X, y = _wave()
-    monkeypatch.setattr(_memory, "available", lambda: 0.0)
-    GaussianProcessRegressor(max_iter=2).fit(X, y)  # below a GiB nobody looks
-    _memory.refuse_beyond(2.0**29, "a matrix", "Use less.")
-    with pytest.raises(ValueError, match="at least 2 GiB for a matrix, and 0.0 GiB .* Use less."):
-        _memory.refuse_beyond(2.0**31, "a matrix", "Use less.")
-
-
-def _write(folder, **files):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-
-
-@pytest.fixture
-def system(tmp_path, monkeypatch):
-    """A machine with 8 MiB available, none of it limited."""
-    monkeypatch.setattr(_memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(_memory, "_CGROUPS", tmp_path / "cgroup")
-    text = "MemTotal: 16384 kB\nMemAvailable:  6144 kB\nSwapFree:  2048 kB\n"
-    _write(tmp_path / "proc", meminfo=text)
-    return tmp_path
-
-
-def test_memory_of_the_machine(system):
-    assert _memory.available() == 2**23
-
-
-@pytest.mark.parametrize("where", ["a/b", "a", "."])
-def test_memory_left_in_a_group(system, where):
-    _write(system / "proc" / "self", cgroup="0::/a/b\n")
-    _write(
-        system / "cgroup" / where,
-        memory__max="5000000\n",
-        memory__current="2000000\n",
-        memory__stat="anon 7\ninactive_file 1000\n",
-    )
-    _write(system / "cgroup" / "a", cgroup__procs="")
-    assert _memory.available() == 3_001_000
-    _write(system / "cgroup" / where, memory__max="max\n")
-    assert _memory.available() == 2**23
-
-
-def test_memory_left_in_a_group_of_the_first_version(system):
-    _write(system / "proc" / "self", cgroup="3:cpu:/a\n4:memory:/a\n0::/\n")
-    _write(
-        system / "cgroup" / "memory" / "a",
-        memory__limit_in_bytes="5000000\n",
-        memory__usage_in_bytes="2000000\n",
-        memory__stat="total_inactive_file 0\n",
-    )
-    assert _memory.available() == 3_000_000
-
-
-def test_memory_of_systems_without_proc(system, monkeypatch):
-    (system / "proc" / "meminfo").unlink()
-    assert _memory.available() >= 2**20
-    monkeypatch.delattr(os, "sysconf")
-    assert _memory.available() == float("inf")
-
-
-# --- warnings --------------------------------------------------------------------------------
-
-
-def test_one_warning_a_fit():
-    X, y = _wave()
-    with pytest.warns(ConvergenceWarning, match="max_iter=2") as caught:
-        GaussianProcessRegressor(n_inducing=5, max_iter=2, random_state=0).fit(1e-12 * X, y)
-    assert len(caught) == 1
