@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import reference
+from kernels.test_formulas import ARD, every_kernel
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -19,9 +20,9 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
-from test_formulas import ARD, every_kernel
 
-from skgpng import kernels, linalg
+from skgpng import _linalg as linalg
+from skgpng import kernels
 from skgpng._runtime import tf
 from skgpng.kernels import Columns
 
