@@ -234,12 +234,13 @@ def seconds_of_steps(train: Callable, steps: int) -> float:
 
 def _changed(value: Any, dtype: str | None, changes: dict) -> Any:
     """An argument of the training loop, with another dtype or other settings if it holds them."""
-    from skgpng import structures, training
+    from skgpng import training
+    from skgpng._inference import Structure
 
     if isinstance(value, training.Settings):
         return value._replace(**changes)
-    if isinstance(value, structures.Structure) and dtype is not None:
-        return value._replace(dtype=dtype)
+    if isinstance(value, Structure) and dtype is not None:
+        return value._replace(how=value.how._replace(dtype=dtype))
     return value
 
 
