@@ -7,34 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _get_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from . import kernels, likelihoods
-from ._estimator.base import BaseGaussianProcess
-from ._estimator.plan import Options, Plan, merges_rows
-from ._estimator.predictor import Predictor, evidence_at, prior_predictor
-from ._estimator.problem import Problem, Rows
-from ._estimator.targets import Given, noise_given, resumed, units_of, what_fixes_noise
-from ._estimator.validation import (
-    FLOATS,
-    check_noise,
-    check_range,
-    check_shared,
-    check_targets,
-    check_weights,
-    has_inducing_points,
-    levels_of,
-    rows_known,
-    targets_at,
-    validated,
-)
+from . import likelihoods
+from ._estimator.predictor import evidence_at
+from ._estimator.regressor import BaseRegressor
+from ._estimator.validation import has_inducing_points, levels_of, targets_at
 from ._runtime import outside_graphs
-from ._training.result import Result
-from .inducing import merge_equal_rows
 from .likelihoods import Likelihood
 
 __all__ = ["GaussianProcessRegressor"]
@@ -43,7 +25,7 @@ __all__ = ["GaussianProcessRegressor"]
 _REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
 
 
-class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
+class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     r"""Gaussian process regression that scales, trained with natural gradients.
 
     With few rows this is exact Gaussian process regression; with ``n_inducing`` points it is a
@@ -207,7 +189,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     __metadata_request__score: ClassVar[dict] = _REQUESTS
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseGaussianProcess._parameter_constraints,
+        **BaseRegressor._parameter_constraints,
         "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
@@ -351,97 +333,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         True
         """
         return self._partial_fit(X, y, sample_weight, noise_variance=noise_variance, **known)
-
-    def _given(self, rows: dict) -> Given:
-        likelihood = likelihoods.named(self.likelihood)
-        return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
-
-    def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
-        given, old = self._given(rows), self._predictor if start in ("warm", "on") else None
-        likelihood = given.likelihood
-        X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
-        kernel = self._start_kernel(X, weights, start)
-        parsed = kernels.parse(kernel, self._column_names)
-        check_shared(kernel)
-        parsed, start = self._start_values(parsed, start, X)
-        if start == "on":  # units stay those of the first call
-            units, spread = self._predictor.units, self._spread_of_y
-        else:
-            units, spread = units_of(given, Y, weights)
-        noise, fixed = noise_given(given, parsed, units.scale[0])
-        row = likelihood.scaled_row(row, units.scale) + fixed
-        observation = likelihood.parameters(noise, spread)
-        noise_start = likelihood.noise_start(observation)
-        if likelihood.conjugate:
-            check_noise(likelihood.noise_of_rows((observation[0].value,), row) / spread)
-        elif likelihood.noise is not None:
-            check_noise(np.asarray(noise_start / spread))
-        Y = (Y - units.shift) / units.scale
-        mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-        if old is not None and old.likelihood == likelihood:
-            observation = resumed(observation, old.values)
-            mean = resumed(mean, old.posterior.mean_values)
-        return Problem(
-            rows=Rows(X, Y, weights, row),
-            likelihood=likelihood,
-            observation=observation,
-            mean=mean,
-            n_latent=likelihood.n_latent(Y.shape[1]),
-            kernel=kernel,
-            parsed=parsed,
-            units=units,
-            spread=spread,
-            noise_start=noise_start,
-            fixed_noise=fixed,
-            given_noise=what_fixes_noise(given),
-            start=start,
-        )
-
-    def _validate_params(self) -> None:
-        """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
-        given: Any = self.alpha
-        if np.ndim(given) > 0:
-            raise ValueError(
-                f"alpha must be one number or None, got shape {np.shape(given)}. The known "
-                "noise variance of each row is the argument noise_variance of fit: "
-                "GaussianProcessRegressor(alpha=0).fit(X, y, noise_variance=...)."
-            )
-        super()._validate_params()
-
-    def _rows(
-        self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
-        X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
-        weights = check_weights(sample_weight, X)
-        row = rows_known(given.likelihood, given.rows, len(X))
-        n_before = len(self._predictor.units.scale) if start == "on" else None
-        check_targets(y, self.n_targets, n_before)
-        keep = weights > 0
-        # rows without weight may hold anything; the others are named by their place
-        given.likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
-        X, y, weights, row = X[keep], y[keep].astype(np.float64), weights[keep], row[keep]
-        check_range(X, self.dtype)
-        if merges_rows(Options.of(self), len(X), self._tuning):
-            rows, weights = merge_equal_rows(weights, X, y, row)
-            X, y, row = X[rows], y[rows], row[rows]
-        return X, y.reshape(len(y), -1), weights, row
-
-    def _own_attributes(self, plan: Plan, result: Result) -> dict:
-        problem, values = plan.problem, result.theta.likelihood
-        scale, variance = problem.units.scale, problem.likelihood.noise_variance(values)
-        with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
-            if variance is not None:
-                variance = _one_or_all((variance + problem.fixed_noise) * scale**2)
-            learned = problem.likelihood.learned(values, scale)
-        if "variance" in learned:
-            learned["variance"] = variance
-        return {
-            "noise_variance_": variance,
-            "likelihood_": learned,
-            "_spread_of_y": problem.spread,
-            "_exact_data": plan.data if plan.structure.model.inference.has_evidence else None,
-        }
 
     # --- predicting ----------------------------------------------------------------------
 
@@ -702,35 +593,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
         tags.target_tags.multi_output = True
         tags.requires_fit = False  # the prior predicts
         return tags
-
-    def _validate_new(self, X: Any) -> np.ndarray:
-        if hasattr(self, "_predictor"):
-            return super()._validate_new(X)
-        # no columns are known yet: validate_data would warn of their names
-        return check_array(X, dtype=FLOATS, estimator=self, input_name="X")
-
-    def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
-        """Validated rows, what predicts, and what is known of the rows."""
-        names, X = _get_feature_names(X), self._validate_new(X)
-        model = self._predictor if hasattr(self, "_predictor") else self._prior(X, names)
-        return X, model, model.rows_known(known, len(X))
-
-    def _prior(self, X: np.ndarray, names: Any) -> Predictor:
-        """What is known before ``fit``: the kernel, and noise that is given."""
-        self._validate_params()
-        given = self._given({})
-        kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
-        parsed = kernels.parse(kernel, names)
-        check_shared(kernel)
-        kernels.check_columns(parsed, X)
-        noise, fixed = noise_given(given, parsed, 1.0)
-        n_targets = 1 if self.n_targets is None else self.n_targets
-        return prior_predictor(given.likelihood, parsed, noise, fixed, X.shape[1], n_targets)
-
-
-def _one_or_all(values: np.ndarray) -> Any:
-    """Of several targets an array, of one a number."""
-    return float(values[0]) if len(values) == 1 else values
 
 
 def _columns(values: np.ndarray) -> np.ndarray:
