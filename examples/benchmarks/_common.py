@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import importlib.util
 import json
 import os
@@ -196,6 +197,7 @@ def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[C
 
     All steps take all rows (or batches of them): none is spent on a part of them first.
     """
+    from skgpng._estimator import plan
     from skgpng._training import stages
 
     def stop(*arguments: Any) -> None:
@@ -204,14 +206,15 @@ def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[C
     if dtype is not None and "dtype" in estimator.get_params():
         estimator.set_params(dtype=dtype)
     own = stages.train
-    with mock.patch.multiple(stages, train=stop, plan_stages=_on_all_rows(stages.plan_stages)):
+    whole = functools.partial(_on_all_rows, plan.plan_stages)
+    with mock.patch.object(stages, "train", stop), mock.patch.object(plan, "plan_stages", whole):
         try:
             estimator.fit(X, y)
             raise RuntimeError("fit did not train")
         except _PlannedError as found:
             structure, parameters, each, _, _, optimizer = found.args[0]
     if dtype is not None:
-        structure = structure._replace(dtype=dtype)
+        structure = structure._replace(how=structure.how._replace(dtype=dtype))
 
     def train(**changes: Any) -> Any:
         changed = [stage._replace(settings=stage.settings._replace(**changes)) for stage in each]
@@ -220,8 +223,8 @@ def planned(estimator: Any, X: Any, y: Any, dtype: str | None = None) -> tuple[C
     return train, each[0].settings
 
 
-def _on_all_rows(plan_stages: Callable) -> Callable:
-    return lambda *arguments, **named: plan_stages(*arguments, **{**named, "whole": True})
+def _on_all_rows(plan_stages: Callable, *arguments: Any, **named: Any) -> Any:
+    return plan_stages(*arguments, **{**named, "whole": True})
 
 
 def seconds_of_steps(train: Callable, steps: int) -> float:
