@@ -106,6 +106,11 @@ def run(
     Z = Z if Z is not None else own
     theta = Hyperparameters(parsed.values, (np.array(noise),) if has_noise else (), Z)
     limits = tuple(np.broadcast_to(bounds, (*v.shape, 2)) for v in theta.kernel + theta.likelihood)
+    # what is fixed has its value for bounds
+    limits = (
+        tuple(limit if p.free else p.bounds for p, limit in zip(parsed.parameters, limits))
+        + limits[len(parsed.parameters) :]
+    )
     if q is None:
         q = start_of_q(structure.model, len(data.X), M, structure.n_latent)
     settings = make_settings(**numbers)
