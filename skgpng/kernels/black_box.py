@@ -26,6 +26,11 @@ _FREE = (1e-5, 1e5)
 def template_of(kernel: Any, names: tuple[str, ...]) -> Any:
     """Copy of a kernel in which every hyperparameter of these names is free, and 1."""
     given = kernel.get_params()
+    if any(isinstance(inner, Formula) and inner.real for inner in given.values()):
+        raise ValueError(
+            f"{type(kernel).__name__} has an operand with real-valued hyperparameters, but no "
+            "formula. Write it as a subclass of skgpng.kernels.Kernel, too."
+        )
     plain: dict = {name: np.ones(np.shape(given[name]))[()] for name in names}
     plain |= {f"{name}_bounds": _FREE for name in names if f"{name}_bounds" in given}
     return clone(kernel).set_params(**plain)

@@ -15,6 +15,8 @@ from .tree import KernelStructure, bind, walk, without_values
 
 __all__ = ["check_columns", "check_inducing_points", "column_scales", "seen_columns"]
 
+_SELECTS = "A kernel that hands on other columns than it is given says so in its method selects."
+
 
 def _nodes(parsed: ParsedKernel, n_features: int | None = None) -> Any:
     """Each kernel with the columns it sees, its path and the parameters from its own on."""
@@ -63,8 +65,8 @@ def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np
     if seen is None or np.shape(parameter.value) not in ((), (len(seen),)):
         n = "unknown" if seen is None else len(seen)
         raise ValueError(
-            f"{parameter.name!r} has {np.size(parameter.value)} length scales for {n} columns. A "
-            "kernel that hands some columns only to its operands says which in its method selects."
+            f"{parameter.name!r} has {np.size(parameter.value)} length scales for {n} columns. "
+            f"{_SELECTS}"
         )
     scale = np.full(n_features, np.inf)
     scale[seen] = parameter.value
@@ -81,13 +83,15 @@ def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
     kernel sees; an ``ExpSineSquared`` takes one column. Other kernels are evaluated on the first
     rows.
     """
+    all_ours = all(is_ours(kernel.formula) for kernel, _ in walk(parsed.structure))
     for kernel, seen, path, parameters in _nodes(parsed, X.shape[1]):
         if seen is None:  # no columns of X; it was tried out with the kernel above it
             continue
         if not is_ours(kernel.formula) or kernel.formula is BlackBox:
             _try_out(kernel, path, parameters, X[:3, seen])
         else:
-            _check_vectors(parameters[: len(kernel.own)], len(seen), X.shape[1])
+            hint = "" if all_ours else f" {_SELECTS}"
+            _check_vectors(parameters[: len(kernel.own)], len(seen), X.shape[1], hint)
         if kernel.formula.one_column and len(seen) > 1:
             raise ValueError(
                 f"{place(path)}: {kernel.formula.__name__} is a covariance on one column only, but "
@@ -99,14 +103,15 @@ def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
             raise ValueError(f"{place(path)}: {error}") from error
 
 
-def _check_vectors(parameters: tuple[Parameter, ...], n_seen: int, n_features: int) -> None:
+def _check_vectors(
+    parameters: tuple[Parameter, ...], n_seen: int, n_features: int, hint: str
+) -> None:
     for name, value, *_ in parameters:
         if np.ndim(value) and len(value) != n_seen:
             seen = f"X has {n_seen} features" if n_seen == n_features else f"it sees {n_seen}"
             raise ValueError(
                 f"kernel parameter {name!r} has {len(value)} values, but {seen}. Give one number, "
-                "or one per feature. (A kernel of yours that hands other columns to its operands "
-                "says so in its method selects.)"
+                f"or one per feature.{hint}"
             )
 
 

@@ -234,6 +234,26 @@ def test_what_a_kernel_does_wrong_is_named(wrong):
         GaussianProcessRegressor(RBF() + Broken(wrong=wrong)).fit(X, Y)
 
 
+class Bent(kernels.Kernel):
+    real = ("bend",)
+
+    def __init__(self, bend=1.0, bend_bounds=(-2.0, 2.0)):
+        self.bend = bend
+        self.bend_bounds = bend_bounds
+
+    def covariance(self, X1, X2=None):
+        return tf.matmul(self.bend * X1, self.bend * (X1 if X2 is None else X2), transpose_b=True)
+
+
+def test_operands_are_the_business_of_the_kernel_that_holds_them():
+    with pytest.raises(ValueError, match="'k2': Both has an operand with real-valued"):
+        kernels.parse(RBF() + Both(RBF(), Bent()))
+    parsed = kernels.parse(Both(RBF(), WhiteKernel(0.5)))
+    assert parsed.noise is None and parsed.names == ("k1__length_scale", "k2__noise_level")
+    K = kernels.covariance(parsed.structure, parsed.values, X)
+    np.testing.assert_allclose(K, Both(RBF(), WhiteKernel(0.5))(X), rtol=1e-12)
+
+
 def test_there_is_no_gradient_between_different_rows():
     parsed = kernels.parse(LogMatern())
     values = tuple(map(tf.constant, parsed.values))

@@ -22,8 +22,10 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from skgpng import _linalg as linalg
-from skgpng import kernels
+from skgpng import GaussianProcessRegressor, kernels
+from skgpng._inference import covariances
 from skgpng._runtime import tf
+from skgpng._training import stages
 from skgpng.kernels import Columns
 
 RNG = np.random.RandomState(0)
@@ -148,6 +150,19 @@ def test_structure_is_hashable_and_free_of_numbers(kernel):
         assert same.structure == parsed.structure
         assert hash(same.structure) == hash(parsed.structure)
     assert not any(kernels.parse(held).free)
+
+
+def test_what_is_fixed_compiles_nothing_anew():
+    y = np.sin(6 * X3[:, 0])
+    settings = dict(n_inducing=6, max_iter=3, random_state=0)
+    free = GaussianProcessRegressor(2.0 * RBF(0.5), **settings).fit(X3, y)
+    free.predict(X3)
+    before = stages.n_compiled(), covariances._compiled.n_compiled()
+    held = GaussianProcessRegressor(2.0 * RBF(0.5, "fixed"), **settings).fit(X3, y)
+    held.predict(X3)
+    assert (stages.n_compiled(), covariances._compiled.n_compiled()) == before
+    assert held.kernel_.k2.length_scale == 0.5 != free.kernel_.k2.length_scale
+    assert held.kernel_.k1.constant_value != 2.0
 
 
 @pytest.mark.parametrize(
