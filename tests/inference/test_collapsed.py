@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from inference import cases
 import numpy as np
 import pytest
+from inference import cases
 from inference.cases import assert_same_step, executed, make_case, moved, names_of, step
 from reference import differences, sgpr_bound
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import functools
 
-from inference import cases
 import numpy as np
 import pytest
+from inference import cases
 from inference.cases import CASES, assert_same_step, executed, make_case, moved, names_of, step
 from reference import differences
 

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import reference
+from kernels.cases import ARD, every_kernel
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -19,9 +20,9 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
-from test_formulas import ARD, every_kernel
 
-from skgpng import kernels, linalg
+from skgpng import kernels
+from skgpng._linalg import add_jitter
 from skgpng._runtime import tf
 from skgpng.kernels import Columns
 
@@ -239,7 +240,7 @@ def test_gradient_of_the_jitter(kernel):
     def total(values, Z):
         K = kernels.covariance(structure, values, Z)
         unit = kernels.jitter_unit(structure, values, Z)
-        return tf.reduce_sum(G * linalg.add_jitter(K, 0.1, unit))
+        return tf.reduce_sum(G * add_jitter(K, 0.1, unit))
 
     with tf.GradientTape() as tape:
         tape.watch(tensors)

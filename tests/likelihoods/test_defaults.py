@@ -144,7 +144,7 @@ def test_table_of_counts_against_closed_forms():
     )
 
 
-# --- a likelihood of one's own, against SciPy ---------------------------------------------------
+# --- a likelihood of one's own, against SciPy ------------------------------------------------
 
 
 def laplace_cdf(x, b, v):
@@ -214,7 +214,7 @@ def test_positive_y_and_shares_against_scipy(likelihood, given):
     assert stats.kstest(draws[:, 0], given(0.2).cdf).pvalue > 0.01
 
 
-# --- what does not exist ---------------------------------------------------------------------------
+# --- what does not exist ---------------------------------------------------------------------
 
 
 def test_what_does_not_exist_is_said():
@@ -241,7 +241,7 @@ def test_what_does_not_exist_is_said():
         Laplace().noise_of_rows((0.5,), None)
 
 
-# --- from the data -----------------------------------------------------------------------------------
+# --- from the data ---------------------------------------------------------------------------
 
 
 def test_noise_that_is_named_is_a_parameter():

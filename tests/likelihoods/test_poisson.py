@@ -68,7 +68,7 @@ def log_probability(k, mean, var):
     return joint(peak) + np.log(total)
 
 
-# --- densities and expectations ----------------------------------------------------------------
+# --- densities and expectations --------------------------------------------------------------
 
 
 def test_log_prob_against_scipy():
@@ -113,7 +113,7 @@ def test_gradients_of_the_expected_log_density():
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
 
 
-# --- y given f -----------------------------------------------------------------------------------
+# --- y given f -------------------------------------------------------------------------------
 
 
 def test_conditional_distribution_against_scipy():
@@ -135,7 +135,7 @@ def test_draws_have_mean_and_variance():
     np.testing.assert_allclose(draws.var(0), rate, rtol=0.05)
 
 
-# --- the predictive distribution -----------------------------------------------------------------
+# --- the predictive distribution -------------------------------------------------------------
 
 
 def test_moments_of_a_lognormal_rate():
@@ -223,7 +223,7 @@ def test_zero_counts_and_large_variance_stay_finite():
     assert np.isfinite(likelihood.predict_quantiles((), f_mean, f_var, [1e-4, 0.9999])).all()
 
 
-# --- from the data ---------------------------------------------------------------------------------
+# --- from the data ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [-1.0, 0.5])
