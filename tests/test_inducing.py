@@ -1,3 +1,5 @@
+"""inducing: distinct rows, spreads, and where the points begin."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -271,7 +273,7 @@ def test_greedy_variance_with_nothing_left_to_explain(kernel, n_first, X):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_greedy_variance_of_a_kernel_without_a_variance(value, X):
-    structure, values = parse(MATERN)[0], (np.array(value), np.array(1.5))
+    structure, values = parse(MATERN).structure, (np.array(value), np.array(1.5))
     Z = inducing.select(
         "greedy_variance", X, 6, np.random.RandomState(0), np.ones(60), structure, values
     )

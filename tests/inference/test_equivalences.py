@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import reference
-from inference.cases import KERNEL, step
+from inference.cases import KERNEL, make_case, step
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from skgpng import kernels
@@ -89,3 +89,26 @@ def test_more_inducing_points_raise_the_bound():
     bounds = [float(settled(Collapsed(), X[:m])[2].value) for m in (1, 4, 9, N)]
     assert np.all(np.diff(bounds) > 0)
     assert bounds[-1] < float(settled(Exact())[2].value)
+
+
+@pytest.mark.parametrize(
+    "name", ["exact, targets", "sites, targets", "targets", "collapsed, targets"]
+)
+def test_targets_are_models_with_common_hyperparameters(name):
+    iterate, q, data = make_case(name)
+    one = iterate._replace(model=iterate.model._replace(n_latent=1))
+    together, each = step(iterate, q, data), []
+    for k in range(3):
+        own = tuple(column(leaf, k) for leaf in q)
+        each.append(step(one, own, data._replace(Y=column(data.Y, k))))
+    np.testing.assert_allclose(together.value, sum(s.value for s in each), rtol=1e-12)
+    for k, alone in enumerate(each):
+        for found, expected in zip(together.q_next, alone.q_next, strict=True):
+            np.testing.assert_allclose(column(found, k), expected, rtol=1e-10, atol=1e-12)
+
+
+def column(leaf, k):
+    """Of the k-th target, where it has one of its own."""
+    if leaf.shape.rank == 3:
+        return leaf[k : k + 1] if len(leaf) > 1 else leaf
+    return leaf[:, k : k + 1]

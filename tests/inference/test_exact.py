@@ -29,16 +29,6 @@ def test_the_value_is_the_evidence(name):
     assert found.q_next == () and found.corrected == 0.0
 
 
-def test_a_weight_of_two_is_the_row_twice():
-    iterate, q, data = make_case("exact, targets")
-    weighted = data._replace(weights=tf.constant(1.0 + np.arange(40) % 2))
-    twice = np.repeat(np.arange(40), 1 + np.arange(40) % 2)
-    rows = without_weights(data.each_row(lambda a: tf.gather(a, twice)))
-    iterate = iterate._replace(jitter=0.0)
-    one, other = step(iterate, q, weighted), step(iterate, q, rows)
-    assert_same_step(one, other, rtol=1e-9)
-
-
 def test_gradient_against_sklearn():
     iterate, q, data = make_case("exact", N=15)
     data, iterate = without_weights(data), iterate._replace(jitter=0.0)

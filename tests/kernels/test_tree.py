@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import reference
-from kernels.test_formulas import ARD, every_kernel
+from kernels.cases import ARD, every_kernel
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -21,9 +21,9 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
-from skgpng import _linalg as linalg
 from skgpng import GaussianProcessRegressor, kernels
 from skgpng._inference import covariances
+from skgpng._linalg import add_jitter
 from skgpng._runtime import tf
 from skgpng._training import stages
 from skgpng.kernels import Columns
@@ -255,7 +255,7 @@ def test_gradient_of_the_jitter(kernel):
     def total(values, Z):
         K = kernels.covariance(structure, values, Z)
         unit = kernels.jitter_unit(structure, values, Z)
-        return tf.reduce_sum(G * linalg.add_jitter(K, 0.1, unit))
+        return tf.reduce_sum(G * add_jitter(K, 0.1, unit))
 
     with tf.GradientTape() as tape:
         tape.watch(tensors)

@@ -8,7 +8,6 @@ import reference
 import tensorflow_probability as tfp
 from derivatives import assert_gradients
 from reference import JITTER
-from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, Matern
 
 from skgpng import gaussians, kernels, models, optimizers
@@ -65,12 +64,6 @@ def test_vgp_covariances():
 # --- exact regression ------------------------------------------------------------------------
 
 
-def test_gpr_evidence_against_sklearn(Y):
-    exact = GaussianProcessRegressor(KERNEL, alpha=ROW_NOISE, optimizer=None).fit(X, Y)
-    found = models.gpr_log_marginal_likelihood(KERNEL(X), Y, ROW_NOISE)
-    np.testing.assert_allclose(found, exact.log_marginal_likelihood_value_, rtol=1e-10)
-
-
 def test_gpr_evidence_against_tfp(Y):
     psd = tfp.math.psd_kernels
     kernel = psd.MaternThreeHalves(tf.constant(np.sqrt(1.5)), tf.constant(0.8, tf.float64))
@@ -90,19 +83,6 @@ def test_gpr_evidence_and_gradient(Y, noise):
     assert_gradients(
         models.gpr_log_marginal_likelihood, [K, Y, noise], covariances=[0], rtol=1e-6, atol=1e-6
     )
-
-
-def test_gpr_gradient_in_the_hyperparameters_against_sklearn():
-    Y = np.random.RandomState(7).randn(N, 1)
-    exact = GaussianProcessRegressor(KERNEL, alpha=NOISE, optimizer=None).fit(X, Y)
-    _, expected = exact.log_marginal_likelihood(KERNEL.theta, eval_gradient=True)
-    values = [tf.constant(v) for v in VALUES]
-    with tf.GradientTape() as tape:
-        tape.watch(values)
-        K = kernels.covariance(STRUCTURE, tuple(values), X)
-        value = models.gpr_log_marginal_likelihood(K, Y, NOISE)
-    in_logarithms = [g * v for g, v in zip(tape.gradient(value, values), VALUES, strict=True)]
-    np.testing.assert_allclose(in_logarithms, expected, rtol=1e-8)
 
 
 # --- collapsed bound -------------------------------------------------------------------------
