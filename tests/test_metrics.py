@@ -10,7 +10,7 @@ import pytest
 import sklearn
 from scipy.integrate import quad
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -375,7 +375,48 @@ def test_weights_in_a_search_with_several_scorers(rows):
     np.testing.assert_allclose(list(found.values()), by_hand(model, X, y, weights)[:2])
 
 
-# --- a distribution that is not normal -------------------------------------------------------
+# --- a regressor that knows its distribution -------------------------------------------------
+
+
+class Uniform(RegressorMixin, BaseEstimator):
+    """Says that y is between 0 and ``exposure``; knows no standard deviation."""
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.ones(len(X))
+
+    def log_predictive_density(self, X, y, exposure=2.0):
+        return -np.log(exposure) * np.ones(len(X))
+
+    def crps(self, X, y, exposure=2.0):
+        share = y / exposure
+        return exposure * (share**3 + (1.0 - share) ** 3) / 3.0
+
+    def predict_quantiles(self, X, quantiles, exposure=2.0):
+        return np.outer(exposure * np.ones(len(X)), quantiles)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_scorers_ask_a_regressor_for_its_own_distribution(piped):
+    X, y = np.zeros((4, 1)), np.array([0.1, 0.7, 1.9, 1.0])
+    model = (make_pipeline(StandardScaler(), Uniform()) if piped else Uniform()).fit(X, y)
+    crps = [quad(lambda x, a=a: (x / 2 - (x >= a)) ** 2, 0, 2, points=[a])[0] for a in y]
+    expected = [-np.log(2.0), -np.mean(crps), 0.5, -0.3]
+    np.testing.assert_allclose([scorer(model, X, y) for scorer in SCORERS], expected)
+    # what is known of each row goes along, but for rows without weight
+    known = {"sample_weight": [1, 0, 1, 1], "exposure": np.array([1.0, np.nan, 4.0, 2.0])}
+    found = [scorer(model, X, y, **known) for scorer in SCORERS[::2]]
+    np.testing.assert_allclose(found, [-np.log(8.0) / 3, 1.0])
+
+
+def test_scorers_refuse_what_a_normal_distribution_or_a_classifier_cannot_use(rows):
+    X, y = rows
+    with pytest.raises(TypeError, match="BayesianRidge failed: .*exposure"):
+        log_density_scorer(BayesianRidge().fit(X, y), X, y, exposure=y)
+    with pytest.raises(TypeError, match="exposure"):
+        log_density_scorer(LogisticRegression().fit(X, y > 5), X, y > 5, exposure=y)
 
 
 @pytest.fixture(scope="module")

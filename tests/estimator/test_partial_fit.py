@@ -151,7 +151,8 @@ def test_memory_of_an_exact_fit_equals_all_rows(rows, n_inducing):
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 def test_memory_of_labels_is_close_to_all_rows(data, own, forgetful, request):
     X, y = request.getfixturevalue(data)
-    model = classifier(kernel=REACH, n_inducing=20, shared_kernel=not own, **HELD)
+    model = GaussianProcessClassifier(REACH, n_inducing=20, shared_kernel=not own, **HELD)
+    model.set_params(random_state=0)
     model.partial_fit(X[:45], y[:45], classes=np.unique(y))
     half, points = model.predict_proba(X), model.inducing_points_
     at_once = copy_of(model).set_params(warm_start=True).fit(X, y).predict_proba(X)
@@ -165,7 +166,7 @@ def test_memory_of_labels_is_close_to_all_rows(data, own, forgetful, request):
 
 def test_memory_in_minibatches(rows, forgetful):
     X, y = rows
-    model = held(n_inducing=20, batch_size=15, max_iter=300)
+    model = held(n_inducing=20, batch_size=15, max_iter=150)
     model.partial_fit(X[:45], y[:45])
     at_once = held(n_inducing=20).partial_fit(X[:45], y[:45])
     model.partial_fit(X[45:], y[45:])

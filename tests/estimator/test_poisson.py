@@ -24,7 +24,7 @@ from skgpng.quadrature import gauss_hermite
 
 KERNEL = ConstantKernel(1.0) * RBF(1.0)
 regressor = functools.partial(
-    GaussianProcessRegressor, KERNEL, likelihood="poisson", random_state=0
+    GaussianProcessRegressor, kernel=KERNEL, likelihood="poisson", random_state=0
 )
 LEVELS = [0.05, 0.5, 0.95]
 
@@ -33,7 +33,7 @@ class Drawn:
     """Counts at rows X, with log rates f drawn from the model itself and mean 1."""
 
     def __init__(self, n=160, n_targets=1):
-        rng = np.random.RandomState(3)
+        rng = np.random.RandomState(2 + n_targets)
         self.X = rng.uniform(0, 8, (n, 1))
         root = np.linalg.cholesky(KERNEL(self.X) + 1e-9 * np.eye(n))
         self.f = 1.0 + root @ rng.randn(n, n_targets)
@@ -98,10 +98,10 @@ def test_poisson_log_rate_is_found(drawn, settings):
     assert (model.validation_scores_ is None) != ("early_stopping" in settings)
 
 
-def test_poisson_exact_and_sparse_agree(drawn, fitted):
-    exact = regressor(n_inducing=None).fit(**drawn.part(TRAIN))
-    assert fitted.elbo_ < exact.elbo_ + 0.1
-    for a, b in zip(log_rate(fitted, drawn.X), log_rate(exact, drawn.X), strict=True):
+def test_poisson_exact_and_sparse_agree(drawn):
+    exact, sparse = (regressor(n_inducing=n, tol=1e-6).fit(**drawn.part(TRAIN)) for n in (None, 25))
+    assert exact.elbo_ - 0.1 < sparse.elbo_ < exact.elbo_ + 1e-3
+    for a, b in zip(log_rate(sparse, drawn.X), log_rate(exact, drawn.X), strict=True):
         np.testing.assert_allclose(a, b, atol=0.05)
 
 
@@ -142,8 +142,9 @@ def test_poisson_warm_start(drawn, fitted):
     model.fit(**drawn.part(TRAIN))
     assert model.n_iter_ < fitted.n_iter_ and model.elbo_ > fitted.elbo_ - 0.1
     # what is held is held where it was: the constant mean too
-    model.set_params(optimizer=None).fit(**drawn.part(TRAIN[:40]))
-    np.testing.assert_allclose(model.predict([[1e3]]), fitted.predict([[1e3]]), rtol=0.05)
+    before = model.predict([[1e3]])
+    model.set_params(optimizer=None).fit(**drawn.part(np.argsort(drawn.y)[-40:]))
+    np.testing.assert_allclose(model.predict([[1e3]]), before, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n_inducing", [None, 15])
@@ -392,9 +393,10 @@ def test_poisson_of_one_huge_count(drawn, n_inducing):
         model.sample_y(X, 2, exposure=exposure),
     ):
         assert np.isfinite(values).all()
-    far = np.abs(X[:, 0] - X[7, 0]) > 2.0
-    errors = log_rate(model, X[far])[0] - drawn.f[TRAIN][far]
-    assert np.median(np.abs(errors)) < 0.5
+    if n_inducing is None:  # few inducing points serve this row before all others
+        far = np.abs(X[:, 0] - X[7, 0]) > 2.0
+        errors = log_rate(model, X[far])[0] - drawn.f[TRAIN][far]
+        assert np.median(np.abs(errors)) < 0.5
 
 
 # --- refused before any work -------------------------------------------------------------------
