@@ -44,6 +44,10 @@ __all__ = ["GaussianProcessRegressor"]
 
 # What is known of each row may be routed, though `**known` does not tell scikit-learn.
 _REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
+# Scores look at the mean of y, which does not depend on its noise.
+_SCORE_REQUESTS = {
+    name: None for of in likelihoods.NAMES.values() if not of.location for name in of.row_names
+}
 # Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
 # and not zero.
 _LARGEST_RAW = 1e150
@@ -210,7 +214,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseGaussianProcess):
     __metadata_request__fit: ClassVar[dict] = _REQUESTS
     __metadata_request__partial_fit: ClassVar[dict] = _REQUESTS
     __metadata_request__predict: ClassVar[dict] = _REQUESTS
-    __metadata_request__score: ClassVar[dict] = _REQUESTS
+    __metadata_request__score: ClassVar[dict] = _SCORE_REQUESTS
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseGaussianProcess._parameter_constraints,
