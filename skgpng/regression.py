@@ -21,9 +21,6 @@ from .likelihoods import Likelihood
 
 __all__ = ["GaussianProcessRegressor"]
 
-# What is known of each row may be routed, though `**known` does not tell scikit-learn.
-_REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
-
 
 class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     r"""Gaussian process regression that scales, trained with natural gradients.
@@ -182,11 +179,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     >>> print(abs(mean[0] - np.sin(1.5)) < 0.05, std.shape)
     True (1,)
     """
-
-    __metadata_request__fit: ClassVar[dict] = _REQUESTS
-    __metadata_request__partial_fit: ClassVar[dict] = _REQUESTS
-    __metadata_request__predict: ClassVar[dict] = _REQUESTS
-    __metadata_request__score: ClassVar[dict] = _REQUESTS
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseRegressor._parameter_constraints,

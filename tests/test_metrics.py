@@ -405,18 +405,28 @@ def test_scorers_ask_a_regressor_for_its_own_distribution(piped):
     crps = [quad(lambda x, a=a: (x / 2 - (x >= a)) ** 2, 0, 2, points=[a])[0] for a in y]
     expected = [-np.log(2.0), -np.mean(crps), 0.5, -0.3]
     np.testing.assert_allclose([scorer(model, X, y) for scorer in SCORERS], expected)
-    # what is known of each row goes along, but for rows without weight
+
+
+@pytest.fixture
+def exposed(routing):
+    """A scorer that asks for weight and exposure."""
+    return lambda scorer: copy.deepcopy(scorer).set_score_request(sample_weight=True, exposure=True)
+
+
+def test_scorers_hand_on_what_is_known_of_each_row(exposed):
+    X, y = np.zeros((4, 1)), np.array([0.1, 0.7, 1.9, 1.0])
+    # but for rows without weight
     known = {"sample_weight": [1, 0, 1, 1], "exposure": np.array([1.0, np.nan, 4.0, 2.0])}
-    found = [scorer(model, X, y, **known) for scorer in SCORERS[::2]]
+    found = [exposed(scorer)(Uniform(), X, y, **known) for scorer in SCORERS[::2]]
     np.testing.assert_allclose(found, [-np.log(8.0) / 3, 1.0])
 
 
-def test_scorers_refuse_what_a_normal_distribution_or_a_classifier_cannot_use(rows):
+def test_scorers_refuse_what_a_normal_distribution_or_a_classifier_cannot_use(rows, exposed):
     X, y = rows
     with pytest.raises(TypeError, match="BayesianRidge failed: .*exposure"):
-        log_density_scorer(BayesianRidge().fit(X, y), X, y, exposure=y)
+        exposed(log_density_scorer)(BayesianRidge().fit(X, y), X, y, exposure=y)
     with pytest.raises(TypeError, match="exposure"):
-        log_density_scorer(LogisticRegression().fit(X, y > 5), X, y > 5, exposure=y)
+        exposed(log_density_scorer)(LogisticRegression().fit(X, y > 5), X, y > 5, exposure=y)
 
 
 @pytest.fixture(scope="module")

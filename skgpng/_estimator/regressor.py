@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
@@ -31,8 +31,21 @@ from .validation import (
 __all__ = ["BaseRegressor"]
 
 
+# What is known of each row may be routed, though `**known` does not tell scikit-learn. Scores look at
+# the mean of y, which does not depend on its noise.
+_REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
+_SCORE_REQUESTS = {
+    name: None for of in likelihoods.NAMES.values() if not of.location for name in of.row_names
+}
+
+
 class BaseRegressor(BaseGaussianProcess):
     """Regression with a likelihood, of one or several targets."""
+
+    __metadata_request__fit: ClassVar[dict] = _REQUESTS
+    __metadata_request__partial_fit: ClassVar[dict] = _REQUESTS
+    __metadata_request__predict: ClassVar[dict] = _REQUESTS
+    __metadata_request__score: ClassVar[dict] = _SCORE_REQUESTS
 
     kernel: Any
     likelihood: Any

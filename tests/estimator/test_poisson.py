@@ -99,10 +99,13 @@ def test_poisson_log_rate_is_found(drawn, settings):
 
 
 def test_poisson_exact_and_sparse_agree(drawn):
-    exact, sparse = (regressor(n_inducing=n, tol=1e-6).fit(**drawn.part(TRAIN)) for n in (None, 25))
-    assert exact.elbo_ - 0.1 < sparse.elbo_ < exact.elbo_ + 1e-3
+    exact, sparse = (
+        regressor(n_inducing=n, optimizer=None, tol=1e-8).fit(**drawn.part(TRAIN))
+        for n in (None, 25)
+    )
+    assert exact.elbo_ - 0.01 < sparse.elbo_ < exact.elbo_ + 1e-4
     for a, b in zip(log_rate(sparse, drawn.X), log_rate(exact, drawn.X), strict=True):
-        np.testing.assert_allclose(a, b, atol=0.05)
+        np.testing.assert_allclose(a, b, atol=0.01)
 
 
 def test_poisson_with_a_kernel_of_ones_own(drawn):
