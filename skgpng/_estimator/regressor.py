@@ -31,8 +31,8 @@ from .validation import (
 __all__ = ["BaseRegressor"]
 
 
-# What is known of each row may be routed, though `**known` does not tell scikit-learn. Scores look at
-# the mean of y, which does not depend on its noise.
+# What is known of each row may be routed, though `**known` does not tell scikit-learn. Scores look
+# at the mean of y, which does not depend on its noise.
 _REQUESTS = dict.fromkeys(likelihoods.ROW_NAMES)
 _SCORE_REQUESTS = {
     name: None for of in likelihoods.NAMES.values() if not of.location for name in of.row_names

@@ -280,6 +280,9 @@ def test_score_is_the_deviance_explained():
     assert likelihood.score(y, np.full(3, y.mean())) == pytest.approx(0.0)
     two = np.stack([y, y], 1)
     assert likelihood.score(two, np.full((3, 2), y.mean())) == pytest.approx(0.0)
+    for same in (0 * y, 0 * y + 3.0):  # without deviance
+        assert likelihood.score(same, np.full(3, 2.9)) == 0.0
+    assert likelihood.score(y, y + 1.0, sample_weight=[0, 1, 0]) == 0.0
 
 
 # --- training --------------------------------------------------------------------------------
