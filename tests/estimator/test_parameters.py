@@ -395,7 +395,7 @@ FAILURES = {
     "y": ({}, {"y": np.full(12, NAN)}, "NaN"),
     "weights": ({}, {"sample_weight": np.zeros(12)}, "zero"),
     "training": ({}, {}, "broken"),
-    "Ctrl-C": ({}, {}, ""),
+    "Ctrl-C": ({}, {}, None),
 }
 FAILURES_OF_FIT = {
     "kernel": ({"kernel": RBF() * WhiteKernel()}, {}, "WhiteKernel"),
