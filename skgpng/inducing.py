@@ -152,12 +152,25 @@ def merge_equal_rows(weights: np.ndarray, *columns: np.ndarray) -> tuple[np.ndar
     >>> print(*merge_equal_rows(np.ones(3), np.array([[2.0], [1.0], [2.0]]), np.zeros(3)))
     [1 0] [1. 2.]
     """
-    rows = np.ascontiguousarray(np.column_stack(columns)) + 0.0  # -0.0 becomes 0.0, its equal
-    axis: int | None = 0
-    if len(rows) > _MAX_ROWS:  # 444,619 rows of 40 columns in half a second, not in several
-        rows, axis = rows.view(f"V{rows.dtype.itemsize * rows.shape[1]}").ravel(), None
-    _, first, kind = np.unique(rows, axis=axis, return_index=True, return_inverse=True)
-    return first, np.bincount(kind.ravel(), weights)
+    rows = _as_scalars(np.ascontiguousarray(np.column_stack(columns)))
+    order = np.argsort(rows, kind="stable")
+    begins = np.ones(len(rows), bool)  # a kind, in this order; np.unique would copy rows twice more
+    for block in _blocks(len(rows) - 1):
+        begins[1:][block] = rows[order[1:][block]] != rows[order[:-1][block]]
+    kind = np.empty(len(rows), int)
+    kind[order] = np.cumsum(begins) - 1
+    return order[begins], np.bincount(kind, weights)
+
+
+def _as_scalars(rows: np.ndarray) -> np.ndarray:
+    """Each row [D] as one scalar, to be compared by its numbers, or quicker by its bytes.
+
+    444,619 rows of 40 columns take half a second by bytes, and several by numbers.
+    """
+    rows += 0.0  # -0.0 becomes 0.0, its equal
+    by_bytes, size = len(rows) > _MAX_ROWS, rows.dtype.itemsize * rows.shape[1]
+    numbers = np.dtype([("", rows.dtype)] * rows.shape[1])
+    return rows.view(f"V{size}" if by_bytes else numbers).ravel()
 
 
 def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

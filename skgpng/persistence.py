@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sklearn import model_selection
 from sklearn.gaussian_process import kernels as scikit_learn_kernels
 
 from . import kernels, likelihoods
@@ -62,7 +63,7 @@ def save(estimator: Any, path: Any) -> None:
     skops = _skops()
     try:
         content = skops.dumps(estimator)
-    except skops.exceptions.UnsupportedTypeException as error:
+    except (skops.exceptions.UnsupportedTypeException, TypeError) as error:
         raise ValueError(f"{type(estimator).__name__} cannot be saved: {error}") from error
     with _replacing(path) as file:
         file.write(content)
@@ -136,12 +137,15 @@ def _classes_of(module: ModuleType, base: type) -> list[str]:
     return [f"{cls.__module__}.{cls.__name__}" for cls in found]
 
 
-# A kernel has parameters only; no code of theirs that a file could choose is run.
+# A kernel has parameters only; no code of theirs that a file could choose is run. Searches hold how
+# they split rows and, where they are given no scoring, what stands for it.
 _OURS = sorted(
     {
         *_classes_of(scikit_learn_kernels, scikit_learn_kernels.Kernel),
         *_classes_of(kernels, scikit_learn_kernels.Kernel),
         *_classes_of(likelihoods, likelihoods.Likelihood),
+        *_classes_of(model_selection, model_selection.BaseCrossValidator),
+        "sklearn.metrics._scorer._PassthroughScorer",
         *(
             f"{c.__module__}.{c.__name__}"
             for c in (GaussianProcessClassifier, GaussianProcessRegressor)

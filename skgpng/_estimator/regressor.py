@@ -79,7 +79,7 @@ class BaseRegressor(BaseGaussianProcess):
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
         mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-        if old is not None and old.likelihood == likelihood:
+        if old is not None and start != "fresh" and old.likelihood == likelihood:
             observation = resumed(observation, old.values)
             mean = resumed(mean, old.posterior.mean_values)
         return Problem(
@@ -118,10 +118,11 @@ class BaseRegressor(BaseGaussianProcess):
         row = rows_known(given.likelihood, given.rows, len(X))
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
+        y = y.astype(np.float64, copy=False)
         keep = weights > 0
         # rows without weight may hold anything; the others are named by their place
         given.likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
-        X, y, weights, row = X[keep], y[keep].astype(np.float64), weights[keep], row[keep]
+        X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         if merges_rows(Options.of(self), len(X), self._tuning):
             rows, weights = merge_equal_rows(weights, X, y, row)

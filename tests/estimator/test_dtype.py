@@ -74,8 +74,8 @@ def test_float32_rows_are_not_copied_to_float64(kind, many_rows, monkeypatch):
     finally:
         tracemalloc.stop()
     # two copies in float32 while points are chosen, of the rows with a weight and of the distinct
-    # ones; one of the two in float64 would make it three
-    assert peak < 2.5 * X.nbytes
+    # ones, then one and the quarter that training begins with; one in float64 would make it three
+    assert peak < 2.75 * X.nbytes
 
 
 @pytest.mark.parametrize("kind", ["collapsed", "classifier"])

@@ -103,8 +103,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shel
 segments, begun, ended = [], threading.Event(), threading.Event()
 original = loop.compiled_segment
 
-def compiled_segment(*key):
-    run = original(*key)
+def compiled_segment(*key, **how):
+    run = original(*key, **how)
     def segment(*arguments):
         segments.append(1)
         if len(segments) == 2:  # the first one is done and noted

@@ -281,9 +281,8 @@ def disk_of(n_bytes):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.999])
 def test_full_disk_leaves_the_old_file(fitted, tmp_path, share):
-    old = as_bytes(fitted["collapsed"], tmp_path)
     size = len(as_bytes(fitted["exact"], tmp_path))
-    as_bytes(fitted["collapsed"], tmp_path)
+    old = as_bytes(fitted["collapsed"], tmp_path)
     with disk_of(int(share * size)), pytest.raises(OSError):
         skgpng.save(fitted["exact"], tmp_path / "model.skops")
     assert os.listdir(tmp_path) == ["model.skops"]
