@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process import kernels as sk
 
-from ..parameters import Parameter, form_of
+from ..parameters import Parameter
 from .black_box import BlackBox, template_of
 from .formula import FORMULAS, Formula
 from .hyperparameters import own_names, parameter_of
@@ -192,7 +192,7 @@ def _take_apart(kernel: Any, path: str, noise: dict, columns: tuple[str, ...] | 
     names = dict(settings)["names"] if formula is BlackBox else own_names(kernel)
     operands = {} if formula is BlackBox else operands
     own = tuple(parameter_of(kernel, name, path, formula) for name in names)
-    alone = KernelStructure(formula, names, form_of(own), settings, ())
+    alone = KernelStructure(formula, names, tuple(np.ndim(p.value) for p in own), settings, ())
     handed_on = _handed_on(alone, path, columns) if operands else None
     below = {name: _take_apart(*operand, noise, handed_on) for name, operand in operands.items()}
     structures = tuple((name, part[0]) for name, part in below.items())
