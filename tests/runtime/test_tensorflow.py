@@ -131,4 +131,4 @@ def test_tensorflow_that_is_already_there_keeps_its_settings(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     there = ModuleType("tensorflow")  # has no config that could be changed
     monkeypatch.setitem(sys.modules, "tensorflow", there)
-    assert tensorflow._loadtensorflow.__wrapped__() is there
+    assert tensorflow._load_tensorflow.__wrapped__() is there
