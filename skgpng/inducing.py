@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from . import kernels
 from ._linalg import one_blas_thread
-from ._runtime import tf
 
 __all__ = [
     "column_spread",
@@ -346,23 +345,15 @@ def _most_uncertain(
     return chosen
 
 
-def _of_each_latent(
-    kernel: kernels.KernelStructure, values: tuple
-) -> list[tuple[kernels.KernelStructure, tuple]]:
-    tensors = tuple(tf.constant(value, tf.float64) for value in values)
-    return kernels.of_each_latent(kernel, tensors)
-
-
 def _prior_variance(kernel: kernels.KernelStructure, values: tuple, X: np.ndarray) -> np.ndarray:
     """Variance of each row, [N], added up over the latent functions."""
-    X = tf.constant(X)
-    return sum(kernels.diagonal(k, v, X).numpy() for k, v in _of_each_latent(kernel, values))
+    latents = kernels.of_each_latent(kernel, values)
+    return sum(kernels.diagonal(k, v, X).numpy() for k, v in latents)
 
 
 def _covariance(kernel: kernels.KernelStructure, values: tuple, X1: Any, X2: Any) -> np.ndarray:
     """Covariance of the rows, [N1, N2], added up over the latent functions."""
-    X1, X2 = tf.constant(X1), tf.constant(X2)
-    latents = _of_each_latent(kernel, values)
+    latents = kernels.of_each_latent(kernel, values)
     return sum(kernels.covariance(k, v, X1, X2).numpy() for k, v in latents)
 
 

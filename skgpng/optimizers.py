@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import gaussians
-from ._linalg import lower_triangle_half_diagonal, shift_diagonal
+from ._linalg import Tensors, shift_diagonal
 from ._runtime import tf
 
 __all__ = [
@@ -148,7 +148,7 @@ def natural_gradient_in_mean_sqrt(
     q_mu, L = q
     inner = 2.0 * tf.matmul(L, tf.matmul(g_cov, L), transpose_a=True)
     inner -= shift_diagonal(tf.matmul(L, L, transpose_a=True), -1.0)
-    direction = tf.matmul(L, lower_triangle_half_diagonal(inner))
+    direction = tf.matmul(L, Tensors.lower_half(inner))
     mean_direction = gaussians.apply(gaussians.covariance(q), g_mu - q_mu)
     return gaussians.MeanSqrt(q_mu + gamma * mean_direction, L + gamma * direction)
 

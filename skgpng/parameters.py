@@ -6,12 +6,9 @@ vector u of all entries: the logarithms of positive ones, real ones as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-__all__ = ["CauchyPrior", "Form", "Hyperparameters", "Parameter", "Parameters", "form_of"]
+__all__ = ["CauchyPrior", "Hyperparameters", "Parameter", "Parameters"]
 
 
 class CauchyPrior(NamedTuple):
@@ -64,18 +61,6 @@ class Parameter(NamedTuple):
     free: bool = True
     real: bool = False
     prior: CauchyPrior | None = None
-
-
-class Form(NamedTuple):
-    """What a compiled function knows of a parameter: hashable, no number."""
-
-    rank: int  # axes of its value
-    real: bool
-
-
-def form_of(parameters: Sequence[Parameter]) -> tuple[Form, ...]:
-    """The form of each parameter."""
-    return tuple(Form(np.ndim(p.value), p.real) for p in parameters)
 
 
 # --- all parameters of a model ---------------------------------------------------------------

@@ -62,7 +62,7 @@ def _compiled(kernel: KernelStructure, dtype: str) -> Any:
         prior = [diagonal(k, v, X) for k, v in of_each_latent(kernel, values)]
         return _of_each(kernel, values, points, X), tf.stack(prior)
 
-    values = tuple(real([None] * rank) for rank, _ in kernel.forms)
+    values = tuple(real([None] * rank) for rank in kernel.ranks)
     signature = (values, real([None, None]), real([None, None]))
     return tf.function(cross, input_signature=signature, autograph=False)
 

@@ -65,39 +65,107 @@ class Posterior(abc.ABC):
     mean_function: Mean
     mean_values: tuple
     points: np.ndarray  # [M, D], inducing points, or the training rows
+    weights: np.ndarray  # [M, L], w
+    root: np.ndarray  # [1 or L, M, M], L
+    triangles: ClassVar[tuple[str, ...]] = ("root",)
+
+    @abc.abstractmethod
+    def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """a = L^-1 k and b = L_P^-1 a, [1 or L, M, N]; b has no rows where there is no L_P."""
 
     @property
-    @abc.abstractmethod
     def n_latent(self) -> int:
         """Latent functions, L."""
+        return self.weights.shape[1]
 
     @property
-    @abc.abstractmethod
     def is_finite(self) -> bool:
         """Whether all that was learned is."""
+        arrays = (self.points, self.weights, *(getattr(self, name) for name in self.triangles))
+        return all(np.isfinite(a).all() for a in arrays)
 
-    @abc.abstractmethod
+    def _cross(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return cross_covariances(self.kernel, self.values, self.points, X)
+
+    def _mean(self, K: np.ndarray) -> np.ndarray:
+        """m(x) + k' w, [N, L]."""
+        if len(K) == 1:
+            f_mean = K[0].T @ self.weights
+        else:
+            f_mean = np.einsum("lmn,ml->nl", K, self.weights)
+        return self.mean_function.added(self.mean_values, f_mean)
+
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean [N, L] at rows X."""
+        return self._in_chunks(lambda X: (self._mean(self._cross(X)[0]),), X)[0]
 
-    @abc.abstractmethod
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L]; the variance is positive where that of the prior is."""
 
-    @abc.abstractmethod
+        def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            K, prior = self._cross(X)
+            f_mean, f_var = self._mean(K), _variance(prior, *self._factors(K)).T
+            return f_mean, np.broadcast_to(f_var, f_mean.shape)
+
+        f_mean, f_var = self._in_chunks(one, X)
+        return f_mean, f_var
+
     def mean_and_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, L] and covariance [L, N, N], whose diagonal is the variance.
 
         Latent functions of one covariance share its memory, read-only.
         """
+        X = X.astype(self.points.dtype, copy=False)
+        (K, prior), cov = self._cross(X), own_covariances(self.kernel, self.values, X)
+        with np.errstate(all="ignore"), one_blas_thread:
+            a, b = self._factors(K)
+            n = max(len(K), len(a), len(b))
+            cov = np.stack([_known(*(m[k % len(m)] for m in (cov, a, b))) for k in range(n)])
+            np.einsum("lii->li", cov)[...] = _variance(prior, a, b)
+            f_mean = self._mean(K)
+        return f_mean, np.broadcast_to(cov, (f_mean.shape[1], *cov.shape[1:]))
 
-    @abc.abstractmethod
     def explained_variance(self, X: np.ndarray) -> np.ndarray:
         """Share [N] of the prior variance that is known where the values at the points are."""
+        K, prior = self._cross(X)
+        return np.mean(_sums_of_squares(_solve_each(self.root, K)) / prior, 0)
 
-    @abc.abstractmethod
+    def _in_chunks(self, one: Callable, X: np.ndarray) -> list:
+        """Results of ``one`` for parts of the rows, in threads, each in an array for all rows."""
+        n_matrices = max(len(getattr(self, name)) for name in self.triangles)
+        rows = max(1, _CHUNK // max(1, len(self.points) * n_matrices))
+
+        def silent(chunk: np.ndarray) -> tuple:
+            with np.errstate(all="ignore"):  # whoever asked looks for what is not finite
+                return one(chunk)
+
+        with one_blas_thread:
+            parts = in_turn(silent, [X[at : at + rows] for at in range(0, len(X), rows)])
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
     def memory(self) -> Memory:
         """What is known beyond the prior, as observations."""
+        parts = self._observations(self.prior_variance(self.points))
+        roots = np.stack([root for root, _ in parts])
+        columns = [parts[k % len(parts)][1][:, k] for k in range(self.n_latent)]
+        targets = np.stack(columns, 1)
+        at_points = self.mean_function.added(self.mean_values, np.zeros_like(targets))
+        R_m = columnwise(Arrays, lambda R, m: R.T @ m, roots, at_points)
+        return Memory(self.points, roots, targets + R_m)
+
+    @abc.abstractmethod
+    def _observations(self, prior: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Combinations R [M, M] and their targets [M, L], with unit noise, less the mean of f.
+
+        Of each latent function, or once for all; ``prior`` is the variance at the points.
+        """
+
+    def packed(self) -> dict:
+        """What a file holds beside the kernel: triangular matrices without their zeros."""
+        i, j = np.tril_indices(len(self.points))
+        triangles = {name: getattr(self, name)[:, i, j] for name in self.triangles}
+        plain = {name: getattr(self, name) for name in ("mean_values", "points", "weights")}
+        return plain | triangles
 
     @property
     def natural(self) -> Natural | None:
@@ -124,111 +192,7 @@ class Posterior(abc.ABC):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _CholeskyPosterior(Posterior):
-    """From Cholesky factors."""
-
-    weights: np.ndarray  # [M, L], w
-    root: np.ndarray  # [1 or L, M, M], L
-    triangles: ClassVar[tuple[str, ...]] = ("root",)
-
-    @abc.abstractmethod
-    def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """a = L^-1 k and b = L_P^-1 a, [1 or L, M, N]; b has no rows where there is no L_P."""
-
-    @property
-    def n_latent(self) -> int:
-        """Latent functions."""
-        return self.weights.shape[1]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all arrays are."""
-        arrays = (self.points, self.weights, *(getattr(self, name) for name in self.triangles))
-        return all(np.isfinite(a).all() for a in arrays)
-
-    def _cross(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return cross_covariances(self.kernel, self.values, self.points, X)
-
-    def _mean(self, K: np.ndarray) -> np.ndarray:
-        """m(x) + k' w, [N, L]."""
-        if len(K) == 1:
-            f_mean = K[0].T @ self.weights
-        else:
-            f_mean = np.einsum("lmn,ml->nl", K, self.weights)
-        return self.mean_function.added(self.mean_values, f_mean)
-
-    def mean(self, X: np.ndarray) -> np.ndarray:
-        """In chunks of rows."""
-        return self._in_chunks(lambda X: (self._mean(self._cross(X)[0]),), X)[0]
-
-    def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """In chunks of rows."""
-
-        def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            K, prior = self._cross(X)
-            f_mean, f_var = self._mean(K), _variance(prior, *self._factors(K)).T
-            return f_mean, np.broadcast_to(f_var, f_mean.shape)
-
-        f_mean, f_var = self._in_chunks(one, X)
-        return f_mean, f_var
-
-    def mean_and_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """k** - a'a + b'b."""
-        X = X.astype(self.points.dtype, copy=False)
-        (K, prior), cov = self._cross(X), own_covariances(self.kernel, self.values, X)
-        with np.errstate(all="ignore"), one_blas_thread:
-            a, b = self._factors(K)
-            n = max(len(K), len(a), len(b))
-            cov = np.stack([_known(*(m[k % len(m)] for m in (cov, a, b))) for k in range(n)])
-            np.einsum("lii->li", cov)[...] = _variance(prior, a, b)
-            f_mean = self._mean(K)
-        return f_mean, np.broadcast_to(cov, (f_mean.shape[1], *cov.shape[1:]))
-
-    def explained_variance(self, X: np.ndarray) -> np.ndarray:
-        """|a|^2 / k**, averaged over latent functions."""
-        K, prior = self._cross(X)
-        return np.mean(_sums_of_squares(_solve_each(self.root, K)) / prior, 0)
-
-    def _in_chunks(self, one: Callable, X: np.ndarray) -> list:
-        """Results of ``one`` for parts of the rows, in threads, each in an array for all rows."""
-        n_matrices = max(len(getattr(self, name)) for name in self.triangles)
-        rows = max(1, _CHUNK // max(1, len(self.points) * n_matrices))
-
-        def silent(chunk: np.ndarray) -> tuple:
-            with np.errstate(all="ignore"):  # whoever asked looks for what is not finite
-                return one(chunk)
-
-        with one_blas_thread:
-            parts = in_turn(silent, [X[at : at + rows] for at in range(0, len(X), rows)])
-        return [np.concatenate(each) for each in zip(*parts, strict=True)]
-
-    def memory(self) -> Memory:
-        """Observations of linear combinations R of the values at the points, of each function."""
-        parts = self._observations(self.prior_variance(self.points))
-        roots = np.stack([root for root, _ in parts])
-        columns = [parts[k % len(parts)][1][:, k] for k in range(self.n_latent)]
-        targets = np.stack(columns, 1)
-        at_points = self.mean_function.added(self.mean_values, np.zeros_like(targets))
-        R_m = columnwise(Arrays, lambda R, m: R.T @ m, roots, at_points)
-        return Memory(self.points, roots, targets + R_m)
-
-    @abc.abstractmethod
-    def _observations(self, prior: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Combinations R [M, M] and their targets [M, L], with unit noise, less the mean of f.
-
-        Of each latent function, or once for all; ``prior`` is the variance at the points.
-        """
-
-    def packed(self) -> dict:
-        """What a file holds beside the kernel: triangular matrices without their zeros."""
-        i, j = np.tril_indices(len(self.points))
-        triangles = {name: getattr(self, name)[:, i, j] for name in self.triangles}
-        plain = {name: getattr(self, name) for name in ("mean_values", "points", "weights")}
-        return plain | triangles
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RowPosterior(_CholeskyPosterior):
+class RowPosterior(Posterior):
     """From the training rows with their noise, L L' = K + noise."""
 
     def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -255,7 +219,7 @@ class RowPosterior(_CholeskyPosterior):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PointPosterior(_CholeskyPosterior):
+class PointPosterior(Posterior):
     """From inducing points, L L' = Kuu."""
 
     precision_root: np.ndarray  # [1 or L, M, M], L_P
@@ -433,7 +397,7 @@ def unpacked(packed: dict, kernel: KernelStructure, values: tuple, mean: Mean) -
     return cls(kernel, values, mean, mean_values, packed["points"], packed["weights"], **full)
 
 
-def _parts(cls: type[_CholeskyPosterior]) -> set[str]:
+def _parts(cls: type[Posterior]) -> set[str]:
     return {"mean_values", "points", "weights", *cls.triangles}
 
 

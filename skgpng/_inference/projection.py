@@ -55,10 +55,6 @@ class Sums(NamedTuple):
 # --- the formulas ----------------------------------------------------------------------------
 
 
-def _whiten_prior(algebra: Any, Kuu: Any) -> tuple:
-    return (algebra.lower_inverse(Kuu),)
-
-
 def _covariance(algebra: Any, nat2: Any) -> tuple:
     r""":math:`S = P^{-1}`, and the log-determinant of P."""
     return algebra.inverse_and_log_determinant(-2.0 * nat2)
@@ -174,7 +170,7 @@ class Projection(NamedTuple):
 
     def whiten_prior(self, Kuu: Any) -> Any:
         """L^-1, [M, M]."""
-        return self._run(_whiten_prior, Kuu)[0]
+        return self._run(lambda algebra, K: (algebra.lower_inverse(K),), Kuu)[0]
 
     def factors(self, L_inv: Any, nat1: Any, nat2: Any) -> Factors:
         """All about q = N(m, S), from its natural parameters [M, L] and [L', M, M]."""

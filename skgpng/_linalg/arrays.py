@@ -68,7 +68,6 @@ class Arrays:
 
     @staticmethod
     def shift_diagonal(X: Any, shift: float) -> Any:
-        """X + shift I."""
         out = X.copy()
         diagonal = np.einsum("...ii->...i", out)
         diagonal += shift
@@ -76,14 +75,12 @@ class Arrays:
 
     @staticmethod
     def lower_half(X: Any) -> Any:
-        """Lower triangle with its diagonal halved."""
         out = np.tril(X)
         out.flat[:: len(X) + 1] *= 0.5
         return out
 
     @staticmethod
     def lower_inverse(K: Any) -> Any:
-        """Inverse of the Cholesky factor."""
         if _is_shared(K):
             inverse = np.empty_like(K)
             _lower_inverse_by_blocks(K, inverse)
@@ -126,7 +123,6 @@ class Arrays:
 
     @staticmethod
     def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
-        """Of positive definite matrices [L, M, M]; the logarithms [L]."""
         each = [_inverse(k) for k in K]
         return np.stack([inverse for inverse, _ in each]), np.array([value for _, value in each])
 

@@ -21,7 +21,6 @@ __all__ = [
     "add_to_diagonal",
     "columnwise",
     "inverse_and_log_determinant",
-    "lower_triangle_half_diagonal",
     "run",
     "shift_diagonal",
     "swap_axes",
@@ -169,11 +168,6 @@ def _add_share(K: Any, jitter: Any) -> Any:
     return tf.linalg.set_diag(K, with_share(diagonal)), gradient
 
 
-def lower_triangle_half_diagonal(X: Any) -> Any:
-    r"""The operator :math:`\Phi`: the lower triangle of X with its diagonal halved."""
-    return Tensors.lower_half(X)
-
-
 def swap_axes(X: Any) -> Any:
     """Transpose of a matrix; a reshape where one side is known to be 1.
 
@@ -188,21 +182,16 @@ def swap_axes(X: Any) -> Any:
 def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
     """Inverse [N, N] and log-determinant of a positive definite K; no gradient is defined.
 
-    Only the lower triangle of K is read.
-
-    A matrix that is not positive definite gives NaN in both, never an exception.
+    Only the lower triangle of K is read. A matrix that is not positive definite gives NaN in both,
+    never an exception.
     """
     if runs_in_order():  # small matrices
         return _inverse(Tensors, K)
     return tf.cond(
         tf.logical_and(tf.shape(K)[0] >= _LAPACK_FROM, K.dtype == tf.float64),
-        lambda: _inverse_by_lapack(K),
+        lambda: run(True, _inverse, [K], [(K.dtype, K.shape), (K.dtype, [])]),
         lambda: _inverse(Tensors, K),
     )
-
-
-def _inverse_by_lapack(K: Any) -> tuple[Any, Any]:
-    return run(True, _inverse, [K], [(K.dtype, K.shape), (K.dtype, [])])
 
 
 def _inverse(algebra: Any, K: Any) -> tuple[Any, Any]:

@@ -113,19 +113,8 @@ class Compiled:
 
     A ``tf.function`` looks at each argument anew in each call, in Python: with forty of them that
     takes 1 to 4 ms, as long as a step with hundreds of rows. The operation that calls a function
-    inside a graph takes a tenth.
-
-    Parameters
-    ----------
-    function : tf.function
-        With an input signature.
-    small : bool, default=False
-        Whether it is to run :func:`in_order`.
-
-    Attributes
-    ----------
-    runs_in_order : bool
-        Whether it does.
+    inside a graph takes a tenth. Where it is ``small`` it is to run :func:`in_order`;
+    ``runs_in_order`` tells whether it does.
     """
 
     def __init__(self, function: Any, small: bool = False) -> None:

@@ -21,32 +21,14 @@ def available() -> float:
 
     The least of what the machine has free (swap included) and what is left of the limits of the
     process's control groups (containers). Where there is no ``/proc``, all memory of the machine.
-
-    Examples
-    --------
-    >>> from skgpng._runtime.memory import available
-    >>> available() > 0
-    True
     """
     return min([_of_machine(), *_left_in_groups()])
 
 
 def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
-    """Raise ValueError where so many bytes are more than there are.
+    """Raise ValueError where so many bytes, needed at the very least, are more than there are.
 
-    Parameters
-    ----------
-    n_bytes : float
-        What is needed at the very least.
-    what : str
-        What takes the memory, after "needs at least 3 GiB for".
-    remedy : str
-        A sentence.
-
-    Examples
-    --------
-    >>> from skgpng._runtime.memory import refuse_beyond
-    >>> refuse_beyond(1e3, "a small matrix", "Use less.")
+    ``what`` takes them, in "needs at least 3 GiB for what"; the ``remedy`` is a sentence.
     """
     if n_bytes < _GIB:  # quicker than looking
         return

@@ -118,17 +118,7 @@ def compiled_profile(structure: Structure, form: vector.Form) -> Any:
 
 
 class _Objective:
-    """Minus the objective per row as a function of the free entries of u, for SciPy.
-
-    Attributes
-    ----------
-    best : _Value
-        That with the largest value so far, at the start any.
-    curve : list of float
-        Its ELBO after each iteration.
-    stopped : bool
-        Whether a monitor ended the training.
-    """
+    """Minus the objective per row as a function of the free entries of u, for SciPy."""
 
     def __init__(
         self, problem: Problem, settings: Settings, monitors: Sequence[Callable], every: int
@@ -139,9 +129,11 @@ class _Objective:
         self._u, self._free = problem.u.numpy(), np.flatnonzero(problem.space.free)
         self._n_rows = float(np.sum(problem.data.weights))
         theta, _ = vector.constrain(problem.form, problem.space, problem.u)
+        #: With the largest value so far, at the start any.
         self.best = _Value(-np.inf, -np.inf, None, problem.q, theta)
+        #: Its ELBO after each iteration.
         self.curve: list[float] = []
-        self.stopped = False
+        self.stopped = False  # by a monitor
         self._report, self._n_rejected, self._looked_at = Report(), 0, 0
         self._last: tuple | None = None
 

@@ -53,43 +53,20 @@ _JITTER_FROM, JITTER_TO, _JITTER_GROWTH = 1e-10, 1e-2, 10.0
 
 
 class Settings(NamedTuple):
-    """Numbers that steer the loop; changing them compiles nothing.
+    """Numbers that steer the loop; changing them compiles nothing."""
 
-    Attributes
-    ----------
-    gamma : float
-        Natural-gradient step size after the ramp.
-    gamma_ramp : float
-        Steps over which gamma grows, on a logarithmic scale, from a hundredth of its value.
-    warm_up : int
-        First steps with the hyperparameters held, while q finds its feet.
-    learning_rate : float
-        Of Adam, in the logarithm of the hyperparameters.
-    max_iter, n_iter_no_change : int
-    n_plateaus : float
-        The plateau with this number ends training; those before cut the learning rate.
-    tol : float
-        Gain of the ELBO per row that counts as an improvement.
-    batch_size : int
-    jitter : float
-        To begin with, in units of the prior variance; it grows where that is not enough.
-    seed : array of two int
-    chunk_size : int, default=2**30
-        Rows that a full batch takes at a time.
-    """
-
-    gamma: Any
-    gamma_ramp: Any
-    warm_up: Any
-    learning_rate: Any
+    gamma: Any  # natural-gradient step size after the ramp
+    gamma_ramp: Any  # steps over which it grows, on a logarithmic scale, from a hundredth of that
+    warm_up: Any  # first steps with the hyperparameters held, while q finds its feet
+    learning_rate: Any  # of Adam, in the logarithm of the hyperparameters
     max_iter: Any
     n_iter_no_change: Any
-    n_plateaus: Any
-    tol: Any
+    n_plateaus: Any  # the last of them ends training, those before cut the learning rate
+    tol: Any  # gain of the ELBO per row that counts as an improvement
     batch_size: Any
-    jitter: Any
-    seed: Any
-    chunk_size: Any = 2**30
+    jitter: Any  # to begin with, in units of the prior variance; it grows where that is not enough
+    seed: Any  # two int
+    chunk_size: Any = 2**30  # rows that a full batch takes at a time
 
 
 class _State(NamedTuple):
@@ -119,31 +96,15 @@ class _Watch(NamedTuple):
 
 
 class _Safety(NamedTuple):
-    """What failures have led to.
+    """What failures have led to."""
 
-    Attributes
-    ----------
-    jitter, kept_jitter : scalar
-        Of the next state, and of the last good one.
-    kept_value : scalar
-        ELBO of the last good state; minus infinity before the first.
-    cut : scalar
-        Factor of gamma and the learning rate.
-    failures : scalar
-        In a row; a state that had not been visited before ends the row.
-    restored : scalar
-        1 where the state was visited before, else 0.
-    n_rejected, n_corrected : scalar
-        As in :class:`Report`.
-    """
-
-    jitter: Any
-    kept_jitter: Any
-    kept_value: Any = -np.inf
-    cut: Any = 1.0
-    failures: Any = 0.0
-    restored: Any = 0.0
-    n_rejected: Any = 0.0
+    jitter: Any  # of the next state
+    kept_jitter: Any  # of the last good one
+    kept_value: Any = -np.inf  # ELBO of the last good state; minus infinity before the first
+    cut: Any = 1.0  # factor of gamma and the learning rate
+    failures: Any = 0.0  # in a row; a state that had not been visited before ends the row
+    restored: Any = 0.0  # 1 where the state was visited before
+    n_rejected: Any = 0.0  # as in Report
     n_corrected: Any = 0.0
 
     def good(self, value: Any, corrected: Any) -> _Safety:
@@ -169,23 +130,13 @@ class _Safety(NamedTuple):
 
 
 class Carry(NamedTuple):
-    """All that one segment of the loop hands to the next.
-
-    Attributes
-    ----------
-    step : scalar
-    batches : _Batches, or () without minibatches
-    kept : _State
-        The last one with a finite ELBO, with the q that this belongs to.
-    state : _State
-    numbers : tensor of shape (13,)
-        _Watch and _Safety: one tensor, because each takes as long in a loop as an operation.
-    """
+    """All that one segment of the loop hands to the next."""
 
     step: Any
-    batches: Any
-    kept: _State
+    batches: Any  # _Batches, or () without minibatches
+    kept: _State  # the last one with a finite ELBO, with the q that this belongs to
     state: _State
+    # _Watch and _Safety, [13]: one tensor, because each takes as long in a loop as an operation
     numbers: Any
 
 
@@ -364,11 +315,11 @@ def data_signature(structure: Structure) -> Data:
 
 
 def _carry_signature(structure: Structure) -> Carry:
-    integer, number = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float64)
-    entries = tf.TensorSpec([None], tf.float64)
+    integer, number = tf.TensorSpec([], tf.int32), real()
+    entries = real(None)
     state = _State(entries, q_signature(structure), optimizers.AdamState(number, entries, entries))
     batches = _Batches(tf.TensorSpec([None], tf.int32), integer, integer)
-    numbers = tf.TensorSpec([len(_Watch._fields + _Safety._fields)], tf.float64)
+    numbers = real(len(_Watch._fields + _Safety._fields))
     return Carry(integer, batches if structure.how.minibatch else (), state, state, numbers)
 
 
@@ -387,7 +338,7 @@ def compiled_segment(structure: Structure, form: vector.Form) -> Any:
         input_signature=(
             vector.signature(),
             data_signature(structure),
-            tf.TensorSpec([len(Settings._fields) + 1], tf.float64),
+            real(len(Settings._fields) + 1),
             _carry_signature(structure),
             tf.TensorSpec([], tf.int32),
         ),

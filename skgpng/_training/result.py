@@ -32,41 +32,18 @@ STALLED = 5
 
 
 class Report(NamedTuple):
-    """What it took to train.
+    """What it took to train."""
 
-    Attributes
-    ----------
-    jitter : float
-        Used in the end, in units of the prior variance.
-    n_rejected : int
-        Steps that led to a state without a finite ELBO and were taken back.
-    n_corrected : int
-        Natural-gradient steps that were corrected to leave q a positive definite precision.
-    """
-
-    jitter: Any = 0.0
-    n_rejected: Any = 0
-    n_corrected: Any = 0
+    jitter: Any = 0.0  # used in the end, in units of the prior variance
+    n_rejected: Any = 0  # steps to a state without a finite ELBO, which were taken back
+    n_corrected: Any = 0  # natural-gradient steps corrected to keep the precision of q positive
 
 
 class Result(NamedTuple):
-    """What training gives; NumPy.
-
-    Attributes
-    ----------
-    theta : Hyperparameters
-    variational : tuple of arrays
-        ``(nat1, nat2)`` for "svgp" and "sgpr" (whose nat2 is one matrix), ``(site_mean,
-        site_precision)`` [N, L] each for "vgp", else empty.
-    elbo_curve : array of shape (n_iter,)
-        Without the steps that were taken back.
-    status : int
-        ``CONVERGED``, ``MAX_ITER``, ``NON_FINITE``, ``INTERRUPTED``, ``STOPPED`` or ``STALLED``.
-    report : Report
-    """
+    """What training gives; NumPy."""
 
     theta: Hyperparameters
-    variational: tuple
-    elbo_curve: Any
-    status: int
+    variational: tuple  # q, see q_form of the model
+    elbo_curve: Any  # [n_iter], without the steps that were taken back
+    status: int  # one of the above
     report: Report = Report()

@@ -31,43 +31,25 @@ _FIRST_SEGMENT, _SECONDS = 16, 0.2
 
 
 class Part(NamedTuple):
-    """The part of the rows on which a training begins.
-
-    Attributes
-    ----------
-    steps : int
-    share : int
-        One row of so many.
-    least : int
-        Rows below which nothing is gained; with inducing points there are two for each, too.
-    least_exact : int
-        The same without inducing points.
-    """
+    """The part of the rows on which a training begins."""
 
     steps: int
-    share: int
-    least: int
-    least_exact: int
+    share: int  # one row of so many
+    least: int  # rows of it from which on it pays; at least two for each inducing point, too
+    least_exact: int  # the same without inducing points
 
 
 class Stage(NamedTuple):
     """Steps in a row on the same rows, or on batches of the same size.
 
     It ends at its last step (``settings.max_iter``, counted from where q began) or at its last
-    plateau (``settings.n_plateaus``), which cuts no learning rate.
-
-    Attributes
-    ----------
-    data : Data
-    settings : Settings
-    q : tuple of arrays, optional
-        Start of q, with Adam anew; without, both go on from the stage before. Hyperparameters
-        always go on.
+    plateau (``settings.n_plateaus``), which cuts no learning rate. Hyperparameters always go on
+    from the stage before.
     """
 
     data: Data
     settings: Settings
-    q: tuple | None = None
+    q: tuple | None = None  # to begin with, with Adam anew; without, both go on
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -84,23 +66,10 @@ def plan_stages(
     whole: bool = False,
     part: Part,
 ) -> list[Stage]:
-    """The stages of a training on these rows; pure.
+    """The stages of a training on these rows, from q on; pure.
 
-    Parameters
-    ----------
-    structure : Structure
-    data : Data
-    q : tuple of arrays
-        To begin with.
-    settings : Settings
-        Of the last stage, but for the size of the batches.
-    largest_batch : int, default=0
-        Size up to which batches grow.
-    optimizer : {"adam", "lbfgs"}, default="adam"
-    whole : bool, default=False
-        Whether all rows are taken from the first step on, as where a training goes on.
-    part : Part
-        Of the rows that the first steps take otherwise.
+    ``settings`` are those of the last stage, but for batches, which grow up to ``largest_batch``.
+    The first steps take a ``part`` of the rows, or all (``whole``), as where a training goes on.
     """
     if structure.how.minibatch:
         return _growing(data, q, settings, largest_batch)
@@ -160,28 +129,11 @@ def train(
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
-    Parameters
-    ----------
-    structure : Structure
-    parameters : Parameters
-        Training maximises the ELBO with the logarithm of their priors; the curve has the ELBO.
-    stages : sequence of Stage
-        The result and the monitors are those of the last ones with the same q.
-    monitors : sequence of callables, default=()
-        Each gets the result so far every few steps; ``True`` ends training.
-    every : int, default=10
-        Steps between two calls of the monitors.
-    optimizer : {"adam", "lbfgs"}, default="adam"
-        How the hyperparameters move. L-BFGS maximises the ELBO at the best q, on all rows.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    KeyboardInterrupt
-        Where it comes before the first steps of the result are done; later it ends training.
+    Training maximises the ELBO with the logarithm of the parameters' priors; the curve has the
+    ELBO. "lbfgs" maximises that at the best q, on all rows. The result is that of the last stages
+    with the same q: once in ``every`` steps of these each monitor gets it as it stands, and ends
+    training by ``True``. A KeyboardInterrupt ends it, too; before the first of these steps is done
+    it is raised.
     """
     keep_freed()
     begins = [k for k, stage in enumerate(stages) if stage.q is not None]
@@ -203,7 +155,7 @@ def n_compiled() -> int:
 
 
 def _begin(structure: Structure, parameters: Parameters, stage: Stage) -> tuple:
-    """What a compiled function takes: form, coordinates, rows, u and q; and the settings."""
+    """What a compiled function takes: form, coordinates, rows, u and q."""
     form = vector.form_of(parameters)
     space = vector.coordinates_of(parameters, stage.data.X_scale)
     u = tf.constant(vector.start_of(parameters, space))
@@ -264,13 +216,7 @@ def _by_adam(
 
 
 class _Climb:
-    """A training by Adam under way: its stages, segments and failures.
-
-    Attributes
-    ----------
-    step, max_iter : int
-        Steps done, and at most.
-    """
+    """A training by Adam under way: its stages, segments and failures."""
 
     def __init__(
         self, structure: Structure, parameters: Parameters, stages: Sequence[Stage]
@@ -283,6 +229,7 @@ class _Climb:
         self._carry = loop.start(structure, u, q, len(first.data.X), settings)
         self._run = loop.compiled(loop.compiled_segment, structure, self._form)
         self._curve: list[np.ndarray] = []
+        #: Steps done, and at most.
         self.step, self.max_iter = 0, stages[-1].settings.max_iter
 
     def to(self, until: int) -> Result:

@@ -31,64 +31,31 @@ __all__ = [
 
 
 class Form(NamedTuple):
-    """What a compiled function knows of the parameters: hashable, no number.
+    """What a compiled function knows of the parameters: hashable, no number."""
 
-    Attributes
-    ----------
-    ranks : Hyperparameters
-        Axes of each.
-    prior : bool
-        Whether any has a prior: without, the steps of ten inducing points would take 7 % more for
-        one that is nothing.
-    """
-
-    ranks: Hyperparameters
+    ranks: Hyperparameters  # axes of each
+    # whether any has a prior: one that is nothing would cost the steps of ten inducing points 7 %
     prior: bool
 
 
 class Prior(NamedTuple):
-    """The log priors of all parameters together, see :class:`skgpng.parameters.CauchyPrior`.
+    """The log priors of all parameters together, see :class:`skgpng.parameters.CauchyPrior`."""
 
-    Attributes
-    ----------
-    entries : array of shape (n, 1, 1)
-        Which entries of u have one.
-    mixing : array of shape (K, n)
-    offset : array of shape (K, 1)
-    """
-
-    entries: Any
-    mixing: Any
-    offset: Any
+    entries: Any  # [n, 1, 1], which entries of u have one
+    mixing: Any  # [K, n]
+    offset: Any  # [K, 1]
 
 
 class Coordinates(NamedTuple):
-    """What the entries of u stand for, and where they may go.
+    """What the entries of u stand for, and where they may go."""
 
-    Attributes
-    ----------
-    sizes : array of int
-        Entries of each parameter.
-    axes : array of int
-        Shapes of all parameters, one after the other.
-    logarithm : array of bool of shape (n,)
-        Whether an entry is the logarithm of a value.
-    unit : array of shape (n,)
-        Of the other entries; inducing points have that of their column.
-    low, high : array of shape (n,)
-        Bounds.
-    free : array of shape (n,)
-        1 for what moves, 0 for what is held.
-    prior : Prior
-    """
-
-    sizes: Any
-    axes: Any
-    logarithm: Any
-    unit: Any
-    low: Any
+    sizes: Any  # entries of each parameter
+    axes: Any  # shapes of all parameters, one after the other
+    logarithm: Any  # [n], whether an entry is the logarithm of a value
+    unit: Any  # [n], of the other entries; inducing points have that of their column
+    low: Any  # [n], bounds
     high: Any
-    free: Any
+    free: Any  # [n], 1 for what moves, 0 for what is held
     prior: Prior
 
 

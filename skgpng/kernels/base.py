@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.gaussian_process import kernels as sk
+from sklearn.utils.validation import _get_feature_names
 
 from .._runtime import outside_graphs, tf
 from .formula import Formula
 from .parsing import ParsedKernel, parse
-from .tree import covariance, diagonal
+from .tree import covariance, diagonal, walk
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "names_of"]
 
 
 class Kernel(Formula, sk.Kernel):
@@ -160,7 +161,8 @@ class Kernel(Formula, sk.Kernel):
         """
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
-        parsed, X, Y = parse(self), _rows(X), None if Y is None else _rows(Y)
+        parsed = self._parsed(X, Y)
+        X, Y = _rows(X), None if Y is None else _rows(Y)
         if not eval_gradient:
             return covariance(parsed.structure, parsed.values, X, Y).numpy()
         free = [h.name for h in self.hyperparameters if not h.fixed]
@@ -169,8 +171,27 @@ class Kernel(Formula, sk.Kernel):
     @outside_graphs
     def diag(self, X: Any) -> np.ndarray:
         """Covariance of each row with itself, [n_samples]."""
-        parsed = parse(self)
+        parsed = self._parsed(X)
         return diagonal(parsed.structure, parsed.values, _rows(X)).numpy()
+
+    def _parsed(self, X: Any, Y: Any = None) -> ParsedKernel:
+        """With the names of the columns of X, for operands that select by name."""
+        names, others = names_of(X), names_of(Y)
+        if names is not None and others is not None and names != others:
+            raise ValueError(
+                f"X and Y have other columns, or in another order: {names} and {others}. Give both "
+                "the same, as in Y[X.columns]."
+            )
+        parsed = parse(self, names)
+        for _ in walk(parsed.structure, np.arange(np.shape(np.atleast_2d(X))[1])):
+            pass  # raises where columns are selected that are not there
+        return parsed
+
+
+def names_of(X: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a data frame; None for what has none."""
+    names = _get_feature_names(X)
+    return None if names is None else tuple(map(str, names))
 
 
 def _hyperparameter(name: str) -> property:

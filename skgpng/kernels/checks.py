@@ -22,7 +22,7 @@ def _nodes(parsed: ParsedKernel, n_features: int | None = None) -> Any:
     """Each kernel with the columns it sees, its path and the parameters from its own on."""
     start, every = 0, None if n_features is None else np.arange(n_features)
     for (kernel, seen), path in zip(walk(parsed.structure, every), parsed.paths, strict=True):
-        yield kernel, seen, path, parsed.parameters[start : start + len(kernel.forms)]
+        yield kernel, seen, path, parsed.parameters[start : start + len(kernel.ranks)]
         start += len(kernel.own)
 
 

@@ -6,9 +6,10 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
 from .._runtime import tf
-from .base import Kernel
+from .base import Kernel, names_of
 
 __all__ = ["Columns"]
 
@@ -22,8 +23,11 @@ class Columns(Kernel):
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel
-    columns : sequence of int or str
-        Positions, from the end where negative; or names, where X is a data frame.
+    columns : list, tuple or array of int or str
+        Positions, from the end where negative; or names, where X is a data frame. Inside another
+        ``Columns`` they are positions and names among the columns that it selects. A fitted
+        ``kernel_`` keeps them as they were given: one that selects by name is called with data
+        frames.
 
     Examples
     --------
@@ -70,21 +74,18 @@ class Columns(Kernel):
 
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """ValueError for a column that is not there, or is there twice."""
-        try:
-            selected = columns[list(self.columns)]
-        except IndexError as error:
-            raise ValueError(
-                f"it selects columns {list(self.columns)} of {len(columns)}."
-            ) from error
-        if len(set(selected)) < len(selected):
-            raise ValueError(f"it selects a column twice: {list(self.columns)}.")
-        return selected
+        return _selected(columns, self.columns)
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
         """Columns as positions."""
+        if "kernel" in given:  # what is one is an operand, no setting
+            raise ValueError(
+                "the kernel in Columns must be a scikit-learn kernel such as RBF(), got "
+                f"{given['kernel']!r}."
+            )
         columns = given["columns"]
-        listed = isinstance(columns, (list, tuple, np.ndarray)) and len(columns) > 0
+        listed = isinstance(columns, (list, tuple, np.ndarray)) and np.shape(columns) > (0,)
         if not listed or not all(_is_column(c) for c in columns):
             raise ValueError(
                 f"columns must be a list of positions or names of columns, got {columns!r}."
@@ -94,16 +95,29 @@ class Columns(Kernel):
     # scikit-learn's regressor takes the kernel selected as it is, noise and all
 
     def __call__(self, X: Any, Y: Any = None, eval_gradient: bool = False) -> Any:
-        X, Y = self._of_array(X), None if Y is None else self._of_array(Y)
+        X, Y = self._of_rows(X), None if Y is None else self._of_rows(Y)
         return self.kernel(X, Y, eval_gradient) if eval_gradient else self.kernel(X, Y)
 
     def diag(self, X: Any) -> np.ndarray:
-        return self.kernel.diag(self._of_array(X))
+        return self.kernel.diag(self._of_rows(X))
 
-    def _of_array(self, X: Any) -> np.ndarray:
-        positions = self.settings({"columns": self.columns}, None)
+    def _of_rows(self, X: Any) -> Any:
+        """The columns selected; of a data frame as such, for kernels inside that select by name."""
+        names = names_of(X)
+        X = np.atleast_2d(X) if names is None else X
+        positions = self.settings({"columns": self.columns}, names)
         assert positions is not None
-        return np.atleast_2d(X)[:, list(positions["columns"])]
+        return _safe_indexing(X, _selected(np.arange(X.shape[1]), positions["columns"]), axis=1)
+
+
+def _selected(columns: np.ndarray, positions: Any) -> np.ndarray:
+    try:
+        selected = columns[list(positions)]
+    except IndexError as error:
+        raise ValueError(f"it selects columns {list(positions)} of {len(columns)}.") from error
+    if len(set(selected)) < len(selected):
+        raise ValueError(f"it selects a column twice: {list(positions)}.")
+    return selected
 
 
 def _is_column(column: Any) -> bool:
@@ -115,9 +129,10 @@ def _position(column: Any, names: tuple[str, ...] | None) -> int:
         return int(column)
     if names is None:
         raise ValueError(
-            f"it selects column {column!r} by name, but X has no names of columns. Give a data "
-            "frame, or positions."
+            f"it selects column {column!r} by name, but the rows it is given have no names of "
+            "columns. Give positions, or a data frame."
         )
-    if column not in names:
-        raise ValueError(f"X has no column {column!r}, only {', '.join(map(repr, names))}.")
+    if names.count(column) != 1:
+        how_many = "no column" if column not in names else "more than one column"
+        raise ValueError(f"it sees {how_many} {column!r}, only {', '.join(map(repr, names))}.")
     return names.index(column)

@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process import kernels as sk
 
-from ..parameters import Parameter, form_of
+from ..parameters import Parameter
 from .black_box import BlackBox, template_of
 from .formula import FORMULAS, Formula
 from .hyperparameters import own_names, parameter_of
 from .operators import Compound
-from .tree import KernelStructure, comparable
+from .tree import KernelStructure, comparable, without_values
 
 __all__ = ["ParsedKernel", "parse", "place", "rebuild"]
 
@@ -191,14 +191,29 @@ def _take_apart(kernel: Any, path: str, noise: dict, columns: tuple[str, ...] | 
     formula, settings = _formula(kernel, path, columns)
     names = dict(settings)["names"] if formula is BlackBox else own_names(kernel)
     operands = {} if formula is BlackBox else operands
-    below = {name: _take_apart(*operand, noise, columns) for name, operand in operands.items()}
     own = tuple(parameter_of(kernel, name, path, formula) for name in names)
+    alone = KernelStructure(formula, names, tuple(np.ndim(p.value) for p in own), settings, ())
+    handed_on = _handed_on(alone, path, columns) if operands else None
+    below = {name: _take_apart(*operand, noise, handed_on) for name, operand in operands.items()}
     structures = tuple((name, part[0]) for name, part in below.items())
     return (
-        KernelStructure(formula, names, form_of(own), settings, structures),
+        alone._replace(operands=structures),
         sum((part[1] for part in below.values()), own),
         sum((part[2] for part in below.values()), (path,)),
     )
+
+
+def _handed_on(
+    alone: KernelStructure, path: str, columns: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Names of the columns that a kernel hands on to its operands: they select among these."""
+    if columns is None:
+        return None
+    try:
+        seen = without_values(alone).selects(np.arange(len(columns)))
+    except ValueError as error:
+        raise ValueError(f"{place(path)}: {error}") from error
+    return None if seen is None else tuple(columns[k] for k in seen)
 
 
 def _formula(

@@ -12,7 +12,6 @@ import joblib
 import numpy as np
 
 from .._runtime import tf
-from ..parameters import Form
 from .black_box import BlackBox
 from .formula import Formula
 from .operators import Compound
@@ -69,8 +68,8 @@ class KernelStructure(NamedTuple):
         Subclass of :class:`Formula`.
     names : tuple of str
         Own hyperparameters.
-    own : tuple of Form
-        Rank of each, and whether it is real.
+    own : tuple of int
+        Axes of the value of each.
     settings : tuple of (str, object)
         Parameters that are neither hyperparameters nor kernels, such as ``nu`` or an exponent.
     operands : tuple of (str, KernelStructure)
@@ -79,18 +78,18 @@ class KernelStructure(NamedTuple):
 
     formula: type[Formula]
     names: tuple[str, ...]
-    own: tuple[Form, ...]
+    own: tuple[int, ...]
     settings: tuple[tuple[str, Any], ...]
     operands: tuple[tuple[str, KernelStructure], ...]
 
     @property
-    def forms(self) -> tuple[Form, ...]:
+    def ranks(self) -> tuple[int, ...]:
         """``own`` of this kernel and all its operands, in the order of the values."""
-        return sum((operand.forms for _, operand in self.operands), self.own)
+        return sum((operand.ranks for _, operand in self.operands), self.own)
 
     def split(self, values: tuple) -> tuple[tuple, list[tuple]]:
         """Of the values of all hyperparameters the own ones, and those of each operand."""
-        sizes = [len(self.own), *(len(operand.forms) for _, operand in self.operands)]
+        sizes = [len(self.own), *(len(operand.ranks) for _, operand in self.operands)]
         rest = iter(values)
         own, *below = (tuple(itertools.islice(rest, size)) for size in sizes)
         return own, below
@@ -182,7 +181,7 @@ def walk(structure: KernelStructure, seen: np.ndarray | None = None) -> Iterator
 
 def without_values(structure: KernelStructure) -> Any:
     """The formula, to ask it what does not depend on hyperparameters."""
-    return bind(structure, (None,) * len(structure.forms))
+    return bind(structure, (None,) * len(structure.ranks))
 
 
 def is_stationary(structure: KernelStructure) -> bool:

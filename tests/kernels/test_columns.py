@@ -20,6 +20,8 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from skgpng._runtime import tf
@@ -29,6 +31,16 @@ RNG = np.random.RandomState(0)
 X3 = RNG.rand(40, 3)
 Y3 = np.sin(6 * X3[:, 0]) + X3[:, 2]
 FRAME = pd.DataFrame(X3, columns=["width", "depth", "height"])
+
+
+class Silent(kernels.Kernel):
+    """What it holds, without being a Columns."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def covariance(self, X1, X2=None):
+        return self.kernel.covariance(X1, X2)
 
 
 # --- a vector of values, and ExpSineSquared ------------------------------------------------------
@@ -142,6 +154,19 @@ def test_names_and_positions_share_what_is_compiled():
         (Columns(RBF(), ["wide"]), FRAME, "no column 'wide', only 'width', 'depth', 'height'"),
         (Columns(RBF(), "width"), FRAME, "must be a list .*, got 'width'"),
         (Columns(RBF(), []), X3, r"must be a list .*, got \[\]"),
+        (Columns(RBF(), np.array(1)), X3, r"must be a list .*, got array\(1\)"),
+        (Columns("rbf", [1]), X3, "kernel: the kernel in Columns must be .*, got 'rbf'"),
+        (RBF() * Columns(None, [1]), X3, "'k2': the kernel in Columns must be .*, got None"),
+        (
+            Columns(Columns(RBF(), ["width"]), ["depth", "height"]),
+            FRAME,
+            "parameter 'kernel': it sees no column 'width', only 'depth', 'height'",
+        ),
+        (
+            1.0 * Columns(Columns(RBF(), ["width"]), [0, 7]),
+            FRAME,
+            r"'k2': it selects columns \[0, 7\] of 3",
+        ),
         (Columns(RBF(), [True, False, True]), X3, "must be a list"),
         (Columns(RBF() + WhiteKernel(), [1]), X3, "'kernel__k2' is a WhiteKernel inside a product"),
     ],
@@ -154,6 +179,28 @@ def test_what_does_not_fit_is_named_before_training(kernel, X, match):
     if X is X3:
         with pytest.raises(ValueError, match=match):
             GaussianProcessRegressor(kernel).predict(X)
+
+
+@pytest.mark.parametrize("n_inducing", [None, 10])
+def test_names_inside_are_among_those_selected_outside(n_inducing):
+    settings = dict(n_inducing=n_inducing, max_iter=5, random_state=0)
+    inner = Columns(RBF(), ["height"]) * Columns(Matern(), [0]) + Columns(RBF(), [-1, -2])
+    by_name = GaussianProcessRegressor(Columns(inner, ["depth", "height"]), **settings)
+    flat = Columns(RBF(), [2]) * Columns(Matern(), [1]) + Columns(RBF(), [2, 1])
+    by_position = GaussianProcessRegressor(flat, **settings).fit(X3, Y3)
+    by_name.fit(FRAME, Y3)
+    np.testing.assert_allclose(by_name.elbo_, by_position.elbo_, rtol=1e-9)
+    np.testing.assert_allclose(by_name.predict(FRAME), by_position.predict(X3), rtol=1e-6)
+    relevances = by_position.feature_relevances_
+    np.testing.assert_allclose(by_name.feature_relevances_, relevances, rtol=1e-6)
+    assert relevances[0] == 0.0 < relevances[1:].min()
+    again = pickle.loads(pickle.dumps(by_name))
+    np.testing.assert_array_equal(again.predict(FRAME), by_name.predict(FRAME))
+
+
+def test_a_name_that_two_columns_have_is_refused():
+    with pytest.raises(ValueError, match="more than one column 'a', only 'a', 'b', 'a'"):
+        kernels.parse(Columns(RBF(), ["a"]), names=["a", "b", "a"])
 
 
 def test_the_prior_predicts_by_name():
@@ -210,8 +257,63 @@ def test_columns_is_a_kernel_of_scikit_learn():
     np.testing.assert_allclose(K, inner(X3[:, [2, 0]]) * RBF()(X3[:, [1]]), rtol=1e-12)
     assert slopes.shape == (40, 40, 5)
     np.testing.assert_allclose(KERNEL.diag(X3), np.diag(K), rtol=1e-12)
-    with pytest.raises(ValueError, match="by name, but X has no names"):
-        Columns(RBF(), ["a"])(X3)
+
+
+def test_called_with_a_data_frame_it_selects_by_name():
+    inner = Columns(RBF(), ["height"]) + Columns(Matern(nu=1.0), [0])
+    kernel = 2.0 * Columns(inner, ["depth", "height"]) + Silent(Columns(RBF(), ["width"]))
+    expected = 2.0 * (Columns(RBF(), [2]) + Columns(Matern(nu=1.0), [1])) + Columns(RBF(), [0])
+    for given, positions in zip(kernel(FRAME, eval_gradient=True), expected(X3, None, True)):
+        np.testing.assert_allclose(given, positions, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(kernel(FRAME, FRAME[:5]), expected(X3, X3[:5]), rtol=1e-9)
+    np.testing.assert_allclose(kernel.diag(FRAME), 5.0, rtol=1e-9)
+    turned = FRAME[["height", "width", "depth"]]
+    np.testing.assert_allclose(kernel(turned), kernel(FRAME), rtol=1e-9)
+    with pytest.raises(ValueError, match="X and Y have other columns"):
+        kernel.k2(FRAME, turned)
+
+
+@pytest.mark.parametrize(
+    "columns, match",
+    [
+        (["width"], "column 'width' by name, but .* no names.* Give positions, or a data frame"),
+        ([7], r"selects columns \[7\] of 3"),
+        ([0, -3], "a column twice"),
+        (np.array(1), "must be a list"),
+    ],
+    ids=str,
+)
+def test_called_with_an_array_it_says_what_does_not_fit(columns, match):
+    kernel = Columns(RBF(), columns)
+    for attempt in (kernel, kernel.diag, Silent(kernel), Silent(kernel).diag):
+        with pytest.raises(ValueError, match=match):
+            attempt(X3)
+
+
+@pytest.mark.parametrize("cls", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_the_kernel_of_a_fit_keeps_the_names(cls):
+    y = Y3 if cls is GaussianProcessRegressor else Y3 > 0.5
+    model = cls(2.0 * Columns(RBF(), ["height"]), max_iter=5).fit(FRAME, y)
+    assert model.kernel_.k2.columns == ["height"]
+    by_position = clone(model.kernel_).set_params(k2__columns=[2])
+    np.testing.assert_array_equal(model.kernel_(FRAME), by_position(X3))
+    with pytest.raises(ValueError, match="'height' by name, but the rows it is given have no"):
+        model.kernel_(X3)
+    again = clone(model.kernel_)
+    assert again == model.kernel_
+    np.testing.assert_array_equal(again.clone_with_theta(again.theta).theta, again.theta)
+
+
+def test_a_pipeline_of_data_frames_selects_by_name():
+    kernel = Columns(RBF(), ["height"]) + Columns(DotProduct(), ["width"])
+    model = GaussianProcessRegressor(kernel, max_iter=10)
+    pipeline = make_pipeline(StandardScaler(), model).set_output(transform="pandas")
+    scaled = StandardScaler().fit_transform(X3)
+    by_position = clone(model).set_params(
+        kernel__k1__columns=np.array([2], np.uint8), kernel__k2__columns=(np.int64(-3),)
+    )
+    expected = by_position.fit(scaled, Y3).predict(scaled)
+    np.testing.assert_allclose(pipeline.fit(FRAME, Y3).predict(FRAME), expected, rtol=1e-6)
 
 
 def test_it_fits_in_scikit_learns_regressor():
@@ -224,6 +326,16 @@ def test_it_fits_in_scikit_learns_regressor():
     expected, their_slope = theirs.log_marginal_likelihood(theta, eval_gradient=True)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(slope, their_slope, rtol=1e-3, atol=1e-3)
+
+
+def test_grid_search_over_columns():
+    model = GaussianProcessRegressor(2.0 * Columns(RBF(), ["width"]) + WhiteKernel(), max_iter=10)
+    grid = {"kernel__k1__k2__columns": [["depth"], ["width"], [0], ["wide"]]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the last has no such column
+        search = GridSearchCV(model, grid, cv=3, error_score=-9.0).fit(FRAME, Y3)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] < scores[1] == pytest.approx(scores[2]) and scores[3] == -9.0
 
 
 def test_grid_search_over_the_kernel_selected():

@@ -131,8 +131,8 @@ def test_real_values_have_no_logarithm():
     parsed = kernels.parse(kernel)
     assert parsed.names == ("k1__constant_value", "k2__mixing", "k2__location", "k2__scale")
     assert [p.real for p in parsed.parameters] == [False, True, True, False]
-    assert [f.rank for f in parsed.structure.forms] == [0, 2, 1, 0]
-    assert [f.real for f in parsed.structure.forms] == [False, True, True, False]
+    assert list(parsed.structure.ranks) == [0, 2, 1, 0]
+    assert [p.real for p in parsed.parameters] == [False, True, True, False]
     assert [b.shape for b in parsed.bounds] == [(2,), (2, 2, 2), (2, 2), (2,)]
     assert parsed.free == (True, True, True, False)
     again = kernels.rebuild(kernel, parsed.names, parsed.values)

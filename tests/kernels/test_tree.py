@@ -56,8 +56,8 @@ def test_parse_names_values_and_bounds():
     for bound, wanted in zip(parsed.bounds, bounds, strict=True):
         np.testing.assert_array_equal(bound, wanted)
     assert parsed.free == (True, True, False, True)
-    assert [form.rank for form in parsed.structure.forms] == [0, 1, 0, 0]
-    assert not any(form.real for form in parsed.structure.forms)
+    assert list(parsed.structure.ranks) == [0, 1, 0, 0]
+    assert not any(p.real for p in parsed.parameters)
     assert parsed.noise_name is None
 
 

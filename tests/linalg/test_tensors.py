@@ -56,15 +56,15 @@ def test_swap_axes(rng, shape):
     np.testing.assert_array_equal(linalg.swap_axes(tf.constant(X)), X.T)
 
 
-def test_lower_triangle_half_diagonal(rng):
+def test_lower_half(rng):
     X = rng.randn(2, 4, 4)
-    found = linalg.lower_triangle_half_diagonal(X)
+    found = linalg.Tensors.lower_half(X)
     np.testing.assert_allclose(found, np.tril(X) - 0.5 * X * np.eye(4), rtol=1e-15)
 
 
 def test_phi_undoes_the_symmetric_part(rng):
     S = reference.random_covariance(rng, 4)
-    half = linalg.lower_triangle_half_diagonal(S).numpy()
+    half = linalg.Tensors.lower_half(S).numpy()
     np.testing.assert_allclose(half + half.T, S, rtol=1e-15)
 
 
