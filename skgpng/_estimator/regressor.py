@@ -24,6 +24,7 @@ from .validation import (
     check_shared,
     check_targets,
     check_weights,
+    of_weight,
     rows_known,
     validated,
 )
@@ -60,6 +61,13 @@ class BaseRegressor(BaseGaussianProcess):
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
         given, old = self._given(rows), self._predictor if start in ("warm", "on") else None
         likelihood = given.likelihood
+        goes_on = old is not None and old.likelihood == likelihood
+        if start == "on" and not goes_on:
+            raise ValueError(
+                f"likelihood changed from {self._predictor.likelihood} to {likelihood} since the "
+                "last call: what was learned does not go on with it. Use fit to begin anew, or "
+                "set it back."
+            )
         X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel, self._column_names)
@@ -78,10 +86,14 @@ class BaseRegressor(BaseGaussianProcess):
         elif likelihood.noise is not None:
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
-        mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-        if old is not None and old.likelihood == likelihood:
+        if old is not None and goes_on:
             observation = resumed(observation, old.values)
+            mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
             mean = resumed(mean, old.posterior.mean_values)
+        else:
+            values = tuple(p.value for p in observation)
+            offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
+            mean = likelihood.mean.parameters(offset)
         return Problem(
             rows=Rows(X, Y, weights, row),
             likelihood=likelihood,
@@ -115,12 +127,13 @@ class BaseRegressor(BaseGaussianProcess):
         """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         weights = check_weights(sample_weight, X)
-        row = rows_known(given.likelihood, given.rows, len(X))
+        keep = weights > 0
+        # rows without weight may be anything; the others are named by their place
+        known = {name: of_weight(values, keep) for name, values in given.rows.items()}
+        row = rows_known(given.likelihood, known, len(X))
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
-        keep = weights > 0
-        # rows without weight may hold anything; the others are named by their place
-        given.likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
+        given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep].astype(np.float64), weights[keep], row[keep]
         check_range(X, self.dtype)
         if merges_rows(Options.of(self), len(X), self._tuning):
@@ -153,8 +166,14 @@ class BaseRegressor(BaseGaussianProcess):
     def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
         """Validated rows, what predicts, and what is known of the rows."""
         names, X = _get_feature_names(X), self._validate_new(X)
-        model = self._predictor if hasattr(self, "_predictor") else self._prior(X, names)
-        return X, model, model.rows_known(known, len(X))
+        if hasattr(self, "_predictor"):
+            return X, self._predictor, self._predictor.rows_known(known, len(X))
+        model = self._prior(X, names)
+        likelihood = self._given({}).likelihood
+        row = rows_known(likelihood, known, len(X), fixed_noise=model.fixed_noise)
+        if model.likelihood != likelihood:  # without noise, of which nothing is known
+            row = model.rows_known({}, len(X))
+        return X, model, row
 
     def _prior(self, X: np.ndarray, names: Any) -> Predictor:
         """What is known before ``fit``: the kernel, and noise that is given."""
