@@ -312,7 +312,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Raises
         ------
         ValueError
-            As ``fit``, with ``early_stopping``, and where ``likelihood`` is another one than before.
+            As ``fit``, with ``early_stopping``, and where ``likelihood`` is not that before.
 
         Examples
         --------

@@ -470,11 +470,15 @@ class _Counts(_Table):
         axes = (1,) * self._f_mean.ndim
         middles, sizes = (a.reshape(-1, *axes) for a in _blocks())
         parts: list[np.ndarray] = []
-        start, stop, last, added = 0, 32, float(self._mode(self._at(0.0)).max()), 1.0
-        while start < len(middles) and (added > 1e-10 or middles[start].item() < last):
+        start, stop, last = 0, 32, float(self._mode(self._at(0.0)).max())
+        more, largest = True, np.zeros(())  # until next to nothing is left of y^2, too
+        while start < len(middles) and (more or middles[start].item() < last):
             self.y, self._sizes = middles[start:stop], sizes[start:stop]
-            parts.append(self._mixture(self._masses))
-            added = float(parts[-1].sum(0).max())
+            part = self._mixture(self._masses)
+            squares = self.y**2 * part
+            largest = np.maximum(largest, squares.max(0))
+            more = bool(np.any(part.sum(0) > 1e-10) or np.any(squares[-1] > 1e-7 * largest))
+            parts.append(part)
             start, stop = stop, stop + stop // 2
         self.y, self._sizes, masses = middles[:start], sizes[:start], np.concatenate(parts)
         self.shares = np.cumsum(masses, 0)

@@ -453,7 +453,9 @@ def _numbers(values: Any, must: str) -> np.ndarray:
             return values.astype(np.float64)
     except (TypeError, ValueError):
         strings = [v for v in np.ravel(values) if not isinstance(v, Real)]
-    raise ValueError(f"{must} got {strings[0]!r}. Convert it, as by numpy.asarray(..., float).")
+    raise ValueError(
+        f"{must} got {str(strings[0])!r}. Convert it, as by numpy.asarray(..., float)."
+    )
 
 
 def _centred(targets: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
