@@ -78,6 +78,11 @@ def _check_signature(likelihood: Likelihood, values: tuple) -> None:
             f"{name}.log_prob is called with four arguments, which it does not take ({error}). "
             "Write it as log_prob(self, values, F, Y, row=None)."
         ) from error
+    if getattr(likelihood, "__hash__", None) is None:
+        raise TypeError(
+            f"{name} has no hash, by which compiled code is found again. Make it a frozen "
+            "dataclass: @dataclass(frozen=True)."
+        )
     if len(values) != len(learned):
         raise ValueError(
             f"parameter_names of {name} are {learned}, but its method parameters gives "

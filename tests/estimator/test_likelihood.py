@@ -203,6 +203,42 @@ def test_signature_that_does_not_fit_is_said(rows):
         GaussianProcessRegressor(likelihood=likelihood).fit(*rows)
 
 
+def test_likelihood_without_a_hash_is_said(rows):
+    likelihood = dataclass(type("Own", (Likelihood,), {"log_prob": Laplace.log_prob}))()
+    with pytest.raises(TypeError, match="Own has no hash.*frozen"):
+        GaussianProcessRegressor(likelihood=likelihood).fit(*rows)
+
+
+def test_two_targets_and_two_latent_functions_pass_the_trial(rows):
+    X, y = rows
+    Y = np.column_stack([y, -y])
+    model = GaussianProcessRegressor(KERNEL, likelihood=Laplace(), max_iter=5, tol=1.0).fit(X, Y)
+    assert model.predict(X).shape == Y.shape
+
+    @dataclass(frozen=True)
+    class Spread(Likelihood):  # of the noise, by a second latent function
+        mean = Zero()
+
+        def n_latent(self, n_columns):
+            return 2
+
+        def log_prob(self, values, F, Y, row=None):
+            z = (Y - F[..., :1]) * tf.exp(-F[..., 1:])
+            return -0.5 * z**2 - F[..., 1:] - 0.5 * np.log(2 * np.pi)
+
+        def variational_expectations(self, values, f_mean, f_var, Y, row=None):
+            squares = (Y - f_mean[:, :1]) ** 2 + f_var[:, :1]
+            scale = tf.exp(2.0 * (f_var[:, 1:] - f_mean[:, 1:]))
+            return -0.5 * squares * scale - f_mean[:, 1:] - 0.5 * np.log(2 * np.pi)
+
+        def as_regression(self, Y, values, row, spread):
+            return np.concatenate([Y, 0.0 * Y], 1), 0.1, False
+
+    assert np.isfinite(
+        GaussianProcessRegressor(KERNEL, likelihood=Spread(), max_iter=5).fit(X, y).elbo_
+    )
+
+
 def test_row_that_is_spread_over_others_is_said(counts):
     X, y, trials = counts
     likelihood = own(
