@@ -251,7 +251,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             Several targets share the kernel and the noise on their scaled values. One target is
             predicted as an array of shape (n_samples,), even where y is (n_samples, 1).
         sample_weight : array-like of shape (n_samples,), default=None
-            A row of weight 2 counts as two rows.
+            A row of weight 2 counts as two rows. One of weight 0 is left out, whatever is said of
+            it; but its y must be a number, and its X too.
         noise_variance : array-like of shape (n_samples,), default=None
             Known variance of the noise of each row, in the units of y squared; the learned or
             fixed noise comes on top. For Gaussian noise only.
@@ -291,7 +292,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         stopping rule of ``fit`` (streaming sparse approximation: Bui, Nguyen & Turner 2017). Time
         and memory of a call do not depend on how many rows came before. y is scaled as in the
         first call. Goes on from ``fit`` too. Not there with ``n_inducing=None``; ``"auto"``
-        stands for 256 inducing points here.
+        stands for 256 inducing points here. Another ``kernel`` set between calls is not followed,
+        another ``n_inducing`` only by calls that move the points: ``fit`` begins anew.
 
         Parameters
         ----------
@@ -310,7 +312,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Raises
         ------
         ValueError
-            As ``fit``, and with ``early_stopping``.
+            As ``fit``, with ``early_stopping``, and where ``likelihood`` is not that before.
 
         Examples
         --------
@@ -428,7 +430,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         -------
         ndarray of shape (n_samples,)
             In nats, for densities in the units of y; summed over targets. Of counts the log
-            probability.
+            probability. ValueError for values of y that the likelihood cannot have, as in ``fit``.
 
         Examples
         --------

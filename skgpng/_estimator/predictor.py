@@ -13,7 +13,7 @@ from .._inference.exact import evidence
 from .._inference.posterior import Posterior, nothing_known
 from .._runtime import refuse_beyond
 from ..kernels import ParsedKernel, parse
-from ..likelihoods import Likelihood, Noise, Units
+from ..likelihoods import Gaussian, Likelihood, Noise, Units
 from ..parameters import Hyperparameters
 from .validation import check_finite, rows_known
 
@@ -105,7 +105,11 @@ class Predictor:
         return scaled * scale[:, None] + shift[:, None]
 
     def log_density(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """Log density of y [N, P] in its units, summed over targets, [N]."""
+        """Log density of y [N, P] in its units, summed over targets, [N].
+
+        ValueError for y that the likelihood cannot have, as in ``fit``.
+        """
+        self.likelihood.check(y[:, 0] if y.shape[1] == 1 else y)
         density = self._by_blocks(
             lambda m, v, r, Y: self.likelihood.predict_log_density(self.values, m, v, Y, r),
             X,
@@ -174,11 +178,23 @@ def prior_predictor(
     """What is known before ``fit``: the kernel, and noise that is given."""
     if noise is None and likelihood.noise is not None:  # to be learned, so that it is not known
         noise = Noise(0.0, (0.0, 0.0), False)
+    if likelihood.noise and not likelihood.conjugate and noise and noise.level == 0.0:
+        likelihood = _without_noise(likelihood)
     values = tuple(p.value for p in likelihood.parameters(noise, 1.0))
     n_latent = likelihood.n_latent(n_targets)
     p = nothing_known(parsed.structure, parsed.values, n_features, n_latent)
     units = Units(np.zeros(n_targets), np.ones(n_targets))
     return Predictor(p, likelihood, values, units, fixed_noise)
+
+
+def _without_noise(likelihood: Likelihood) -> Likelihood:
+    """Where y is f itself, it is normal, whatever the noise would be."""
+    if likelihood.location:
+        return Gaussian()
+    raise ValueError(
+        f"Before fit {likelihood.noise} of {type(likelihood).__name__} is not known, and without "
+        "it there is no distribution of y. Set alpha, add a WhiteKernel, or fit first."
+    )
 
 
 def evidence_at(

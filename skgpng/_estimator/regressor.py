@@ -12,6 +12,7 @@ from sklearn.utils.validation import _get_feature_names
 from .. import kernels, likelihoods
 from .._training.result import Result
 from ..inducing import merge_equal_rows
+from ..likelihoods import Likelihood
 from .base import BaseGaussianProcess
 from .plan import Options, Plan, merges_rows
 from .predictor import Predictor, prior_predictor
@@ -24,6 +25,7 @@ from .validation import (
     check_shared,
     check_targets,
     check_weights,
+    of_weight,
     rows_known,
     validated,
 )
@@ -58,8 +60,8 @@ class BaseRegressor(BaseGaussianProcess):
         return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
 
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
-        given, old = self._given(rows), self._predictor if start in ("warm", "on") else None
-        likelihood = given.likelihood
+        given = self._given(rows)
+        likelihood, old = given.likelihood, self._before(given.likelihood, start)
         X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel, self._column_names)
@@ -78,12 +80,11 @@ class BaseRegressor(BaseGaussianProcess):
         elif likelihood.noise is not None:
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
-        mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-        if old is not None and start != "fresh" and old.likelihood == likelihood:
-            observation = resumed(observation, old.values)
-            mean = resumed(mean, old.posterior.mean_values)
+        rows_in_units = Rows(X, Y, weights, row)
+        before = None if start == "fresh" else old  # a kernel of another form begins anew
+        observation, mean = _begin(likelihood, observation, rows_in_units, before)
         return Problem(
-            rows=Rows(X, Y, weights, row),
+            rows=rows_in_units,
             likelihood=likelihood,
             observation=observation,
             mean=mean,
@@ -97,6 +98,18 @@ class BaseRegressor(BaseGaussianProcess):
             given_noise=what_fixes_noise(given),
             start=start,
         )
+
+    def _before(self, likelihood: Likelihood, start: str) -> Predictor | None:
+        """What was learned before with this likelihood, and may be gone on with."""
+        old = self._predictor if start in ("warm", "on") else None
+        if old is None or old.likelihood == likelihood:
+            return old
+        if start == "on":
+            raise ValueError(
+                f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
+                "what was learned does not go on with it. Use fit to begin anew, or set it back."
+            )
+        return None
 
     def _validate_params(self) -> None:
         """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
@@ -114,14 +127,15 @@ class BaseRegressor(BaseGaussianProcess):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
+        y = y.astype(np.float64)  # ValueError for strings
         weights = check_weights(sample_weight, X)
-        row = rows_known(given.likelihood, given.rows, len(X))
+        keep = weights > 0
+        # rows without weight may be anything; the others are named by their place
+        known = {name: of_weight(values, keep) for name, values in given.rows.items()}
+        row = rows_known(given.likelihood, known, len(X))
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
-        y = y.astype(np.float64, copy=False)
-        keep = weights > 0
-        # rows without weight may hold anything; the others are named by their place
-        given.likelihood.check(np.where(keep.reshape(-1, *[1] * (y.ndim - 1)), y, y[keep][0]))
+        given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         if merges_rows(Options.of(self), len(X), self._tuning):
@@ -154,8 +168,14 @@ class BaseRegressor(BaseGaussianProcess):
     def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
         """Validated rows, what predicts, and what is known of the rows."""
         names, X = _get_feature_names(X), self._validate_new(X)
-        model = self._predictor if hasattr(self, "_predictor") else self._prior(X, names)
-        return X, model, model.rows_known(known, len(X))
+        if hasattr(self, "_predictor"):
+            return X, self._predictor, self._predictor.rows_known(known, len(X))
+        model = self._prior(X, names)
+        likelihood = self._given({}).likelihood
+        row = rows_known(likelihood, known, len(X), fixed_noise=model.fixed_noise)
+        if model.likelihood != likelihood:  # without noise, of which nothing is known
+            row = model.rows_known({}, len(X))
+        return X, model, row
 
     def _prior(self, X: np.ndarray, names: Any) -> Predictor:
         """What is known before ``fit``: the kernel, and noise that is given."""
@@ -168,6 +188,19 @@ class BaseRegressor(BaseGaussianProcess):
         noise, fixed = noise_given(given, parsed, 1.0)
         n_targets = 1 if self.n_targets is None else self.n_targets
         return prior_predictor(given.likelihood, parsed, noise, fixed, X.shape[1], n_targets)
+
+
+def _begin(
+    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
+) -> tuple[tuple, tuple]:
+    """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
+    _, Y, weights, row = rows
+    if old is None:
+        values = tuple(p.value for p in observation)
+        offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
+        return observation, likelihood.mean.parameters(offset)
+    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
+    return resumed(observation, old.values), resumed(mean, old.posterior.mean_values)
 
 
 def _one_or_all(values: np.ndarray) -> Any:

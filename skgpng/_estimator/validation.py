@@ -22,6 +22,7 @@ __all__ = [
     "check_weights",
     "has_inducing_points",
     "levels_of",
+    "of_weight",
     "rows_known",
     "targets_at",
     "validated",
@@ -91,6 +92,17 @@ def rows_known(
     }
     row = np.stack([*each.values()], 1) if each else np.zeros((n_rows, 0))
     return likelihood.scaled_row(row, scale) + fixed_noise
+
+
+def of_weight(values: Any, keep: np.ndarray) -> Any:
+    """What is said of rows [N] or [N, P], with that of the first one kept for those that are not.
+
+    As it is where it is not as long: that is for others to say.
+    """
+    if np.ndim(values) == 0 or len(values) != len(keep):
+        return values
+    values = np.asarray(values)
+    return np.where(keep.reshape(-1, *[1] * (values.ndim - 1)), values, values[keep][0])
 
 
 def check_finite(moments: tuple[np.ndarray, ...], X: np.ndarray) -> tuple:

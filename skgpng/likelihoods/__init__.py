@@ -30,6 +30,7 @@ from .counts import Poisson
 from .gaussian import Gaussian
 from .labels import Bernoulli, Softmax, for_labels
 from .student_t import StudentT
+from .trial import tried_offset
 from .units import Units
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Units",
     "for_labels",
     "named",
+    "tried_offset",
 ]
 
 #: What the argument ``likelihood`` of the regressor may be called.
@@ -61,7 +63,7 @@ def named(given: Any) -> Likelihood:
     Raises
     ------
     ValueError
-        For anything else.
+        For anything else, and where its support is none of numbers that is known.
 
     Examples
     --------
@@ -70,6 +72,7 @@ def named(given: Any) -> Likelihood:
     Poisson()
     """
     if isinstance(given, Likelihood):
+        given.check_support()
         return given
     if isinstance(given, str) and given in NAMES:
         return NAMES[given]()

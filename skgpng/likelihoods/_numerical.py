@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.integrate import cumulative_simpson
+from scipy.integrate import cumulative_simpson, trapezoid
 from scipy.interpolate import CubicHermiteSpline
 from scipy.optimize import elementwise
 from scipy.special import expit, logit, logsumexp
@@ -25,6 +25,8 @@ __all__ = [
     "intervals",
     "log_expectation",
     "roots",
+    "total",
+    "without_nan",
 ]
 
 _ROOT_2PI = float(np.sqrt(2.0 * np.pi))
@@ -47,6 +49,11 @@ _MOST_COUNTS, _SINGLY = 1 << 20, 256
 # --- integrals and searches, all entries at once ----------------------------------------------
 
 
+def without_nan(log_density: Any) -> np.ndarray:
+    """Where a formula overflows (NaN, infinity) it is far out, where next to nothing is."""
+    return np.where(np.less(log_density, np.inf), log_density, -np.inf)
+
+
 def intervals(*edges: Any, finer: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights [H, ...] on the intervals between ascending edges [...]."""
     ends = np.stack(np.broadcast_arrays(*edges))[:, None]  # [E, 1, ...]
@@ -64,7 +71,9 @@ def argmax_between(function: Callable, low: Any, high: Any, n_rounds: int = 16) 
     t = np.linspace(0.0, 1.0, 9).reshape(-1, *(1,) * np.ndim(low))
     for _ in range(n_rounds):
         x = low + (high - low) * t
-        best = np.argmax(function(x), 0)[None]
+        values = without_nan(function(x))
+        nowhere = np.isneginf(values.max(0))
+        best = np.where(nowhere, 4, np.argmax(values, 0))[None]
         low, high = (np.take_along_axis(x, np.clip(best + d, 0, 8), 0)[0] for d in (-1, 1))
     return 0.5 * (low + high)
 
@@ -155,9 +164,10 @@ class NoiseTable:
         d = np.abs(x - self.mode)
         slope = (log_p[0] - log_p[1]) / np.log(d[0] / d[1]) + power + 1
         if not slope < -0.05:
+            what = ("density that adds up to 1", "mean", "variance")[power]
+            advice = "Ask for quantiles." if power else "Look at log_prob."
             raise ValueError(
-                f"{self._name}: y has no {('', 'mean', 'variance')[power]} given f, or tails too "
-                "heavy to tell. Ask for quantiles."
+                f"{self._name}: y has no {what} given f, or tails too heavy to tell. {advice}"
             )
         return float(d[0] ** (power + 1) * np.exp(log_p[0]) / -slope)
 
@@ -267,6 +277,16 @@ _LINES: dict[str, tuple[Callable, Callable, Callable]] = {
 }
 
 
+def _on_line(log_prob: Callable, support: str, w: np.ndarray) -> np.ndarray:
+    """Log density of w, of one of y."""
+    to_y, log_slope, _ = _LINES[support]
+    inside = (np.abs(w) < _LARGEST) | (support == "real")
+    w = np.where(inside, w, 0.0)
+    with np.errstate(all="ignore"):
+        value = log_prob(to_y(w)) + log_slope(w)
+    return np.nan_to_num(np.where(inside, value, -1e300), nan=-1e300, neginf=-1e300)
+
+
 class _Table:
     """Of each entry [...] the distribution of y where f ~ N(f_mean, f_var), a mixture over f.
 
@@ -313,12 +333,15 @@ class _Table:
 
     def _moment(self, values: np.ndarray, masses: np.ndarray) -> np.ndarray:
         each = values * masses
-        if np.any(np.abs(each[-1]) > 1e-6 * np.abs(each).max(0) + 1e-300):
+        self._check_tail(np.abs(each[-1]), np.abs(each).max(0))
+        return each.sum(0)
+
+    def _check_tail(self, last: np.ndarray, largest: np.ndarray) -> None:
+        if np.any(last > 1e-6 * largest + 1e-300):
             raise ValueError(
                 f"{self._name}: y has no mean or variance, or tails too heavy to tell. Ask for "
                 "quantiles."
             )
-        return each.sum(0)
 
     def mean(self) -> np.ndarray:
         return self._moment(self.y, self.masses)
@@ -327,8 +350,16 @@ class _Table:
         return self._moment((self.y - self.mean()) ** 2, self.masses)
 
     def variance_of_mean(self) -> np.ndarray:
+        """The table reaches as far as the mixture does: what it cuts off counts by its weight."""
         mean = self.mean()
-        return self._mixture(lambda f: (self._moment(self.y, self._masses(f)) - mean) ** 2)
+
+        def parts(f: np.ndarray) -> np.ndarray:
+            each = self.y * self._masses(f)
+            return np.stack([(each.sum(0) - mean) ** 2, each[-1] ** 2, np.max(each**2, 0)])
+
+        variance, cut, largest = self._mixture(parts)
+        self._check_tail(np.sqrt(cut), np.sqrt(largest))
+        return variance
 
     def quantiles(self, levels: np.ndarray) -> np.ndarray:
         return np.stack([self.draws(np.full(self._f_mean.shape, p)) for p in levels], -1)
@@ -373,11 +404,7 @@ class _Grid(_Table):
 
     def _log_density(self, f: np.ndarray, w: np.ndarray) -> np.ndarray:
         """Of w."""
-        inside = (np.abs(w) < _LARGEST) | (self._support == "real")
-        w = np.where(inside, w, 0.0)
-        with np.errstate(all="ignore"):
-            value = self._log_prob(f, self._to_y(w)) + self._log_slope(w)
-        return np.nan_to_num(np.where(inside, value, -1e300), nan=-1e300, neginf=-1e300)
+        return _on_line(lambda y: self._log_prob(f, y), self._support, w)
 
     def _masses(self, f: np.ndarray) -> np.ndarray:
         return self._step * self._slope * np.exp(self._log_density(f, self._w))
@@ -443,11 +470,15 @@ class _Counts(_Table):
         axes = (1,) * self._f_mean.ndim
         middles, sizes = (a.reshape(-1, *axes) for a in _blocks())
         parts: list[np.ndarray] = []
-        start, stop, last, added = 0, 32, float(self._mode(self._at(0.0)).max()), 1.0
-        while start < len(middles) and (added > 1e-10 or middles[start].item() < last):
+        start, stop, last = 0, 32, float(self._mode(self._at(0.0)).max())
+        more, largest = True, np.zeros(())  # until next to nothing is left of y^2, too
+        while start < len(middles) and (more or middles[start].item() < last):
             self.y, self._sizes = middles[start:stop], sizes[start:stop]
-            parts.append(self._mixture(self._masses))
-            added = float(parts[-1].sum(0).max())
+            part = self._mixture(self._masses)
+            squares = self.y**2 * part
+            largest = np.maximum(largest, squares.max(0))
+            more = bool(np.any(part.sum(0) > 1e-10) or np.any(squares[-1] > 1e-7 * largest))
+            parts.append(part)
             start, stop = stop, stop + stop // 2
         self.y, self._sizes, masses = middles[:start], sizes[:start], np.concatenate(parts)
         self.shares = np.cumsum(masses, 0)
@@ -486,6 +517,53 @@ class _Counts(_Table):
         above = np.clip(last - y + 1.0, 0.0, sizes)
         squares = (sizes - above) * shares**2 + above * (1.0 - shares) ** 2
         return squares.sum(0) + np.maximum(y - self._last[-1] - 1.0, 0.0)
+
+
+# --- what a density adds up to ----------------------------------------------------------------
+
+
+def total(log_prob: Callable, support: str, shape: tuple) -> np.ndarray:
+    """What exp(log_prob(y)), [J, *shape] -> [J, *shape], adds up to over y, to a share of 0.003.
+
+    In few evaluations, as a look before training needs them. NaN where it cannot tell: for counts
+    that go on too far, or a density that is nowhere found.
+    """
+    if support == "counts":
+        return _total_of_counts(log_prob, shape)
+
+    def log_density(w: np.ndarray) -> np.ndarray:
+        return _on_line(log_prob, support, w)
+
+    mode = argmax_of_sinh(log_density, shape)
+    found = log_density(mode) > -1e300  # else a hill between cliffs, which has no slope to follow
+    sides = [_total_beside(log_density, mode, sign) for sign in (-1.0, 1.0)]
+    return np.where(found, sum(sides), np.nan)
+
+
+def _total_of_counts(log_prob: Callable, shape: tuple) -> np.ndarray:
+    middles, sizes = (a.reshape(-1, *(1,) * len(shape)) for a in _blocks())
+    log_p = log_prob(middles + np.zeros(shape))
+    with np.errstate(over="ignore"):
+        found = np.sum(sizes * np.exp(log_p), 0)
+    ends = log_p[-1] < log_p.max(0) - 20.0
+    return np.where(ends | (found > 1.0), found, np.nan)
+
+
+def _total_beside(log_density: Callable, mode: np.ndarray, sign: float) -> np.ndarray:
+    """On one side of the mode, in the logarithm of the distance from it, whatever the scale."""
+
+    def each(v: np.ndarray) -> np.ndarray:
+        return log_density(mode + sign * np.exp(v)) + v
+
+    def grid(low: Any, high: Any, n: int) -> np.ndarray:
+        return np.linspace(low + 0.0 * mode, high + 0.0 * mode, n)
+
+    v = grid(-60.0, _FAR, 1000)
+    rough = each(v)
+    much = rough > rough.max(0) - 15.0
+    v = grid(np.where(much, v, _FAR).min(0), np.where(much, v, -60.0).max(0), 1500)
+    with np.errstate(over="ignore"):
+        return trapezoid(np.exp(each(v)), v, axis=0)
 
 
 #: The table of each support.

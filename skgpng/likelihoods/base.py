@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ _NOISE_START, _NOISE_BOUNDS = 0.1, (1e-6, 1e2)
 _STAND_IN_NOISE = 0.25
 # What y may be: a test of each value, and what is said of one that fails it.
 _SUPPORT: dict[str, tuple] = {
+    "real": (np.isfinite, "is not finite. Leave its row out"),
     "positive": (lambda y: y > 0, "is not positive. Leave its row out, or add a constant to y"),
     "counts": (
         lambda y: (y >= 0) & (y == np.floor(y)),
@@ -124,9 +126,24 @@ class Likelihood(abc.ABC):
 
     # --- from the data, once a fit -------------------------------------------------------
 
+    def check_support(self) -> None:
+        """Raise ValueError where ``support`` is none of numbers."""
+        name = type(self).__name__
+        if self.support == "labels":
+            raise ValueError(
+                f"likelihood {name} is one of labels, not of numbers. Use "
+                "GaussianProcessClassifier, which needs no likelihood."
+            )
+        if self.support not in _SUPPORT:
+            known = ", ".join(map(repr, _SUPPORT))
+            raise ValueError(
+                f"support of the likelihood {name} is {self.support!r}, which is not known. Set it "
+                f"to one of {known}, and override check where y may be less than that."
+            )
+
     def check(self, y: np.ndarray) -> None:
         """Raise ValueError where a value of y [N] or [N, P] is outside the support."""
-        fits, advice = _SUPPORT.get(self.support, (np.isfinite, "is not finite. Leave its row out"))
+        fits, advice = _SUPPORT.get(self.support, _SUPPORT["real"])
         wrong = np.argwhere(~fits(np.asarray(y)))
         if len(wrong):
             at, name = tuple(wrong[0]), type(self).__name__
@@ -149,9 +166,9 @@ class Likelihood(abc.ABC):
         default = self.row_defaults[self.row_names.index(name)]
         if values is None:
             return np.full(n_rows, default)
-        values = np.asarray(values, dtype=np.float64)
         kind = "positive" if default else "non-negative"
         must = f"{name} must hold {n_rows} finite, {kind} numbers, one per row of X;"
+        values = _numbers(values, must)
         if values.shape != (n_rows,):
             raise ValueError(f"{must} got shape {values.shape}.")
         wrong = ~(np.isfinite(values) & ((values > 0) if default else (values >= 0)))
@@ -188,7 +205,9 @@ class Likelihood(abc.ABC):
 
         def fit(f: np.ndarray) -> np.ndarray:  # [K, P]
             F = np.broadcast_to(f[:, None], (len(f), *Y.shape))
-            return np.sum(weights[:, None] * self._log_prob(values, F, Y, row), 1)
+            density = np.sum(weights[:, None] * self._log_prob(values, F, Y, row), 1)
+            # where all f far out are as good, as for counts that are all zero: the nearest
+            return density - 1e-8 * np.log1p(f**2)
 
         return numerical.argmax_of_sinh(fit, (Y.shape[1],))
 
@@ -394,11 +413,11 @@ class Likelihood(abc.ABC):
             )
 
     def _log_prob(self, values: tuple, F: np.ndarray, Y: np.ndarray, row: Any) -> np.ndarray:
-        """``log_prob`` of NumPy arrays."""
+        """``log_prob`` of NumPy arrays; no density where it is NaN."""
         values, F, Y = tf.nest.map_structure(
             lambda a: tf.convert_to_tensor(np.asarray(a, float)), (tuple(values), F, Y)
         )
-        return self.log_prob(values, F, Y, row).numpy()
+        return numerical.without_nan(self.log_prob(values, F, Y, row))
 
     def _distribution(self, values: tuple, f_mean: Any, f_var: Any, row: Any) -> Any:
         """Of y where f ~ N(f_mean, f_var); see ``_numerical.py``."""
@@ -423,6 +442,20 @@ class Likelihood(abc.ABC):
 def _aligned(F: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     """F repeated for each y, without variance."""
     return np.broadcast_to(F, np.broadcast_shapes(np.shape(F), np.shape(y))), 0.0
+
+
+def _numbers(values: Any, must: str) -> np.ndarray:
+    """As floats; ValueError for strings, also those that look like numbers, and for no numbers."""
+    values = np.asarray(values)
+    strings = [v for v in np.ravel(values) if isinstance(v, (str, bytes))]
+    try:
+        if not strings:
+            return values.astype(np.float64)
+    except (TypeError, ValueError):
+        strings = [v for v in np.ravel(values) if not isinstance(v, Real)]
+    raise ValueError(
+        f"{must} got {str(strings[0])!r}. Convert it, as by numpy.asarray(..., float)."
+    )
 
 
 def _centred(targets: np.ndarray, noise: float) -> tuple[np.ndarray, float]:

@@ -25,6 +25,7 @@ from skgpng.likelihoods import (
     for_labels,
     named,
 )
+from skgpng.likelihoods._numerical import argmax_of_sinh, total
 from skgpng.means import Zero
 
 METHODS = (
@@ -67,6 +68,27 @@ class Beta(Likelihood):
 
     def log_prob(self, values, F, Y, row=None):
         return F + (tf.exp(F) - 1.0) * tf.math.log(Y)
+
+
+@dataclass(frozen=True)
+class Weibull(Likelihood):
+    """Positive y with a scale exp(f); NaN where that overflows."""
+
+    support: ClassVar[str] = "positive"
+
+    def log_prob(self, values, F, Y, row=None):
+        scale = tf.exp(F)
+        return tf.math.log(2.0 / scale) + tf.math.log(Y / scale) - (Y / scale) ** 2
+
+
+@dataclass(frozen=True)
+class Geometric(Likelihood):
+    """Counts of mean exp(f)."""
+
+    support: ClassVar[str] = "counts"
+
+    def log_prob(self, values, F, Y, row=None):
+        return -tf.math.softplus(F) - Y * tf.math.softplus(-F)
 
 
 RNG = np.random.RandomState(2)
@@ -214,6 +236,69 @@ def test_positive_y_and_shares_against_scipy(likelihood, given):
     assert stats.kstest(draws[:, 0], given(0.2).cdf).pvalue > 0.01
 
 
+@pytest.mark.parametrize("f_var", [1e-4, 0.3, 1.0, 2.0])
+def test_variance_of_the_mean_of_counts(f_var):
+    """Also where a node of f has more in the tail than the table made for all of them holds."""
+    f, v = np.array([[-1.0], [2.0]]), np.full((2, 1), f_var)
+    found = Geometric().predict_mean_and_var((), f, v, None, False)
+    expected = np.exp(f + v / 2), np.exp(2 * f + v) * np.expm1(v)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_overflow_far_out_is_no_density():
+    """NaN and infinity are neither a maximum nor a part of an integral."""
+    np.testing.assert_allclose(
+        argmax_of_sinh(lambda f: np.where(np.abs(f) > 9, np.nan, -((f - 3) ** 2)), ()), 3.0
+    )
+    np.testing.assert_allclose(
+        argmax_of_sinh(lambda f: np.where(f > 9, np.inf, -((f + 3) ** 2)), ()), -3.0
+    )
+    assert argmax_of_sinh(lambda f: np.full(np.shape(f), np.nan), ()) == 0.0  # nothing anywhere
+    y = RNG.weibull(2.0, (300, 1))
+    expected = 0.5 * np.log(np.mean(y**2))
+    np.testing.assert_allclose(Weibull().offset(y, np.ones(300), None), expected, rtol=1e-6)
+    m = np.array([[-1.0], [0.5]])
+    f = m + 10.0 * np.linspace(-9, 9, 40001)
+    p = stats.weibull_min(2.0, scale=np.exp(f)).pdf(1.0) * stats.norm(m, 10.0).pdf(f)
+    found = Weibull().predict_log_density((), m, np.full((2, 1), 100.0), np.ones((2, 1)))
+    np.testing.assert_allclose(found[:, 0], np.log(p.sum(1) * (f[0, 1] - f[0, 0])), atol=1e-4)
+
+
+def test_offset_of_rows_that_are_as_likely_far_out_is_near():
+    assert -30 < Geometric().offset(np.zeros((9, 1)), np.ones(9), None) < -5
+
+
+@pytest.mark.parametrize(
+    "support, distribution",
+    [
+        ("real", stats.norm(1e3, 0.5)),
+        ("real", stats.cauchy(5.0, 1e-6)),
+        ("real", stats.expon(5.0, 1e4)),
+        ("positive", stats.gamma(0.05)),
+        ("positive", stats.lognorm(3.0)),
+        ("unit", stats.beta(0.05, 3.0)),
+        ("unit", stats.beta(5e3, 3e2)),
+        ("counts", stats.poisson(1e4)),
+        ("counts", stats.nbinom(1, 0.001)),
+        ("counts", stats.zipf(2.5, -1)),
+    ],
+)
+def test_total_of_a_density(support, distribution):
+    log_prob = getattr(distribution, "logpmf" if support == "counts" else "logpdf")
+    np.testing.assert_allclose(total(log_prob, support, (3, 1)), 1.0, rtol=3e-3)
+    doubled = total(lambda y: log_prob(y) + np.log(2.0), support, (3, 1))
+    np.testing.assert_allclose(doubled, 2.0, rtol=3e-3)
+
+
+def test_total_of_what_cannot_be_told():
+    far = stats.poisson(1e7).logpmf, "counts"
+    cliffs = stats.uniform(5.0, 0.1).logpdf, "real"
+    for log_prob, support in (far, cliffs):
+        assert np.isnan(total(log_prob, support, (1, 1)))
+    assert total(lambda y: 0.0 * y, "counts", (1, 1)) > 1e5
+    assert total(lambda y: 0.0 * y, "real", (1, 1)) > 1e5
+
+
 # --- what does not exist ---------------------------------------------------------------------
 
 
@@ -231,6 +316,8 @@ def test_what_does_not_exist_is_said():
         def log_prob(self, values, F, Y, row=None):
             return -tf.abs(Y - F) / values[0]
 
+    with pytest.raises(ValueError, match="no density that adds up to 1 given f.*log_prob"):
+        Laplace().predict_quantiles((0.0,), np.zeros((1, 1)), np.zeros((1, 1)), [0.5])
     with pytest.raises(ValueError, match="adds up to 1.4 .*normalising constant"):
         Unnormalised().predict_quantiles((0.7,), np.zeros((1, 1)), np.zeros((1, 1)), [0.5])
     with pytest.raises(NotImplementedError, match="labels"):
@@ -292,6 +379,34 @@ def test_names():
     for wrong in ("poison", Gaussian, None):
         with pytest.raises(ValueError, match="'gaussian', 'student_t', 'poisson'"):
             named(wrong)
+
+
+def test_support_that_is_none_of_numbers_is_named():
+    with pytest.raises(ValueError, match="Softmax is one of labels.*GaussianProcessClassifier"):
+        named(Softmax(3))
+
+    class Misspelt(Geometric):
+        support = "count"
+
+    with pytest.raises(ValueError, match="Misspelt is 'count'.*'real', 'positive', 'counts'"):
+        named(Misspelt())
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["a", "b"], "got 'a'.*Convert"),
+        (["1", "2"], "got '1'.*Convert"),
+        (np.array([1.0, "2"], dtype=object), "got '2'.*Convert"),
+        ([1.0, {}], "got '{}'.*Convert"),
+        ([None, 1.0], "row 0 is nan"),
+        (1.0, "shape"),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_rows_is_numbers(given, said):
+    with pytest.raises(ValueError, match=f"exposure must hold 2 finite, positive numbers.*{said}"):
+        Poisson().check_row("exposure", given, 2)
 
 
 def test_quadrature_is_the_expectation_of_training():
