@@ -39,7 +39,7 @@ class Parameter(NamedTuple):
         As in ``get_params`` of a kernel.
     value : ndarray of any shape
         To begin with, or as learned.
-    bounds : ndarray of shape (*shape, 2)
+    bounds : ndarray of the shape of the value, and 2
         Lower and upper bound of each entry.
     free : bool, default=True
         Whether training may move it.

@@ -52,7 +52,7 @@ class ParsedKernel(NamedTuple):
 
     @property
     def bounds(self) -> tuple[np.ndarray, ...]:
-        """Lower and upper bound of each, of shape (*shape, 2)."""
+        """Lower and upper bound of each, along a last axis of 2."""
         return tuple(p.bounds for p in self.parameters)
 
     @property
