@@ -60,7 +60,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         stands for (one of the two only); the degrees of freedom are learned all the same.
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
-        of them, and 256 inducing points beyond.
+        of them; beyond, neighbours with Gaussian noise, else 256 inducing points.
+    n_neighbors : int, None or "auto", default="auto"
+        Rows near by from which each prediction is made, with Gaussian noise and without inducing
+        points; None or 0 for none. ``"auto"`` takes neighbours where ``n_inducing="auto"`` has
+        more than 1000 rows: 16 to 256 of them, as many as rows that are left out gain from, see
+        ``n_neighbors_``. They hold detail that inducing points cannot; the rows are kept.
     inducing_init : {"kmeans", "greedy_variance", "random"}, default="kmeans"
         How the inducing points are first placed; ``"greedy_variance"`` takes the row with the
         largest conditional variance again and again (Burt, Rasmussen & van der Wilk 2020), which
@@ -185,6 +190,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [None, Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "likelihood": [StrOptions(set(likelihoods.NAMES)), Likelihood],
     }
 
@@ -195,6 +201,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         likelihood: str | Likelihood = "gaussian",
         alpha: float | None = None,
         n_inducing: int | str | None = "auto",
+        n_neighbors: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
         optimizer: str | None = "auto",
@@ -219,6 +226,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.likelihood = likelihood
         self.alpha = alpha
         self.n_inducing = n_inducing
+        self.n_neighbors = n_neighbors
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
         self.optimizer = optimizer

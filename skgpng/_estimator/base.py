@@ -19,6 +19,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .. import inducing, kernels
 from .._inference import Memory
+from .._inference.neighbour_posterior import NeighbourPosterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._version import __version__
@@ -34,6 +35,7 @@ from .plan import (
     n_points,
     refuse_beyond_memory,
     stream_capacity,
+    uses_neighbours,
 )
 from .predictor import Predictor
 from .problem import Problem, Rows
@@ -123,7 +125,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             rng = check_random_state(self.random_state)
             if start in ("fresh", "warm"):
                 message = self._train(problem, callbacks, rng)
-                self._stream = self._stream_of(None, problem.rows.weights.sum(), problem)
+                kept = problem.rows if self._keeps_rows else None
+                self._stream = self._stream_of(kept, problem.rows.weights.sum(), problem)
             else:
                 message = self._follow(problem, callbacks, rng)
         callbacks.end()
@@ -147,22 +150,25 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     ) -> str:
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         options, tuning, name = Options.of(self), self._tuning, type(self).__name__
-        M = self._n_points(problem)
+        near, M = self._reach(problem)
         if M is not None:
             kernels.check_inducing_points(problem.parsed, self.n_inducing, M, len(problem.rows.X))
-        refuse_beyond_memory(name, options, problem, M)
+        if not near:
+            refuse_beyond_memory(name, options, problem, M)
         held_out = None
         if self.early_stopping:
             by_label = problem.likelihood.support == "labels"
             rows, held_out = fitting.hold_out(problem.rows, self.validation_fraction, by_label, rng)
             problem = problem._replace(rows=rows)
-            M = self._n_points(problem)
+            near, M = self._reach(problem)
         if problem.start in ("fresh", "first") and self.optimizer is not None:
             problem = fitting.look(problem, M is not None)
         points = None if M is None else self._points(problem, M, rng, moves)
         spread = inducing.column_spread(*self._all_rows(problem))
         seed = rng.randint(0, 2**30, 2)
-        plan = make_plan(options, problem, held_out, points, spread, seed, moves, memory, tuning)
+        plan = make_plan(
+            options, problem, held_out, points, near, spread, seed, moves, memory, tuning
+        )
         begin = fitting.start_parameters(plan, rng)
         monitors = self._callback_monitor(plan, callbacks)
         shown = name if self.verbose else ""
@@ -191,9 +197,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return []
         return [lambda result: callbacks.step(lambda: self._attributes(plan, result))]
 
-    def _n_points(self, problem: Problem) -> int | None:
-        whole = problem.start in ("fresh", "warm")
-        return n_points(Options.of(self), len(problem.rows.X), whole, self._tuning)
+    def _reach(self, problem: Problem) -> tuple[bool, int | None]:
+        """Whether rows reach their neighbours only; else inducing points, None for all rows."""
+        options, N, whole = Options.of(self), len(problem.rows.X), problem.start in ("fresh", "warm")
+        goes_on = whole or (problem.start == "on" and self._keeps_rows)
+        if uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning):
+            return True, None
+        return False, n_points(options, N, whole, self._tuning)
+
+    @property
+    def _keeps_rows(self) -> bool:
+        """Whether predictions of the last fit are from rows near by."""
+        return isinstance(self._predictor.posterior, NeighbourPosterior)
 
     def _points(self, problem: Problem, M: int, rng: Any, moves: bool) -> np.ndarray:
         """Inducing points to begin with: the last ones, or new ones among all rows."""
@@ -230,9 +245,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 return self._go_on(problem, callbacks, rng)
             rows = self._stream.rows.and_then(rows)
         problem, n = problem._replace(rows=rows), rows.weights.sum()
-        M = self._n_points(problem)
-        assert M is not None  # without inducing points there is no partial_fit
-        full = len(rows.X) > stream_capacity(M, self._tuning)
+        near, M = self._reach(problem)
+        full = not near and len(rows.X) > stream_capacity(M or 1, self._tuning)
         moves = problem.start == "first" or full or self._stream.has_grown(n)
         message = self._train(problem, callbacks, rng, moves=moves)
         kept = None if full else rows

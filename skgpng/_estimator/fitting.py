@@ -138,7 +138,6 @@ def best_run(
 def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
     """Train from one start."""
     stopping = None if plan.held_out is None else _early_stopping(plan)
-    epoch = -(-len(plan.data.X) // plan.settings.batch_size)
     model, parameters = plan.structure.model, plan.parameters
     q = model.inference.start_q(model, parameters.values, plan.data.weights, last)
     result = stages.train(
@@ -146,7 +145,7 @@ def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
         parameters,
         plan.stages(q),
         monitors if stopping is None else [*monitors, stopping],
-        tuning.call_every if stopping is None else max(tuning.score_every, epoch),
+        tuning.call_every if stopping is None else max(tuning.score_every, plan.epoch),
         plan.optimizer,
     )
     if stopping is not None:

@@ -281,7 +281,7 @@ def _advice_on_scales(plan: Plan) -> str:
 
 def _fallen(plan: Plan, result: Result) -> float:
     """Nats between the largest ELBO of all rows and the last one, where they are many."""
-    curve = result.elbo_curve[np.isfinite(result.elbo_curve)][plan.part.steps :]
+    curve = result.elbo_curve[np.isfinite(result.elbo_curve)][plan.tuning.part.steps :]
     if plan.structure.how.minibatch or plan.held_out is not None or not len(curve):
         return 0.0
     fallen = float(curve.max() - curve[-1])

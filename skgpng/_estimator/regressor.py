@@ -138,7 +138,7 @@ class BaseRegressor(BaseGaussianProcess):
         given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
-        if merges_rows(Options.of(self), len(X), self._tuning):
+        if merges_rows(Options.of(self), given.likelihood.conjugate, len(X), self._tuning):
             rows, weights = merge_equal_rows(weights, X, y, row)
             X, y, row = X[rows], y[rows], row[rows]
         return X, y.reshape(len(y), -1), weights, row

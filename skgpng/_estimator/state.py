@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._inference import Data
-from .._inference.posterior import unpacked
+from .._inference.packed import unpacked
 from ..kernels import check_columns, parse
 from ..likelihoods import Likelihood, Units
 from .predictor import Predictor

@@ -169,7 +169,7 @@ def targets_at(X: np.ndarray, y: Any, n_targets: int) -> np.ndarray:
 
 def has_inducing_points(estimator: Any) -> bool:
     """Whether ``partial_fit`` is there; the error where it is not."""
-    if estimator.n_inducing is None:
+    if estimator.n_inducing is None and getattr(estimator, "n_neighbors", None) in (None, "auto"):
         raise AttributeError(
             "partial_fit needs inducing points: with n_inducing=None there is one variational "
             "variable per row. Set n_inducing to a number or 'auto'."

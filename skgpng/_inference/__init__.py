@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import Data, Execution, Inference, Iterate, Memory, Model, Step, Structure
 from .collapsed import Collapsed
 from .exact import Exact
+from .neighbours import Neighbours
 from .sites import Sites
 from .sparse import Sparse
 
@@ -17,6 +18,7 @@ __all__ = [
     "Iterate",
     "Memory",
     "Model",
+    "Neighbours",
     "Sites",
     "Sparse",
     "Step",

@@ -132,6 +132,15 @@ class Inference(abc.ABC):
     #: or begin again.
     begins_on_part: ClassVar[bool] = True
     goes_on: ClassVar[bool] = False
+    #: Whether steps take blocks of near rows, see ``Neighbours.gathered``.
+    gathers: ClassVar[bool] = False
+
+    def data_form(self, model: Model, how: Execution) -> Data:
+        """Types and shapes of what a step takes; only X may be float32."""
+        X, L = tf.TensorSpec([None, None], how.X_dtype), model.n_latent
+        Y, row = real(None, model.likelihood.n_columns(L)), len(model.likelihood.row_names)
+        memory = Memory(real(None, None), real(self.n_matrices(L), None, None), real(None, L))
+        return Data(X, Y, real(None), real(None, row), real(None), memory if how.memory else ())
 
     @abc.abstractmethod
     def q_form(self, n_latent: int) -> tuple:

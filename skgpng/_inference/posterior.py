@@ -37,10 +37,10 @@ __all__ = [
     "Posterior",
     "RowPosterior",
     "covariance_root",
+    "floored",
     "nothing_known",
     "posterior_of_points",
     "posterior_of_rows",
-    "unpacked",
 ]
 
 # Numbers in the largest temporary array while predicting (4 MB in float64): it stays in the cache.
@@ -65,6 +65,64 @@ class Posterior(abc.ABC):
     mean_function: Mean
     mean_values: tuple
     points: np.ndarray  # [M, D], inducing points, or the training rows
+
+    @property
+    @abc.abstractmethod
+    def n_latent(self) -> int:
+        """Latent functions, L."""
+
+    @property
+    @abc.abstractmethod
+    def is_finite(self) -> bool:
+        """Whether all that was learned is."""
+
+    @abc.abstractmethod
+    def mean(self, X: np.ndarray) -> np.ndarray:
+        """Mean [N, L] at rows X."""
+
+    @abc.abstractmethod
+    def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance [N, L]; the variance is positive where that of the prior is."""
+
+    @abc.abstractmethod
+    def mean_and_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [N, L] and covariance [L, N, N], whose diagonal is the variance.
+
+        Latent functions of one covariance share its memory, read-only.
+        """
+
+    @abc.abstractmethod
+    def packed(self) -> dict:
+        """What a file holds beside the kernel."""
+
+    @property
+    def natural(self) -> Natural | None:
+        """Natural parameters of the whitened q, where there is one."""
+        return None
+
+    def prior_variance(self, X: np.ndarray) -> np.ndarray:
+        """Of each latent function at rows X, [1 or L, N]."""
+        return prior_variance(self.kernel, self.values, X)
+
+    def draws(
+        self, X: np.ndarray, n_draws: int, rng: np.random.RandomState, noise: Any = 0.0
+    ) -> np.ndarray:
+        """Joint draws [N, L, n_draws] at rows X, with Gaussian noise of this variance."""
+        f_mean, cov = self.mean_and_covariance(X)
+        prior = self.prior_variance(X).max()
+        distinct = cov[:1] if np.may_share_memory(cov[0], cov[-1]) else cov
+        roots = [covariance_root(c + noise * np.eye(len(X)), prior) for c in distinct]
+        each = [
+            m[:, None] + roots[k % len(roots)] @ rng.standard_normal((len(X), n_draws))
+            for k, m in enumerate(f_mean.T)
+        ]
+        return np.stack(each, 1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CholeskyPosterior(Posterior):
+    """From Cholesky factors of all points."""
+
     weights: np.ndarray  # [M, L], w
     root: np.ndarray  # [1 or L, M, M], L
     triangles: ClassVar[tuple[str, ...]] = ("root",)
@@ -96,11 +154,11 @@ class Posterior(abc.ABC):
         return self.mean_function.added(self.mean_values, f_mean)
 
     def mean(self, X: np.ndarray) -> np.ndarray:
-        """Mean [N, L] at rows X."""
+        """In chunks of rows."""
         return self._in_chunks(lambda X: (self._mean(self._cross(X)[0]),), X)[0]
 
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance [N, L]; the variance is positive where that of the prior is."""
+        """In chunks of rows."""
 
         def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             K, prior = self._cross(X)
@@ -111,10 +169,7 @@ class Posterior(abc.ABC):
         return f_mean, f_var
 
     def mean_and_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean [N, L] and covariance [L, N, N], whose diagonal is the variance.
-
-        Latent functions of one covariance share its memory, read-only.
-        """
+        """k** - a'a + b'b."""
         X = X.astype(self.points.dtype, copy=False)
         (K, prior), cov = self._cross(X), own_covariances(self.kernel, self.values, X)
         with np.errstate(all="ignore"), one_blas_thread:
@@ -161,38 +216,14 @@ class Posterior(abc.ABC):
         """
 
     def packed(self) -> dict:
-        """What a file holds beside the kernel: triangular matrices without their zeros."""
+        """With triangular matrices without their zeros."""
         i, j = np.tril_indices(len(self.points))
         triangles = {name: getattr(self, name)[:, i, j] for name in self.triangles}
         plain = {name: getattr(self, name) for name in ("mean_values", "points", "weights")}
         return plain | triangles
 
-    @property
-    def natural(self) -> Natural | None:
-        """Natural parameters of the whitened q, where there is one."""
-        return None
-
-    def prior_variance(self, X: np.ndarray) -> np.ndarray:
-        """Of each latent function at rows X, [1 or L, N]."""
-        return prior_variance(self.kernel, self.values, X)
-
-    def draws(
-        self, X: np.ndarray, n_draws: int, rng: np.random.RandomState, noise: Any = 0.0
-    ) -> np.ndarray:
-        """Joint draws [N, L, n_draws] at rows X, with Gaussian noise of this variance."""
-        f_mean, cov = self.mean_and_covariance(X)
-        prior = self.prior_variance(X).max()
-        distinct = cov[:1] if np.may_share_memory(cov[0], cov[-1]) else cov
-        roots = [covariance_root(c + noise * np.eye(len(X)), prior) for c in distinct]
-        each = [
-            m[:, None] + roots[k % len(roots)] @ rng.standard_normal((len(X), n_draws))
-            for k, m in enumerate(f_mean.T)
-        ]
-        return np.stack(each, 1)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class RowPosterior(Posterior):
+class RowPosterior(CholeskyPosterior):
     """From the training rows with their noise, L L' = K + noise."""
 
     def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +250,7 @@ class RowPosterior(Posterior):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PointPosterior(Posterior):
+class PointPosterior(CholeskyPosterior):
     """From inducing points, L L' = Kuu."""
 
     precision_root: np.ndarray  # [1 or L, M, M], L_P
@@ -340,7 +371,11 @@ def _variance(prior: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Beyond ``_FLOOR`` nothing is known of a difference of two rounded numbers as large as k**.
     """
-    variance = prior - _sums_of_squares(a) + _sums_of_squares(b)
+    return floored(prior - _sums_of_squares(a) + _sums_of_squares(b), prior)
+
+
+def floored(variance: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """What rounding has not taken of a variance that is a part of the prior's."""
     return np.maximum(variance, _FLOOR * prior)
 
 
@@ -374,48 +409,3 @@ def covariance_root(cov: np.ndarray, prior: float) -> np.ndarray:
     rest = np.sqrt(np.maximum(variance - taken, 0.0))
     root[order] = np.hstack([left, np.diag(rest)[:, rank:]])
     return root
-
-
-def unpacked(packed: dict, kernel: KernelStructure, values: tuple, mean: Mean) -> Posterior:
-    """Undo ``packed``; ValueError where parts do not fit together."""
-    cls = next((c for c in (RowPosterior, PointPosterior) if packed.keys() == _parts(c)), None)
-    if cls is None:
-        raise ValueError(f"A posterior has other parts than {sorted(packed)}.")
-    M, _ = _shape("points", packed["points"], None, None)
-    _, L = _shape("weights", packed["weights"], M, None)
-    full = {}
-    for name in cls.triangles:
-        n, _ = _shape(name, packed[name], None, M * (M + 1) // 2)
-        if n not in (1, L):
-            raise ValueError(f"{name} of a posterior has {n} matrices for {L} functions.")
-        full[name] = _triangles(packed[name], M)
-    mean_values = packed["mean_values"]
-    if [np.shape(v) for v in mean_values] != [
-        np.shape(p.value) for p in mean.parameters(np.zeros(L))
-    ]:
-        raise ValueError("The mean of a posterior has other values than its likelihood's.")
-    return cls(kernel, values, mean, mean_values, packed["points"], packed["weights"], **full)
-
-
-def _parts(cls: type[Posterior]) -> set[str]:
-    return {"mean_values", "points", "weights", *cls.triangles}
-
-
-def _triangles(packed: np.ndarray, M: int) -> np.ndarray:
-    """Matrices [L, M, M] from the rows of their lower triangles."""
-    full = np.zeros((len(packed), M, M), packed.dtype)
-    i, j = np.tril_indices(M)
-    full[:, i, j] = packed
-    return full
-
-
-def _shape(name: str, array: Any, *shape: int | None) -> tuple[int, ...]:
-    """Of a matrix of finite numbers; ValueError where it is none or another size is expected."""
-    fits = isinstance(array, np.ndarray) and array.dtype == np.float64 and array.ndim == len(shape)
-    if not fits or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
-        wanted = ", ".join("any" if n is None else str(n) for n in shape)
-        got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array)
-        raise ValueError(f"{name} of a posterior must be float64 of shape ({wanted}), got {got}.")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} of a posterior has entries that are not finite.")
-    return array.shape

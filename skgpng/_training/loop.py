@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import optimizers
-from .._inference import Data, Iterate, Memory, Step, Structure
+from .._inference import Data, Iterate, Step, Structure
 from .._inference.base import real
 from .._runtime import compiled_once, map_leaves, tf, where_needed
 from ..parameters import Hyperparameters
@@ -306,12 +306,8 @@ def q_signature(structure: Structure) -> tuple:
 
 
 def data_signature(structure: Structure) -> Data:
-    """Types of the rows; only X may be float32."""
-    (inference, _, likelihood, L, _), how = structure
-    X = tf.TensorSpec([None, None], how.X_dtype)
-    Y, row = real(None, likelihood.n_columns(L)), real(None, len(likelihood.row_names))
-    memory = Memory(real(None, None), real(inference.n_matrices(L), None, None), real(None, L))
-    return Data(X, Y, real(None), row, real(None), memory if how.memory else ())
+    """Types of the rows."""
+    return structure.model.inference.data_form(*structure)
 
 
 def _carry_signature(structure: Structure) -> Carry:

@@ -6,6 +6,7 @@ rows, or on small batches that grow.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +17,12 @@ import numpy as np
 from .._inference import Data, Structure
 from .._linalg import one_blas_thread
 from .._runtime import keep_freed, map_leaves, tf
-from ..parameters import Parameters
+from ..parameters import Hyperparameters, Parameters
 from . import lbfgs, loop, vector
 from .loop import Settings
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STOPPED, Result
 
-__all__ = ["Part", "Stage", "n_compiled", "plan_stages", "train"]
+__all__ = ["Gathering", "Part", "Stage", "gathering_stages", "n_compiled", "plan_stages", "train"]
 
 # Where batches may grow, a plateau makes them larger before any cuts the learning rate: the same
 # effect on the noise of the steps, and the next ones see more rows (Smith et al. 2018).
@@ -47,9 +48,21 @@ class Stage(NamedTuple):
     from the stage before.
     """
 
-    data: Data
+    data: Data | Callable[[Hyperparameters], Data]  # or what gathers it where the stage begins
     settings: Settings
     q: tuple | None = None  # to begin with, with Adam anew; without, both go on
+
+
+class Gathering(NamedTuple):
+    """Blocks of near rows, gathered anew while hyperparameters move and with them what is near."""
+
+    ends: tuple[int, ...]  # steps after which it is done
+    last_rate: float  # of the steps that follow, a share of the learning rate
+    n_blocks: int
+    rows: int  # of a block
+    left_out: int  # of these
+    batch: int  # blocks of a step
+    patience: int  # steps for each of n_iter_no_change
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -89,6 +102,29 @@ def plan_stages(
     # no plateau ends it: the stopping rule is for all rows
     first = settings._replace(max_iter=part.steps, n_plateaus=np.inf)
     return [Stage(few, first, q), Stage(data, settings)]
+
+
+def gathering_stages(
+    gather: Callable[[int, Hyperparameters], Data],
+    q: tuple,
+    settings: Settings,
+    by: Gathering,
+    optimizer: str,
+    whole: bool = False,
+) -> list[Stage]:
+    """Stages on blocks of near rows, ``gather(seed, theta)``; ``whole``: where these are known.
+
+    No plateau ends the first ones. L-BFGS goes to the optimum of its blocks, and then of others.
+    """
+    rng = np.random.RandomState(settings.seed[0])
+    gathers = [functools.partial(gather, rng.randint(2**30)) for _ in (*by.ends, None)]
+    if optimizer != "adam":
+        return [Stage(g, settings, q) for g in gathers[: 1 if whole else 2]]
+    first = settings._replace(n_plateaus=np.inf)
+    each = [first._replace(max_iter=min(end, settings.max_iter)) for end in by.ends]
+    each.append(settings._replace(learning_rate=by.last_rate * settings.learning_rate))
+    each = each[-1:] if whole else each
+    return [Stage(g, s, None if k else q) for k, (g, s) in enumerate(zip(gathers, each))]
 
 
 def _growing(data: Data, q: tuple, settings: Settings, largest: int) -> list[Stage]:
@@ -156,16 +192,20 @@ def n_compiled() -> int:
 
 def _begin(structure: Structure, parameters: Parameters, stage: Stage) -> tuple:
     """What a compiled function takes: form, coordinates, rows, u and q."""
-    form = vector.form_of(parameters)
-    space = vector.coordinates_of(parameters, stage.data.X_scale)
+    form, data = vector.form_of(parameters), _data_at(stage, parameters.values)
+    space = vector.coordinates_of(parameters, data.X_scale)
     u = tf.constant(vector.start_of(parameters, space))
     space = loop.as_tensors(space, vector.signature())
     q = loop.as_tensors(tuple(stage.q or ()), loop.q_signature(structure))
-    return form, space, _rows(structure, stage), u, q
+    return form, space, _rows(structure, data), u, q
 
 
-def _rows(structure: Structure, stage: Stage) -> Data:
-    return loop.as_tensors(stage.data, loop.data_signature(structure))
+def _data_at(stage: Stage, theta: Hyperparameters) -> Data:
+    return stage.data(theta) if callable(stage.data) else stage.data
+
+
+def _rows(structure: Structure, data: Data) -> Data:
+    return loop.as_tensors(data, loop.data_signature(structure))
 
 
 def _own_settings(structure: Structure, stage: Stage) -> Settings:
@@ -226,7 +266,7 @@ class _Climb:
         self._form, self._space, self._data, u, q = _begin(structure, parameters, first)
         settings = _own_settings(structure, first)
         self._settings = loop.packed(settings)
-        self._carry = loop.start(structure, u, q, len(first.data.X), settings)
+        self._carry = loop.start(structure, u, q, int(self._data.X.shape[0]), settings)
         self._run = loop.compiled(loop.compiled_segment, structure, self._form)
         self._curve: list[np.ndarray] = []
         #: Steps done, and at most.
@@ -263,7 +303,9 @@ class _Climb:
     def _next_stage(self) -> int:
         before, (self._stage, *self._others) = self._stage, self._others
         if self._stage.data is not before.data:
-            self._data = _rows(self._structure, self._stage)
+            theta, _ = vector.constrain(self._form, self._space, self._carry.state.u)
+            data = _data_at(self._stage, map_leaves(lambda t: t.numpy(), theta))
+            self._data = _rows(self._structure, data)
         self._settings = loop.packed(_own_settings(self._structure, self._stage))
         self._carry = loop.on_other_rows(self._carry)
         return MAX_ITER

@@ -28,6 +28,7 @@ from .tree import (
     diagonal,
     is_stationary,
     jitter_unit,
+    metric,
     needs_all_rows,
     of_each_latent,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "matern12",
     "matern32",
     "matern52",
+    "metric",
     "needs_all_rows",
     "of_each_latent",
     "parse",

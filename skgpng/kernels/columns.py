@@ -72,6 +72,14 @@ class Columns(Kernel):
     def variation(self, X: Any) -> Any:
         return self.kernel.variation(self._of(X))
 
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        of_selected = self.kernel.metric(len(self.columns))
+        if of_selected is None:
+            return None
+        weights = np.zeros(n_columns)
+        weights[list(self.columns)] = of_selected
+        return weights
+
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """ValueError for a column that is not there, or is there twice."""
         return _selected(columns, self.columns)

@@ -67,6 +67,14 @@ class Formula(abc.ABC):
         """
         return None
 
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        """Weights [D] of squared differences in a distance with which the correlation falls.
+
+        The nearest rows are then found by trees; ``None`` where there is none such, as for a
+        periodic kernel.
+        """
+        return None
+
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """Of the columns of X that it is given, those that it hands on to its operands.
 

@@ -34,6 +34,9 @@ class Constant(Formula):
     def is_polynomial(self) -> bool:
         return True
 
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        return np.zeros(n_columns)
+
 
 class Operator(Formula):
     """Of two operands ``k1`` and ``k2``."""
@@ -51,6 +54,11 @@ class Operator(Formula):
 
     def is_polynomial(self) -> bool:
         return all(k.is_polynomial() for k in self.operands)
+
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        """Exact where the length scales of both are in proportion, else close to it."""
+        each = [k.metric(n_columns) for k in self.operands]
+        return None if any(m is None for m in each) else np.sum(each, 0)
 
     def _variations(self, X: Any, of_other: Callable[[Formula], Any]) -> list | None:
         """Of both operands, where one has any."""
@@ -123,6 +131,9 @@ class Power(Formula):
 
     def is_polynomial(self) -> bool:
         return self.kernel.is_polynomial()
+
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        return self.kernel.metric(n_columns)
 
     def variation(self, X: Any) -> Any:
         found = self.kernel.variation(X) if self.is_polynomial() else None

@@ -119,11 +119,18 @@ class Stationary(Formula):
         return tf.ones(tf.shape(X)[:1], X.dtype)
 
 
-@formula_of(sk.RBF)
-class RBF(Stationary):
-    r""":math:`e^{-r^2/2}`."""
+class Decreasing(Stationary):
+    """It falls with the distance in units of the length scale."""
 
     length_scale: Any
+
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        return np.full(n_columns, 1.0 / np.square(self.length_scale))
+
+
+@formula_of(sk.RBF)
+class RBF(Decreasing):
+    r""":math:`e^{-r^2/2}`."""
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return squared_exponential(squared_distance(X1, X2, self.length_scale))
@@ -133,10 +140,9 @@ _MATERN = {0.5: matern12, 1.5: matern32, 2.5: matern52, np.inf: squared_exponent
 
 
 @formula_of(sk.Matern)
-class Matern(Stationary):
+class Matern(Decreasing):
     r""":math:`e^{-r}`, :math:`(1+s)e^{-s}` or :math:`(1+s+s^2/3)e^{-s}`, :math:`s=\sqrt{2\nu}r`."""
 
-    length_scale: Any
     nu: float
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
@@ -152,10 +158,9 @@ class Matern(Stationary):
 
 
 @formula_of(sk.RationalQuadratic)
-class RationalQuadratic(Stationary):
+class RationalQuadratic(Decreasing):
     r""":math:`(1 + r^2 / 2\alpha)^{-\alpha}`."""
 
-    length_scale: Any
     alpha: Any
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:

@@ -24,6 +24,7 @@ __all__ = [
     "diagonal",
     "is_stationary",
     "jitter_unit",
+    "metric",
     "needs_all_rows",
     "of_each_latent",
     "walk",
@@ -195,6 +196,20 @@ def is_stationary(structure: KernelStructure) -> bool:
     (True, False)
     """
     return without_values(structure).is_stationary()
+
+
+def metric(structure: KernelStructure, values: tuple, n_columns: int) -> np.ndarray | None:
+    """Weights [D] of the columns by which the nearest rows are the most correlated, or None.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import metric, parse
+    >>> parsed = parse(2.0 * RBF([0.5, 2.0]))
+    >>> metric(parsed.structure, parsed.values, 2)
+    array([4.  , 0.25])
+    """
+    return bind(structure, values).metric(n_columns)
 
 
 def needs_all_rows(structure: KernelStructure) -> bool:

@@ -16,7 +16,8 @@ from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel
 from skgpng import kernels
 from skgpng._inference import Collapsed, Data, Exact, Model, Sites, Sparse
 from skgpng._inference.covariances import _compiled, own_covariances
-from skgpng._inference.posterior import covariance_root, nothing_known, unpacked
+from skgpng._inference.packed import unpacked
+from skgpng._inference.posterior import covariance_root, nothing_known
 from skgpng.gaussians import MeanSqrt, Natural, mean_sqrt_to_natural
 from skgpng.likelihoods import Bernoulli, Gaussian, Softmax
 from skgpng.means import Constant, Zero
