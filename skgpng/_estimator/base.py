@@ -161,7 +161,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             rows, held_out = fitting.hold_out(problem.rows, self.validation_fraction, by_label, rng)
             problem = problem._replace(rows=rows)
             near, M = self._reach(problem)
-        if problem.start in ("fresh", "first") and self.optimizer is not None:
+        first = problem.start in ("fresh", "first") and self.optimizer is not None
+        # rows far apart say little of neighbours, and the default kernel begins near enough
+        if first and not (near and self.kernel is None):
             problem = fitting.look(problem, M is not None)
         points = None if M is None else self._points(problem, M, rng, moves)
         spread = inducing.column_spread(*self._all_rows(problem))

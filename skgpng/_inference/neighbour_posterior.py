@@ -38,7 +38,7 @@ _JITTERS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
 _PLENTY = 1e200
 # Numbers of neighbours that are tried, rows that are left out for it, and the loss in log density
 # of a row for which fewer are taken.
-_COUNTS, _LEFT_OUT, _LOSS = (16, 32, 64, 128, 256), 256, 0.005
+_COUNTS, _LEFT_OUT, _LOSS = (64, 128, 256), 1024, 0.001
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -136,8 +136,9 @@ def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
     found = _moments(add_to_diagonal(K, tf.cast(noise + jitter, K.dtype)), Y, c)
     value, (g_alpha, g_precision, g_apart) = _density(found, apart, data.weights, c)
     K_bar, Y_bar = _pull_back(found, g_alpha, g_precision)
-    bars = [tf.cast(tf.linalg.diag_part(K_bar), tf.float64), g_apart, Y_bar]
+    bars = [tf.linalg.diag_part(K_bar), g_apart, Y_bar]
     g_theta = of_rest.gradient([noise, apart, Y], theta, bars, unconnected_gradients="zero")
+    K_bar = tf.cast(K_bar, K.dtype)
     g_kernel = of_kernel.gradient(K, theta.kernel, K_bar, unconnected_gradients="zero")
     return value, g_theta._replace(kernel=g_kernel)
 
