@@ -137,8 +137,8 @@ LEFT_OUT = {
     ),
     "test_gpr.test_n_targets_error": WORDING,
     "test_gpr.test_gpr_predict_input_not_modified": (
-        "its kernel has a diagonal that is not that of its covariances: refused, as variances would "
-        "be wrong"
+        "its kernel has a diagonal that is not that of its covariances: refused, as variances "
+        "would be wrong"
     ),
     "test_gpc.test_predict_consistent_structured": NO_STRINGS,
     "test_gpc.test_lml_improving": NO_THETA,
