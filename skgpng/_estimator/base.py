@@ -201,7 +201,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _reach(self, problem: Problem) -> tuple[bool, int | None]:
         """Whether rows reach their neighbours only; else inducing points, None for all rows."""
-        options, N, whole = Options.of(self), len(problem.rows.X), problem.start in ("fresh", "warm")
+        options, N = Options.of(self), len(problem.rows.X)
+        whole = problem.start in ("fresh", "warm")
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
         if uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning):
             return True, None

@@ -127,7 +127,10 @@ class Tuning(NamedTuple):
     batch_rate: float = 0.01
     growing_rate: float = 0.03
     patience_of_growing: int = 10
-    near: Gathering = Gathering((20, 60, 120), 0.5, 1280, 64, left_out=4, batch=64, patience=2)
+    near: Gathering = Gathering(
+        (20, 60, 120, 180, 240, 300, 350), (1, 1, 1, 1, 0.7, 0.4, 0.2, 0.1), n_blocks=2560, rows=64,
+        left_out=4, batch=64, patience=2,
+    )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
     call_every: int = 10
@@ -262,9 +265,7 @@ def uses_neighbours(
     return True
 
 
-def merges_rows(
-    options: Options, conjugate: bool, n_rows: int, tuning: Tuning = TUNING
-) -> bool:
+def merges_rows(options: Options, conjugate: bool, n_rows: int, tuning: Tuning = TUNING) -> bool:
     """Whether a model of all rows may be trained: then equal rows are merged.
 
     Training gives the same numbers for rows in another order, and for a weight of 2 and the row
@@ -362,8 +363,8 @@ def make_plan(
     """Model, execution, parameters and settings of a fit.
 
     ``points`` [M, D] are the inducing points to begin with, None for a model of the rows
-    themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of remembered rows too; ``moves``:
-    whether hyperparameters do.
+    themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of
+    remembered rows too; ``moves``: whether hyperparameters do.
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
     if near:  # the rows of a step are blocks
@@ -395,6 +396,8 @@ def make_plan(
     parameters = _parameters(options, problem, points, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
     settings = settings._replace(chunk_size=chunk)
+    if near:
+        settings = settings._replace(beta_2=tuning.near.beta_2)
     data = _data(problem, structure, spread, memory)
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 

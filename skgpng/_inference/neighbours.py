@@ -124,7 +124,7 @@ class _LeftOut(NamedTuple):
 
 
 def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
-    (model, how, theta), c = iterate[:3], tf.shape(data.weights)[1]
+    (model, _, theta), c = iterate[:3], tf.shape(data.weights)[1]
     with tf.GradientTape(watch_accessed_variables=False) as of_kernel:
         of_kernel.watch(theta.kernel)
         K = _within_blocks(iterate, data.X)
@@ -145,7 +145,8 @@ def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
 
 def _within_blocks(iterate: Iterate, X: Any) -> Any:
     """Covariances [n, S, S] of the rows of each block, of all blocks at once where that can be."""
-    (model, how, theta), kernel = iterate[:3], iterate.model.kernel
+    _, how, theta = iterate[:3]
+    kernel = iterate.model.kernel
     values, X = tf.nest.map_structure(lambda v: tf.cast(v, how.dtype), (theta.kernel, X))
     if needs_all_rows(kernel):  # code that is not TensorFlow's
         return tf.map_fn(lambda x: covariance(kernel, values, x), X)

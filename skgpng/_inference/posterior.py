@@ -222,6 +222,7 @@ class CholeskyPosterior(Posterior):
         plain = {name: getattr(self, name) for name in ("mean_values", "points", "weights")}
         return plain | triangles
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class RowPosterior(CholeskyPosterior):
     """From the training rows with their noise, L L' = K + noise."""

@@ -67,6 +67,7 @@ class Settings(NamedTuple):
     jitter: Any  # to begin with, in units of the prior variance; it grows where that is not enough
     seed: Any  # two int
     chunk_size: Any = 2**30  # rows that a full batch takes at a time
+    beta_2: Any = 0.999  # of Adam
 
 
 class _State(NamedTuple):
@@ -157,9 +158,9 @@ def packed(settings: Settings) -> Any:
 
 def unpacked(numbers: Any) -> Settings:
     """Undo :func:`packed`."""
-    *own, seed_1, seed_2, chunk_size = tf.unstack(numbers, num=len(Settings._fields) + 1)
+    *own, seed_1, seed_2, chunk_size, beta_2 = tf.unstack(numbers, num=len(Settings._fields) + 1)
     seed, chunk = tf.cast([seed_1, seed_2], tf.int32), tf.cast(chunk_size, tf.int32)
-    s = Settings(*own, seed, chunk)  # type: ignore[call-arg]
+    s = Settings(*own, seed, chunk, beta_2)  # type: ignore[call-arg]
     return s._replace(batch_size=tf.cast(s.batch_size, tf.int32))
 
 
@@ -234,7 +235,8 @@ def _moved(task: _Task, c: Carry, g_u: Any, rate: Any) -> tuple[Any, optimizers.
     """Adam's step, within the bounds."""
     space = task.space
     moves = space.free * tf.cast(tf.cast(c.step, rate.dtype) >= task.settings.warm_up, rate.dtype)
-    u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate)
+    beta_2 = task.settings.beta_2
+    u, adam = optimizers.adam_update(c.state.u, g_u * moves, c.state.adam, rate, beta_2=beta_2)
     return tf.clip_by_value(u, space.low, space.high), adam
 
 

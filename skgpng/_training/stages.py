@@ -57,12 +57,13 @@ class Gathering(NamedTuple):
     """Blocks of near rows, gathered anew while hyperparameters move and with them what is near."""
 
     ends: tuple[int, ...]  # steps after which it is done
-    last_rate: float  # of the steps that follow, a share of the learning rate
+    rates: tuple[float, ...]  # before each of them and at last, in units of the learning rate
     n_blocks: int
     rows: int  # of a block
     left_out: int  # of these
     batch: int  # blocks of a step
     patience: int  # steps for each of n_iter_no_change
+    beta_2: float = 0.99  # of Adam
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -122,7 +123,8 @@ def gathering_stages(
         return [Stage(g, settings, q) for g in gathers[: 1 if whole else 2]]
     first = settings._replace(n_plateaus=np.inf)
     each = [first._replace(max_iter=min(end, settings.max_iter)) for end in by.ends]
-    each.append(settings._replace(learning_rate=by.last_rate * settings.learning_rate))
+    rates = [rate * settings.learning_rate for rate in by.rates]
+    each = [s._replace(learning_rate=r) for s, r in zip([*each, settings], rates, strict=True)]
     each = each[-1:] if whole else each
     return [Stage(g, s, None if k else q) for k, (g, s) in enumerate(zip(gathers, each))]
 
