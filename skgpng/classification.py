@@ -291,6 +291,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """
         return self._partial_fit(X, y, sample_weight, classes=classes)
 
+    @property
+    def _conjugate(self) -> bool:
+        return False
+
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
         X, y = validated(self, X, y, reset=start != "on")
         check_classification_targets(y)

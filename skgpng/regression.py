@@ -25,12 +25,12 @@ __all__ = ["GaussianProcessRegressor"]
 class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     r"""Gaussian process regression that scales, trained with natural gradients.
 
-    With few rows this is exact Gaussian process regression; with ``n_inducing`` points it is a
-    sparse variational approximation whose cost grows linearly with the number of rows. With a
-    Gaussian likelihood one natural-gradient step of size 1 makes the variational distribution
-    exact (Salimbeni, Eleftheriadis & Hensman 2018), so training moves the hyperparameters along
-    the exact evidence (Rasmussen & Williams 2006, eq. 2.30) or the collapsed bound (Titsias
-    2009, eq. 9).
+    With few rows this is exact Gaussian process regression; with more of them each prediction is
+    from its neighbours, or, with ``n_inducing`` points, from a sparse variational approximation.
+    With a Gaussian likelihood one natural-gradient step of size 1 makes the variational
+    distribution exact (Salimbeni, Eleftheriadis & Hensman 2018), so training moves the
+    hyperparameters along the exact evidence (Rasmussen & Williams 2006, eq. 2.30) or the collapsed
+    bound (Titsias 2009, eq. 9); with neighbours along the log density of rows that are left out.
 
     Parameters
     ----------
@@ -62,10 +62,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them; beyond, neighbours with Gaussian noise, else 256 inducing points.
     n_neighbors : int, None or "auto", default="auto"
-        Rows near by from which each prediction is made, with Gaussian noise and without inducing
-        points; None or 0 for none. ``"auto"`` takes neighbours where ``n_inducing="auto"`` has
-        more than 1000 rows: 16 to 256 of them, as many as rows that are left out gain from, see
-        ``n_neighbors_``. They hold detail that inducing points cannot; the rows are kept.
+        Rows near by from which each prediction is made, with Gaussian noise and in the place of
+        inducing points; None or 0 for none. They hold detail that inducing points cannot, and are
+        kept. ``"auto"`` takes them where ``n_inducing="auto"`` has more than 1000 rows: 64, 128 or
+        256, as many as rows that are left out gain from.
+    local_scale : bool, default=True
+        With neighbours: whether variances, noise included, follow how well the rows near by are
+        predicted from each other, as far as that suits rows that are left out. Without it, and
+        with noise that is given (``alpha``, ``noise_variance``), one scale holds everywhere.
     inducing_init : {"kmeans", "greedy_variance", "random"}, default="kmeans"
         How the inducing points are first placed; ``"greedy_variance"`` takes the row with the
         largest conditional variance again and again (Burt, Rasmussen & van der Wilk 2020), which
@@ -147,9 +151,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df. Of
         ``"poisson"`` nothing, ``{}``.
     inducing_points_ : ndarray of shape (M, n_features) or None
+    n_neighbors_ : int or None
+        Rows near by from which predictions are made.
     elbo_ : float
         Evidence of the scaled y, or its lower bound where there are inducing points; without the
-        prior of the default kernel.
+        prior of the default kernel. With neighbours the log density of all rows, each left out, as
+        estimated from the rows of the last step.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
@@ -190,6 +197,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
+        "local_scale": ["boolean"],
         "n_neighbors": [None, Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "likelihood": [StrOptions(set(likelihoods.NAMES)), Likelihood],
     }
@@ -202,6 +210,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         alpha: float | None = None,
         n_inducing: int | str | None = "auto",
         n_neighbors: int | str | None = "auto",
+        local_scale: bool = True,
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
         optimizer: str | None = "auto",
@@ -227,6 +236,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.alpha = alpha
         self.n_inducing = n_inducing
         self.n_neighbors = n_neighbors
+        self.local_scale = local_scale
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
         self.optimizer = optimizer
@@ -300,8 +310,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         stopping rule of ``fit`` (streaming sparse approximation: Bui, Nguyen & Turner 2017). Time
         and memory of a call do not depend on how many rows came before. y is scaled as in the
         first call. Goes on from ``fit`` too. Not there with ``n_inducing=None``; ``"auto"``
-        stands for 256 inducing points here. Another ``kernel`` set between calls is not followed,
-        another ``n_inducing`` only by calls that move the points: ``fit`` begins anew.
+        stands for 256 inducing points here, but goes on with neighbours after a ``fit`` that has
+        them: these rows are kept, and all new ones. Another ``kernel`` set between calls is not
+        followed, another ``n_inducing`` only by calls that move the points: ``fit`` begins anew.
 
         Parameters
         ----------
@@ -545,8 +556,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         ----------
         theta : array-like of shape (n_kernel_params,), default=None
             Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; everything else
-            stays as learned. ``None`` stands for the learned values and gives ``elbo_``: the
-            evidence without inducing points, else its lower bound.
+            stays as learned. ``None`` stands for the learned values and gives ``elbo_``.
         eval_gradient : bool, default=False
             Whether to return the gradient in theta too.
         clone_kernel : bool, default=True
@@ -575,7 +585,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         if self._exact_data is None:
             raise ValueError(
                 "log_marginal_likelihood at another theta needs the training rows, which are kept "
-                "by exact regression only: set n_inducing=None, gamma='auto' and "
+                "by exact regression only: set n_inducing=None, n_neighbors=None, gamma='auto' and "
                 "likelihood='gaussian'."
             )
         kernel = self.kernel_.clone_with_theta(np.asarray(theta, dtype=float))
@@ -583,18 +593,6 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
         )
         return (value, gradient) if eval_gradient else value
-
-    @property
-    def log_marginal_likelihood_value_(self) -> float:
-        """``elbo_`` by the name that scikit-learn's regressor has for it."""
-        return self.elbo_
-
-    def __sklearn_tags__(self) -> Any:
-        """Tags of scikit-learn: several targets are welcome."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.requires_fit = False  # the prior predicts
-        return tags
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

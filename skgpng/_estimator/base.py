@@ -20,6 +20,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from .. import inducing, kernels
 from .._inference import Memory
 from .._inference.neighbour_posterior import NeighbourPosterior
+from .._inference.posterior import Posterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._version import __version__
@@ -90,6 +91,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     # --- fitting -------------------------------------------------------------------------
 
+    @property
+    @abc.abstractmethod
+    def _conjugate(self) -> bool:
+        """Whether the noise is Gaussian."""
+
     @abc.abstractmethod
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Problem:
         """Validate the arguments of ``fit`` or ``partial_fit``."""
@@ -137,7 +143,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         tuning, n_calls = self._tuning, None
         if getattr(self, "_skl_callbacks", ()):
             every = tuning.score_every if self.early_stopping else tuning.call_every
-            n_calls = most_calls(Options.of(self), _num_samples(X), every, tuning)
+            N, options = _num_samples(X), Options.of(self)
+            n_calls = most_calls(options, self._conjugate, N, every, tuning)
         return Callbacks(self, X, y, metadata, n_calls)
 
     def _train(
@@ -181,11 +188,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """Set what was learned; LinAlgError where nothing was."""
         if not np.isfinite(best.score) and len(best.result.elbo_curve) <= 1:
             raise np.linalg.LinAlgError(messages.no_start(plan))
-        learned = self._attributes(plan, best.result)
-        p = learned["_predictor"].posterior
+        p = plan.posterior(best.result)
         if not p.is_finite:
             raise np.linalg.LinAlgError(messages.not_factorised(plan))
-        for name, value in learned.items():
+        p = p.calibrated()
+        for name, value in self._attributes(plan, best.result, p).items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
         return messages.warning(plan, best.result, p)
@@ -197,7 +204,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _callback_monitor(self, plan: Plan, callbacks: Callbacks) -> list:
         if not callbacks.wanted:
             return []
-        return [lambda result: callbacks.step(lambda: self._attributes(plan, result))]
+        return [
+            lambda result: callbacks.step(
+                lambda: self._attributes(plan, result, plan.posterior(result))
+            )
+        ]
 
     def _reach(self, problem: Problem) -> tuple[bool, int | None]:
         """Whether rows reach their neighbours only; else inducing points, None for all rows."""
@@ -309,7 +320,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     # --- what was learned ----------------------------------------------------------------
 
-    def _attributes(self, plan: Plan, result: Result) -> dict:
+    def _attributes(self, plan: Plan, result: Result, p: Posterior) -> dict:
         """Everything a fitted estimator knows, from the result of its training."""
         problem, theta, report = plan.problem, result.theta, result.report
         names, values = problem.parsed.names, theta.kernel
@@ -317,7 +328,6 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             level = problem.likelihood.noise_level(theta.likelihood)
             names, values = (*names, problem.parsed.noise_name), (*values, level)
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
-        p = plan.posterior(result)
         return {
             "_predictor": Predictor(
                 p, problem.likelihood, theta.likelihood, problem.units, problem.fixed_noise

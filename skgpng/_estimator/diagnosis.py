@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior, RowPosterior
 from ..inducing import column_spread, merge_equal_rows
 
@@ -205,20 +206,22 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
     return ", ".join(found)
 
 
-def explained_share(p: Posterior, data: tuple, exact: bool) -> np.ndarray:
+def explained_share(p: Posterior, data: tuple, predict: bool) -> np.ndarray:
     r"""Share of the variance of each latent function's targets that the fit explains, [L].
 
-    In exact regression that of leaving one row out, :math:`1 - \sum e_i^2 / \sum (y_i - \bar y)^2`
-    with :math:`e_i = [K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12): a
-    function that goes through every row by itself explains nothing. Otherwise, and of few rows,
-    the variance of the fitted function at some of the rows. 1 where the targets are constant.
+    Where rows ``predict`` each other that of leaving one out,
+    :math:`1 - \sum e_i^2 / \sum (y_i - \bar y)^2` with its error :math:`e_i`: a function that goes
+    through every row by itself explains nothing. Otherwise, and of few rows, the variance of the
+    fitted function at some of the rows. 1 where the targets are constant.
     """
     X, Y, weights = data
     centred = Y - np.average(Y, axis=0, weights=weights)
     total = np.average(centred**2, axis=0, weights=weights)
-    if exact and isinstance(p, RowPosterior) and len(X) >= _LEAVE_ONE_OUT_FROM:
-        missed = np.average(p.left_out() ** 2, axis=0, weights=weights)
-        share = 1.0 - missed / np.where(total > 0, total, 1.0)
+    predict = predict and isinstance(p, RowPosterior | NeighbourPosterior)
+    if predict and len(X) >= _LEAVE_ONE_OUT_FROM:
+        rows, errors = p.left_out()
+        missed, own = (np.average(e**2, 0, weights[rows]) for e in (errors, centred[rows]))
+        share = 1.0 - missed / np.where(own > 0, own, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
         f_mean = p.mean(X[some])

@@ -144,8 +144,7 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
         return cause
     ended = _values_at_bounds(plan, result)
     share = _share(plan, result, p)
-    exact = plan.structure.model.inference.has_evidence
-    if share.min() < (_EXPLAINS_NOTHING if exact else 2.0 * _EXPLAINS_NOTHING):
+    if share.min() < (_EXPLAINS_NOTHING if _rows_predict(plan) else 2.0 * _EXPLAINS_NOTHING):
         nothing = _nothing_explained(plan, result, p, share)
         return f"{nothing} Training ended with {ended}." if ended else nothing
     fallen = _fallen(plan, result)
@@ -164,9 +163,15 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
 
 def _share(plan: Plan, result: Result, p: Any) -> np.ndarray:
     """Of the variance of each target that the fit explains."""
-    rows, exact = as_regression(plan.problem)[0], plan.structure.model.inference.has_evidence
+    rows = as_regression(plan.problem)[0]
     with np.errstate(all="ignore"):
-        return explained_share(p, rows[:3], exact)
+        return explained_share(p, rows[:3], _rows_predict(plan))
+
+
+def _rows_predict(plan: Plan) -> bool:
+    """Whether rows predict each other, so that leaving one out tells what is explained."""
+    inference = plan.structure.model.inference
+    return inference.has_evidence or inference.gathers
 
 
 def _unsuited_noise(plan: Plan, result: Result) -> str:

@@ -128,8 +128,13 @@ class Tuning(NamedTuple):
     growing_rate: float = 0.03
     patience_of_growing: int = 10
     near: Gathering = Gathering(
-        (20, 60, 120, 180, 240, 300, 350), (1, 1, 1, 1, 0.7, 0.4, 0.2, 0.1), n_blocks=2560, rows=64,
-        left_out=4, batch=64, patience=2,
+        (20, 60, 120, 180, 240, 300, 350),
+        (1, 1, 1, 1, 0.7, 0.4, 0.2, 0.1),
+        n_blocks=2560,
+        rows=64,
+        left_out=4,
+        batch=64,
+        patience=2,
     )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
@@ -146,6 +151,7 @@ class Options(NamedTuple):
 
     n_inducing: Any
     n_neighbors: Any
+    local_scale: bool
     inducing_init: str
     train_inducing: bool
     optimizer: str | None
@@ -305,15 +311,21 @@ def batch_rows(options: Options, N: int, M: int | None, tuning: Tuning = TUNING)
     return min(batch, N)
 
 
-def most_steps(options: Options, n_rows: int, batch: int) -> int:
+def most_steps(options: Options, n_rows: int, rows_of_a_step: int) -> int:
     """``max_iter`` passes over the rows, in steps of so many of them."""
-    return min(options.max_iter * -(-n_rows // batch), _INT32)
+    return min(options.max_iter * -(-n_rows // rows_of_a_step), _INT32)
 
 
-def most_calls(options: Options, n_rows: int, every: int, tuning: Tuning = TUNING) -> int:
+def most_calls(
+    options: Options, conjugate: bool, n_rows: int, every: int, tuning: Tuning = TUNING
+) -> int:
     """Of callbacks, in all starts together."""
-    M = n_points(options, n_rows, True, tuning)
-    steps = most_steps(options, n_rows, batch_rows(options, n_rows, M, tuning))
+    if uses_neighbours(options, conjugate, n_rows, True, tuning):
+        n_blocks = min(n_rows, tuning.near.n_blocks)
+        batch = tuning.near.left_out * blocks_of_a_step(options, n_blocks, tuning)
+    else:
+        batch = batch_rows(options, n_rows, n_points(options, n_rows, True, tuning), tuning)
+    steps = most_steps(options, n_rows, batch)
     return -(-steps // every) * (1 + options.n_restarts_optimizer)
 
 
@@ -370,7 +382,9 @@ def make_plan(
     if near:  # the rows of a step are blocks
         N = min(N, tuning.near.n_blocks)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
-    inference = _near(options) if near else _inference(options, problem, M, batch, memory)
+    inference = (
+        _near(options, problem, tuning) if near else _inference(options, problem, M, batch, memory)
+    )
     chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
     if near or kernels.needs_all_rows(problem.parsed.structure):
         chunk = N
@@ -402,8 +416,11 @@ def make_plan(
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
-def _near(options: Options) -> Inference:
-    return Neighbours(None if options.n_neighbors == "auto" else options.n_neighbors)
+def _near(options: Options, problem: Problem, tuning: Tuning) -> Inference:
+    """With scales of their own for near rows, where no noise is said to be known."""
+    count = None if options.n_neighbors == "auto" else options.n_neighbors
+    local = options.local_scale and problem.learns_noise and not problem.rows.row.any()
+    return Neighbours(count, tuning.near.nu if local else np.inf)
 
 
 def _inference(
@@ -521,7 +538,7 @@ def _settings(
         gamma_ramp=1.0 if problem.likelihood.conjugate else 5.0,
         warm_up=inference.warm_up,
         learning_rate=_rate(options, structure, growing, tuning) if moves else 0.0,
-        max_iter=most_steps(options, N, batch),
+        max_iter=most_steps(options, N, batch * (tuning.near.left_out if inference.gathers else 1)),
         # where nothing moves, a second look at the same value ends training
         n_iter_no_change=patience if moves or not inference.one_step else 1,
         n_plateaus=inference.n_plateaus if moves else 1,

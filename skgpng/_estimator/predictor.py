@@ -48,6 +48,14 @@ class Predictor:
         self._check_pairs(X)
         return check_finite(self.posterior.mean_and_covariance(X), X)
 
+    def _latent_and_row(self, X: np.ndarray, row: np.ndarray) -> tuple:
+        """Mean and variance [N, L], and what is known of rows, their noise at its scale there."""
+        f_mean, f_var, scale = check_finite(self.posterior.marginals(X), X)
+        if self.likelihood.conjugate:
+            noise = self.likelihood.noise_of_rows(self.values, row)
+            row = row + (noise * (scale - 1.0))[:, None]
+        return f_mean, f_var, row
+
     def _check_pairs(self, X: np.ndarray) -> None:
         refuse_beyond(
             16.0 * len(X) ** 2 * self.posterior.n_latent,
@@ -73,7 +81,7 @@ class Predictor:
     def _moments(self, X: np.ndarray, row: np.ndarray, include_noise: bool) -> tuple:
         """Mean in the units of y, and variance of scaled y."""
         mean, variance = self.likelihood.predict_mean_and_var(
-            self.values, *self.latent(X), row, include_noise
+            self.values, *self._latent_and_row(X, row), include_noise
         )
         return self._in_units(mean), variance
 
@@ -86,8 +94,9 @@ class Predictor:
                 "return_cov=True needs a likelihood whose mean is the latent function, such as "
                 "'gaussian'. Use sample_y, or return_std=True."
             )
-        f_mean, cov = self.latent_covariance(X)
-        noise = self._noise(X, row) if include_noise else 0.0
+        self._check_pairs(X)
+        f_mean, cov, scale = check_finite(self.posterior.joint(X), X)
+        noise = scale * self._noise(X, row) if include_noise else 0.0
         cov = np.moveaxis(cov + noise * np.eye(len(X)), 0, -1) * self.units.scale**2
         return self._in_units(f_mean), cov
 
@@ -152,7 +161,7 @@ class Predictor:
 
     def _by_blocks(self, method: Callable, X: np.ndarray, row: np.ndarray, *Y: Any) -> np.ndarray:
         """``method(f_mean, f_var, row, *Y)`` of a block of rows at a time: nodes take memory."""
-        arrays = (*self.latent(X), row, *Y)
+        arrays = (*self._latent_and_row(X, row), *Y)
         parts = [slice(k, k + _BLOCK) for k in range(0, len(X), _BLOCK)]
         return np.concatenate([method(*(a[part] for a in arrays)) for part in parts])
 

@@ -55,6 +55,36 @@ class BaseRegressor(BaseGaussianProcess):
     normalize_y: bool
     n_targets: int | None
 
+    @property
+    def _conjugate(self) -> bool:
+        """Whether the noise is Gaussian."""
+        return likelihoods.named(self.likelihood).conjugate
+
+    @property
+    def n_neighbors_(self) -> int | None:
+        """Rows near by from which each prediction is made; None where it is from all or points.
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``.
+        """
+        if not hasattr(self, "_predictor"):
+            raise AttributeError("n_neighbors_ is there after fit only.")
+        return getattr(self._predictor.posterior, "n_neighbors", None)
+
+    @property
+    def log_marginal_likelihood_value_(self) -> float:
+        """``elbo_`` by the name that scikit-learn's regressor has for it."""
+        return self.elbo_
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn: several targets are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.requires_fit = False  # the prior predicts
+        return tags
+
     def _given(self, rows: dict) -> Given:
         likelihood = likelihoods.named(self.likelihood)
         return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)

@@ -7,38 +7,68 @@ With n the neighbours of a new row, :math:`L L^\top = K_{nn} + S_n`, :math:`a = 
 
     f_{mean} = m(x) + \sum_{i \le j} a_i t_i, \qquad f_{var} = k_{**} - \sum_{i \le j} a_i^2,
 
-as the leading part of a Cholesky factor is that of the leading part of the matrix.
+as the leading part of a Cholesky factor is that of the leading part of the matrix. The t of the
+nearest w rows are what these miss of each other, in units of what was expected: 1 in the mean of
+their squares. Variances, noise included, are multiplied by a :class:`Scale` that follows it,
+
+.. math::
+
+    s = c \frac{\nu + \sum_{i \le w} t_i^2}{\nu + w},
+
+as under a prior of Gaussian processes of all scales: a Student-t process (Shah, Wilson &
+Ghahramani 2014, eq. 6; of neighbours Gramacy & Apley 2015, section 2).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from scipy.linalg import lapack
 
 from .._linalg import in_turn, one_blas_thread
 from .._runtime import compiled_once, tf
 from ..kernels import KernelStructure, covariance, needs_all_rows
 from .covariances import cross_covariances, own_covariances
 from .posterior import Posterior, floored
-from .search import nearest
+from .search import Search, searcher
 
-__all__ = ["NeighbourPosterior"]
+__all__ = ["NeighbourPosterior", "Scale"]
 
-# Numbers in the largest temporary array while predicting (16 MB in float64).
-_CHUNK = 2**21
+# Numbers in the largest temporary array while predicting (8 MB in float64).
+_CHUNK = 2**20
 # Jitter for what rounding alone keeps from being factorised, in units of the variance.
-_JITTERS = (0.0, 1e-14, 1e-12, 1e-10, 1e-8)
+_JITTERS = (1e-14, 1e-12, 1e-10, 1e-8)
 # On the diagonal where the factor's own is not looked at.
 _PLENTY = 1e200
-# Numbers of neighbours that are tried, rows that are left out for it, and the loss in log density
-# of a row for which fewer are taken.
-_COUNTS, _LEFT_OUT, _LOSS = (64, 128, 256), 1024, 0.001
+# What is tried: numbers of neighbours, and of those whose scale is followed, and how firmly it is
+# not. On so many rows that are left out, or fewer: their number times the square of that of
+# neighbours. Of many, as a few outliers decide: power (64 neighbours), all rows.
+_LEFT_OUT, _WORK = 8192, 2**27
+# Rows that are left out to see whether anything is explained.
+_LOOKED_AT = 1024
+_COUNTS, _WINDOWS, _FIRM = (64, 128, 256), (16, 32, 64, 128), (2.0, 8.0, 32.0, 128.0)
+# Loss in log density of a row for which fewer neighbours are taken, and a scale that follows less:
+# it is less sure of rows that turn out to be unlike all others.
+_LOSS, _LOSS_OF_FIRM = 0.001, 0.01
+
+
+class Scale(NamedTuple):
+    """By what variances are multiplied, see above; as it stands by 1."""
+
+    window: int = 0  # w
+    nu: float = 1.0
+    level: float = 1.0  # c
+
+    def at(self, squares: np.ndarray) -> np.ndarray:
+        """For the squares [Q, j] of what neighbours miss of each other, [Q]."""
+        own = squares[:, : self.window].sum(1)
+        return self.level * (self.nu + own) / (self.nu + self.window)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,8 +77,11 @@ class NeighbourPosterior(Posterior):
 
     targets: np.ndarray  # [N, L]
     noise: np.ndarray  # [N]
-    n_neighbors: int
-    parts: ClassVar[tuple[str, ...]] = ("mean_values", "points", "targets", "noise", "n_neighbors")
+    n_neighbors: int | None  # None until it is chosen
+    scale: Scale | None = Scale()  # the same
+    parts: ClassVar[tuple[str, ...]] = (
+        *("mean_values", "points", "targets", "noise", "n_neighbors", "scale"),
+    )
 
     @property
     def n_latent(self) -> int:
@@ -58,38 +91,56 @@ class NeighbourPosterior(Posterior):
     @property
     def is_finite(self) -> bool:
         """Whether rows can be predicted from each other."""
-        first = self.points[: 2 * self.n_neighbors]
+        first = self.points[: 2 * self._count]
         return all(bool(np.isfinite(a).all()) for a in self.mean_and_variance(first))
+
+    @property
+    def _count(self) -> int:
+        return min(self.n_neighbors or _COUNTS[0], len(self.points))
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean [N, L] at rows X."""
-        return self.mean_and_variance(X)[0]
+        return self.marginals(X)[0]
 
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Each row from its own neighbours."""
-        X = X.astype(self.points.dtype, copy=False)
-        gains, losses, prior = self._shares(X, self._near(X, self.n_neighbors))
-        f_mean = self.mean_function.added(self.mean_values, gains.sum(1))
-        f_var = floored(prior - losses.sum(1), prior)
-        return f_mean, np.broadcast_to(f_var[:, None], f_mean.shape)
+        return self.marginals(X)[:2]
+
+    def marginals(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of parts of the rows, one after the other."""
+        parts = [self._marginals(x) for x in self._parts_of(X)]
+        f_mean, f_var, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
+        f_var = np.broadcast_to((f_var * scale)[:, None], f_mean.shape)
+        return self.mean_function.added(self.mean_values, f_mean), f_var, scale
+
+    def _marginals(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean less that of f, and variance, both before the scale, and this."""
+        a, t, prior = self._in_chunks(_solved, X, self._near(X, self._count))
+        f_mean, f_var = np.einsum("qk,qkl->ql", a, t), floored(prior - np.sum(a**2, 1), prior)
+        return f_mean, f_var, (self.scale or Scale()).at(np.mean(t**2, 2))
 
     def mean_and_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Covariance of the errors of all predictions: linear in y, they are b' y_n.
+        """Covariance of the errors of all predictions."""
+        return self.joint(X)[:2]
+
+    def joint(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        r"""Predictions are linear in y, :math:`b^\top y_n`; of their errors.
 
         :math:`k_{**} - B k_{n*} - k_{*n} B^\top + B (K_{nn} + S) B^\top`.
         """
         X = X.astype(self.points.dtype, copy=False)
-        near = self._near(X, self.n_neighbors)
+        near = self._near(X, self._count)
         rows, place = np.unique(near, return_inverse=True)
         indices, ends = place.ravel(), np.arange(len(X) + 1) * near.shape[1]
-        B = scipy.sparse.csr_array((self._coefficients(X, near).ravel(), indices, ends))
+        b = self._in_chunks(_coefficients, X, near)[0]
+        B = scipy.sparse.csr_array((b.ravel(), indices, ends), (len(X), len(rows)))
         own = own_covariances(self.kernel, self.values, X)[0]
         half = B @ cross_covariances(self.kernel, self.values, self.points[rows], X)[0][0]
         cov = own - half - half.T + self._spread(B, rows) + (B * self.noise[rows]) @ B.T
-        f_mean, f_var = self.mean_and_variance(X)
-        cov = 0.5 * (cov + cov.T)
+        f_mean, f_var, scale = self.marginals(X)
+        cov = 0.5 * (cov + cov.T) * np.sqrt(np.outer(scale, scale))
         np.fill_diagonal(cov, f_var[:, 0])
-        return f_mean, np.broadcast_to(cov, (self.n_latent, *cov.shape))
+        return f_mean, np.broadcast_to(cov, (self.n_latent, *cov.shape)), scale
 
     def _spread(self, B: Any, rows: np.ndarray) -> np.ndarray:
         """B K B' of some rows, whose covariances are evaluated in parts."""
@@ -102,43 +153,68 @@ class NeighbourPosterior(Posterior):
 
     def packed(self) -> dict:
         """The rows."""
-        return {name: getattr(self, name) for name in self.parts}
+        return {name: getattr(self, name) for name in self.parts} | {"scale": tuple(self.scale)}
 
-    # --- how many neighbours ---------------------------------------------------------------
+    # --- rows that are left out ------------------------------------------------------------
 
-    def with_enough_neighbours(self) -> NeighbourPosterior:
-        """With the fewest neighbours from which rows left out gain about as much as from more."""
+    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows, and what others miss of each, [n, L]."""
+        rows, a, t, _ = self._by_others(self._count, _LOOKED_AT)
+        return rows, self.targets[rows] - np.einsum("qk,qkl->ql", a, t)
+
+    def calibrated(self) -> NeighbourPosterior:
+        """With the number of neighbours and the scale that suit rows that are left out."""
+        if self.n_neighbors and self.scale:
+            return self
+        k = self.n_neighbors or self._enough()
+        scale = self.scale or self._surprises(k).best_scale(k)
+        return dataclasses.replace(self, n_neighbors=k, scale=scale)
+
+    def _enough(self) -> int:
+        """The fewest neighbours that lose next to nothing against more."""
+        most = max(1, min(_COUNTS[-1], len(self.points) - 1))
+        counts, rows = (
+            [*(k for k in _COUNTS if k < most), most],
+            self._surprises(most),
+        )
+        scales = [self.scale or rows.best_scale(k) for k in counts]
+        density = np.array([rows.density(k, s) for k, s in zip(counts, scales, strict=True)])
+        return counts[int(np.argmax(density >= density.max() - _LOSS))]
+
+    def _surprises(self, k: int) -> _Surprises:
+        """Of as many rows as are worth the work."""
+        rows, a, t, prior = self._by_others(k, min(_LEFT_OUT, max(1, _WORK // k**2)))
+        errors = self.targets[rows][:, None] - np.cumsum(a[..., None] * t, 1)
+        f_var = np.maximum(prior[:, None] - np.cumsum(a**2, 1), 0.0)
+        variance = f_var + self.noise[rows][:, None]
+        return _Surprises(np.mean(errors**2, 2) / variance, variance, np.mean(t**2, 2))
+
+    def _by_others(self, k: int, n: int) -> tuple[np.ndarray, ...]:
+        """Positions of n rows at most, and a, t and k** of each from k others."""
         N = len(self.points)
-        drawn = np.random.RandomState(0).permutation(N)[:_LEFT_OUT]
-        near = self._near(self.points[drawn], min(_COUNTS[-1] + 1, N))
-        others = near[near != drawn[:, None]].reshape(len(drawn), -1)
-        gains, losses, prior = self._shares(self.points[drawn], others)
-        density = self._densities(drawn, np.cumsum(gains, 1), prior[:, None] - np.cumsum(losses, 1))
-        counts = [k for k in _COUNTS if k <= others.shape[1]] or [others.shape[1]]
-        means = np.array([density[:, k - 1].mean() for k in counts])
-        enough = counts[int(np.argmax(means >= means.max() - _LOSS))]
-        return dataclasses.replace(self, n_neighbors=enough)
-
-    def _densities(self, rows: np.ndarray, means: np.ndarray, f_var: np.ndarray) -> np.ndarray:
-        """Log density of rows by their first j neighbours, [Q, j]."""
-        variance = np.maximum(f_var, 0.0) + self.noise[rows][:, None]
-        error = self.targets[rows][:, None] - means
-        each = -0.5 * (np.log(variance)[..., None] + error**2 / variance[..., None])
-        return each.sum(-1)
+        k, drawn = min(k, N - 1), np.random.RandomState(0).permutation(N)[:n]
+        parts = []
+        for rows in np.array_split(drawn, -(-len(drawn) * (k + 1) // _CHUNK)):
+            near = self._near(self.points[rows], k + 1)
+            # itself to the end: rows that a kernel cannot tell apart may come before it
+            order = np.argsort(near == rows[:, None], axis=1, kind="stable")[:, :k]
+            near = np.take_along_axis(near, order, 1)
+            parts.append(self._in_chunks(_solved, self.points[rows], near))
+        return drawn, *(np.concatenate(each) for each in zip(*parts, strict=True))
 
     # --- algebra -----------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _search(self) -> Search:
+        return searcher(self.kernel, self.values, self.points)
+
     def _near(self, X: np.ndarray, k: int) -> np.ndarray:
-        return nearest(self.kernel, self.values, self.points, X, min(k, len(self.points)))
+        return self._search(X, min(k, len(self.points)))
 
-    def _shares(self, X: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each neighbour adds to mean [Q, k, L] and takes from variance [Q, k]; k** [Q]."""
-        a, t, prior = self._in_chunks(_solved, X, near)
-        return a[..., None] * t, a**2, prior
-
-    def _coefficients(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """b = (K_nn + S_n)^-1 k_n, [Q, k]."""
-        return self._in_chunks(_weights, X, near)[0]
+    def _parts_of(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Parts of which no array of neighbours is large."""
+        X, size = X.astype(self.points.dtype, copy=False), max(1, _CHUNK // self._count)
+        return (X[at : at + size] for at in range(0, max(len(X), 1), size))
 
     def _in_chunks(self, algebra: Callable, X: np.ndarray, near: np.ndarray) -> list[np.ndarray]:
         """Results of ``algebra(K, y)`` for some rows at a time, in threads."""
@@ -152,8 +228,37 @@ class NeighbourPosterior(Posterior):
             return algebra(K, self.targets[n])
 
         with one_blas_thread:
-            parts = in_turn(one, range(0, len(X), size))
+            parts = in_turn(one, range(0, max(len(X), 1), size))
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+class _Surprises(NamedTuple):
+    """Of rows that are left out, by how many others predict them, [Q, k]."""
+
+    surprise: np.ndarray  # squares of errors over variances
+    variance: np.ndarray  # of y
+    squares: np.ndarray  # of what the others miss of each other
+
+    def best_scale(self, k: int) -> Scale:
+        """For predictions from k neighbours."""
+        followed = [Scale(w, nu) for nu in _FIRM[::-1] for w in _WINDOWS if w <= k]
+        tried = [self._levelled(k, s) for s in (Scale(), *followed)]  # the firmest first
+        density = np.array([self.density(k, s) for s in tried])
+        enough = density >= density.max() - _LOSS_OF_FIRM
+        firm = [s.nu == tried[int(np.argmax(enough))].nu for s in tried]
+        return tried[int(np.argmax(np.where(firm, density, -np.inf)))]
+
+    def _levelled(self, k: int, scale: Scale) -> Scale:
+        """With the level under which errors are as large as expected."""
+        level = np.mean(self.surprise[:, k - 1] / scale.at(self.squares))
+        return scale._replace(level=float(level))
+
+    def density(self, k: int, scale: Scale) -> float:
+        """Mean log density, less a constant."""
+        s = scale.at(self.squares)
+        return -0.5 * float(
+            np.mean(np.log(s * self.variance[:, k - 1]) + self.surprise[:, k - 1] / s)
+        )
 
 
 @compiled_once
@@ -178,25 +283,34 @@ def _solved(K: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     (Q, k, L), prior = Y.shape, K[:, -1, -1].copy()
     A = np.zeros((Q, k + 1 + L, k + 1 + L))
     A[:, : k + 1, : k + 1] = K
-    A[:, k + 1 :, :k] = np.moveaxis(Y, 2, 1)
+    A[:, k + 1 :, :k], A[:, :k, k + 1 :] = np.swapaxes(Y, 1, 2), Y
     np.einsum("qii->qi", A)[:, k:] = _PLENTY
-    rows = _cholesky(A)[:, k:, :k]
-    return rows[:, 0], np.moveaxis(rows[:, 1:], 1, 2), prior
+    rows = _factorised(A)[:, k:, :k]
+    return rows[:, 0].copy(), np.swapaxes(rows[:, 1:], 1, 2).copy(), prior
 
 
-def _weights(K: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray]:
+def _coefficients(K: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray]:
     """b = (K_nn + S_n)^-1 k_n, [Q, k]."""
-    L = _cholesky(K[:, :-1, :-1])
-    b = np.linalg.solve(L, K[:, :-1, -1:])
-    return (np.linalg.solve(np.swapaxes(L, 1, 2), b)[..., 0],)
+    right = K[:, :-1, -1]
+    L = _factorised(K[:, :-1, :-1].copy())
+    solved = [lapack.dpotrs(l.T, b, lower=0)[0] for l, b in zip(L, right, strict=True)]
+    return (np.stack(solved) if len(solved) else right,)
 
 
-def _cholesky(A: np.ndarray) -> np.ndarray:
-    """Of each matrix, with the first jitter that is enough; NaN where none is."""
-    size = A[:, 0, 0].max()
-    for jitter in _JITTERS:
-        try:
-            return np.linalg.cholesky(A + jitter * size * np.eye(A.shape[1]) if jitter else A)
-        except np.linalg.LinAlgError:
-            continue
-    return np.full_like(A, np.nan)
+def _factorised(A: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factors in the place of A [Q, n, n], whose upper triangles stay.
+
+    With the first jitter that is enough; NaN where none is.
+    """
+    for matrix in A:
+        diagonal = matrix.diagonal().copy()
+        for jitter in _JITTERS:
+            # LAPACK has columns in order: its upper triangle is our lower one
+            _, info = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)
+            if not info:
+                break
+            matrix[...] = np.triu(matrix, 1) + np.triu(matrix, 1).T
+            np.fill_diagonal(matrix, diagonal + jitter * diagonal[0])
+        else:
+            matrix[...] = np.nan
+    return A

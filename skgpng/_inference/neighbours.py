@@ -8,7 +8,15 @@ each predicted from all others of its block. With :math:`B = (K + S)^{-1}` of a 
 
     y_i - \mu_i = [B y]_i / B_{ii}, \qquad v_i = 1 / B_{ii} \qquad (5.10,\ 5.11),
 
-so that one factorisation serves all rows of a block that are left out.
+so that one factorisation serves all rows of a block that are left out. With ``nu`` the scale of a
+block is its own, and a row left out has the variance
+
+.. math::
+
+    \frac{\nu + y_o^\top (K_{oo} + S_o)^{-1} y_o}{\nu + |o|} v_i, \qquad
+    y_o^\top (K_{oo} + S_o)^{-1} y_o = y^\top B y - v_i [B y]_i^2,
+
+o its others (Student-t process: Shah, Wilson & Ghahramani 2014, eq. 6).
 """
 
 from __future__ import annotations
@@ -23,9 +31,9 @@ from .._runtime import tf
 from ..kernels import covariance, needs_all_rows
 from ..parameters import Hyperparameters
 from .base import Data, Execution, Inference, Iterate, Model, Step, centred, not_finite, real
-from .neighbour_posterior import NeighbourPosterior
+from .neighbour_posterior import NeighbourPosterior, Scale
 from .posterior import Posterior
-from .search import nearest
+from .search import searcher
 
 __all__ = ["Neighbours"]
 
@@ -47,6 +55,8 @@ class Neighbours(Inference):
 
     #: Rows that a prediction is conditioned on; None for as many as the rows left out gain from.
     n_neighbors: int | None = field(default=None, compare=False)
+    #: How firmly blocks keep to one scale; infinity for one scale of all, as of a Gaussian process.
+    nu: float = np.inf
 
     def data_form(self, model: Model, how: Execution) -> Data:
         """Of blocks, [n, S, ...]; weights [n, c] of the first rows of each, which are left out.
@@ -83,8 +93,8 @@ class Neighbours(Inference):
         noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) / data.weights
         Y = np.asarray(centred(model.mean, theta.mean, data.Y))
         given = (model.kernel, theta.kernel, model.mean, theta.mean, data.X)
-        p = NeighbourPosterior(*given, Y, noise * np.ones(len(Y)), self.n_neighbors or 1)
-        return p if self.n_neighbors else p.with_enough_neighbours()
+        scale = Scale() if np.isinf(self.nu) else None
+        return NeighbourPosterior(*given, Y, noise * np.ones(len(Y)), self.n_neighbors, scale)
 
     def gathered(
         self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: Any
@@ -105,7 +115,8 @@ class Neighbours(Inference):
         n_blocks, size, n_left_out = sizes
         N, rng = len(data.X), np.random.RandomState(seed)
         drawn = rng.permutation(N)[:n_blocks]
-        near = nearest(model.kernel, theta.kernel, data.X, data.X[drawn], min(size, N))
+        search = searcher(model.kernel, theta.kernel, data.X)
+        near = search(data.X[drawn], min(size, N))
         left_out = near[:, : min(n_left_out, N)]
         weights = data.weights[left_out] * (data.weights.sum() / data.weights[left_out].sum())
         row = np.concatenate([data.row, data.weights[:, None]], 1)
@@ -121,6 +132,7 @@ class _LeftOut(NamedTuple):
     alpha: Any  # [n, S, P], B y
     columns: Any  # [n, S, c], first columns of B
     precision: Any  # [n, c], B_ii
+    squares: Any  # [n], y' B y, in the mean of all targets
 
 
 def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
@@ -134,8 +146,9 @@ def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
         Y, apart = centred(model.mean, theta.mean, data.Y), apart[:, :c]
     jitter = iterate.jitter * tf.reduce_mean(tf.cast(tf.linalg.diag_part(K), tf.float64))
     found = _moments(add_to_diagonal(K, tf.cast(noise + jitter, K.dtype)), Y, c)
-    value, (g_alpha, g_precision, g_apart) = _density(found, apart, data.weights, c)
-    K_bar, Y_bar = _pull_back(found, g_alpha, g_precision)
+    nu = model.inference.nu
+    value, (*g_found, g_apart) = _density(found, apart, data.weights, nu)
+    K_bar, Y_bar = _pull_back(found, *g_found)
     bars = [tf.linalg.diag_part(K_bar), g_apart, Y_bar]
     g_theta = of_rest.gradient([noise, apart, Y], theta, bars, unconnected_gradients="zero")
     K_bar = tf.cast(K_bar, K.dtype)
@@ -170,27 +183,34 @@ def _moments(K: Any, Y: Any, c: Any) -> _LeftOut:
     n, S = tf.unstack(tf.shape(K)[:2])
     unit = tf.eye(S, c, batch_shape=[n], dtype=K.dtype)
     right = tf.concat([unit, tf.cast(Y, K.dtype)], 2)
-    solved = tf.linalg.cholesky_solve(tf.linalg.cholesky(K), right)
-    columns = solved[:, :, :c]
-    precision = tf.linalg.diag_part(columns[:, :c])
-    return _LeftOut(*(tf.cast(a, tf.float64) for a in (solved[:, :, c:], columns, precision)))
+    solved = tf.cast(tf.linalg.cholesky_solve(tf.linalg.cholesky(K), right), tf.float64)
+    columns, alpha = solved[:, :, :c], solved[:, :, c:]
+    squares = tf.reduce_mean(tf.reduce_sum(Y * alpha, 1), 1)
+    return _LeftOut(alpha, columns, tf.linalg.diag_part(columns[:, :c]), squares)
 
 
-def _density(found: _LeftOut, apart: Any, weights: Any, c: Any) -> tuple[Any, tuple]:
-    """Weighted sum of the log densities, and its gradient in alpha, precision and noise apart."""
-    sources = found.alpha[:, :c], found.precision, apart
+def _density(found: _LeftOut, apart: Any, weights: Any, nu: float) -> tuple[Any, tuple]:
+    """Weighted sum of the log densities, and its gradient in what they depend on."""
+    c, S = tf.shape(weights)[1], tf.cast(tf.shape(found.alpha)[1], tf.float64)
+    sources = found.alpha[:, :c], found.precision, found.squares, apart
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
-        alpha, precision, apart = sources
-        error, variance = alpha / precision[..., None], (1.0 / precision + apart)[..., None]
+        alpha, precision, squares, apart = sources
+        error, variance = alpha / precision[..., None], 1.0 / precision + apart
+        if np.isfinite(nu):
+            others = squares[:, None] - tf.reduce_mean(alpha**2, 2) / precision
+            variance *= (nu + others) / (nu + S - 1.0)
+        variance = variance[..., None]
         each = -0.5 * (_LOG_2PI + tf.math.log(variance) + error**2 / variance)
         value = tf.reduce_sum(weights * tf.reduce_sum(each, 2))
-    return value, tape.gradient(value, sources)
+    return value, tape.gradient(value, sources, unconnected_gradients="zero")
 
 
-def _pull_back(found: _LeftOut, g_alpha: Any, g_precision: Any) -> tuple[Any, Any]:
+def _pull_back(found: _LeftOut, g_alpha: Any, g_precision: Any, g_squares: Any) -> tuple[Any, Any]:
     r"""Gradients in K and Y: :math:`dB = -B\,dK\,B`, and alpha = B y."""
-    alpha, columns, _ = found
+    alpha, columns = found[:2]
     inner = tf.matmul(g_alpha, alpha, transpose_b=True)  # [n, c, S]
     inner += g_precision[..., None] * tf.linalg.matrix_transpose(columns)
-    return -tf.matmul(columns, inner), tf.matmul(columns, g_alpha)
+    g_each = (g_squares / tf.cast(tf.shape(alpha)[2], tf.float64))[:, None, None]
+    K_bar = tf.matmul(columns, inner) + g_each * tf.matmul(alpha, alpha, transpose_b=True)
+    return -K_bar, tf.matmul(columns, g_alpha) + 2.0 * g_each * alpha

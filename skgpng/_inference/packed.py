@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels import KernelStructure
 from ..means import Mean
-from .neighbour_posterior import NeighbourPosterior
+from .neighbour_posterior import NeighbourPosterior, Scale
 from .posterior import CholeskyPosterior, PointPosterior, Posterior, RowPosterior
 
 __all__ = ["unpacked"]
@@ -40,7 +40,10 @@ def _of_neighbours(packed: dict, kernel: KernelStructure, values: tuple, mean: M
     _shape("noise", packed["noise"], N)
     if packed["n_neighbors"] < 1:
         raise ValueError("n_neighbors of a posterior must be positive.")
-    given = {**packed, "mean_values": _mean_values(packed, mean, L)}
+    scale = Scale(*packed["scale"])
+    if not (scale.window >= 0 and scale.nu > 0 and 0 < scale.level < np.inf):
+        raise ValueError("scale of a posterior has numbers that it cannot have.")
+    given = {**packed, "scale": scale, "mean_values": _mean_values(packed, mean, L)}
     return NeighbourPosterior(kernel, values, mean, **given)
 
 

@@ -91,6 +91,18 @@ class Posterior(abc.ABC):
         Latent functions of one covariance share its memory, read-only.
         """
 
+    def marginals(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and variance [N, L], and what the noise of each row is multiplied by, [N]."""
+        return *self.mean_and_variance(X), np.ones(len(X))
+
+    def joint(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean [N, L] and covariance [L, N, N], and what noise is multiplied by, [N]."""
+        return *self.mean_and_covariance(X), np.ones(len(X))
+
+    def calibrated(self) -> Posterior:
+        """With what is chosen by how rows that are left out are predicted; nothing but here."""
+        return self
+
     @abc.abstractmethod
     def packed(self) -> dict:
         """What a file holds beside the kernel."""
@@ -108,10 +120,10 @@ class Posterior(abc.ABC):
         self, X: np.ndarray, n_draws: int, rng: np.random.RandomState, noise: Any = 0.0
     ) -> np.ndarray:
         """Joint draws [N, L, n_draws] at rows X, with Gaussian noise of this variance."""
-        f_mean, cov = self.mean_and_covariance(X)
+        f_mean, cov, scale = self.joint(X)
         prior = self.prior_variance(X).max()
         distinct = cov[:1] if np.may_share_memory(cov[0], cov[-1]) else cov
-        roots = [covariance_root(c + noise * np.eye(len(X)), prior) for c in distinct]
+        roots = [covariance_root(c + noise * scale * np.eye(len(X)), prior) for c in distinct]
         each = [
             m[:, None] + roots[k % len(roots)] @ rng.standard_normal((len(X), n_draws))
             for k, m in enumerate(f_mean.T)
@@ -231,13 +243,13 @@ class RowPosterior(CholeskyPosterior):
         a = _solve_each(self.root, K)
         return a, a[:, :0]
 
-    def left_out(self) -> np.ndarray:
-        r"""Error [N, L] of predicting each row from the others, of exact regression.
+    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""All rows, and in exact regression what the others miss of each, [N, L].
 
         :math:`[K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12).
         """
         inverse, _ = lapack.dtrtri(self.root[0].T, lower=0)  # of L', so that L is not copied
-        return self.weights / np.sum(inverse**2, 1)[:, None]
+        return np.arange(len(self.points)), self.weights / np.sum(inverse**2, 1)[:, None]
 
     def _observations(self, prior: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The rows, in units of their noise."""

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from ..kernels import KernelStructure, metric
 from .covariances import cross_covariances, prior_variance
 
-__all__ = ["nearest"]
+__all__ = ["Search", "searcher"]
+
+#: Positions [Q, k] of the k rows that are nearest to each of Q new ones, nearest first.
+Search = Callable[[np.ndarray, int], np.ndarray]
 
 # Covariances that are evaluated at a time (64 MB).
 _CHUNK = 2**23
+# Distances from all rows are as quick as a tree in so many columns, up to so many rows: kin40k
+# (8 columns, 36,000 rows, 256 neighbours) takes 0.12 ms a row and not 0.25, elevators (18 columns)
+# 0.07 and not 0.25, power (4 columns) 0.03 and not 0.02; flights200k (2 columns) 0.27 and not 0.03.
+_MANY_COLUMNS, _MANY_ROWS = 8, 100_000
 
 
-def nearest(
-    kernel: KernelStructure, values: tuple, X: np.ndarray, queries: np.ndarray, k: int
-) -> np.ndarray:
-    """Positions [Q, k] of the k rows of X that are most correlated with each query, nearest first.
+def searcher(kernel: KernelStructure, values: tuple, X: np.ndarray) -> Search:
+    """The search among rows X [N, D] for those that are most correlated with others.
 
     By distance where the correlation falls with one, else by the covariances with all rows.
     """
     weights = metric(kernel, values, X.shape[1])
     if weights is None:
-        return _by_covariance(kernel, values, X, queries, k)
+        return functools.partial(_by_covariance, kernel, values, X)
     seen = np.flatnonzero(weights)
     if not len(seen):  # all rows are alike
-        return np.tile(np.arange(k), (len(queries), 1))
-    X, queries = (a[:, seen] * np.sqrt(weights[seen]) for a in (X, queries))
+        return lambda queries, k: np.tile(np.arange(k), (len(queries), 1))
+    roots = np.sqrt(weights[seen])
+    all_distances = len(seen) >= _MANY_COLUMNS and len(X) < _MANY_ROWS
     # on one thread: with more, joblib starts them anew for each search
-    return NearestNeighbors(n_neighbors=k).fit(X).kneighbors(queries, return_distance=False)
+    index = NearestNeighbors(algorithm="brute" if all_distances else "auto")
+    index.fit(X[:, seen] * roots)
+    return lambda queries, k: index.kneighbors(queries[:, seen] * roots, k, return_distance=False)
 
 
 def _by_covariance(

@@ -15,7 +15,7 @@ from skgpng import kernels
 from skgpng._inference import Data, Execution, Iterate, Model, Neighbours
 from skgpng._inference.neighbour_posterior import NeighbourPosterior
 from skgpng._inference.packed import unpacked
-from skgpng._inference.search import nearest
+from skgpng._inference.search import searcher
 from skgpng._runtime import tf
 from skgpng.kernels import Columns
 from skgpng.likelihoods import Gaussian
@@ -149,7 +149,7 @@ def test_blocks_are_near_rows_and_weigh_as_all_rows():
 )
 def test_the_nearest_are_the_most_correlated(kernel):
     X, parsed = make_rows(200).X, kernels.parse(kernel)
-    found = nearest(parsed.structure, parsed.values, X, X[:20] + 0.1, 9)
+    found = searcher(parsed.structure, parsed.values, X)(X[:20] + 0.1, 9)
     K = kernel(X, X[:20] + 0.1) / np.sqrt(kernel.diag(X))[:, None]
     best = -np.sort(-np.abs(K), 0)[:9].T
     np.testing.assert_allclose(
@@ -159,7 +159,7 @@ def test_the_nearest_are_the_most_correlated(kernel):
 
 def test_of_a_constant_all_rows_are_near():
     parsed = kernels.parse(2.0 * RBF(1.0) * 0.5)
-    assert nearest(parsed.structure, parsed.values, np.eye(4), np.eye(4), 4).shape == (4, 4)
+    assert searcher(parsed.structure, parsed.values, np.eye(4))(np.eye(4), 4).shape == (4, 4)
 
 
 # --- predictions ---------------------------------------------------------------------------------
