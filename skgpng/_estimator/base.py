@@ -48,7 +48,7 @@ __all__ = ["BaseGaussianProcess", "default_kernel"]
 
 _INT32 = 2**31 - 1
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 3
+_STATE = 4
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:

@@ -225,8 +225,9 @@ class Plan(NamedTuple):
     @property
     def epoch(self) -> int:
         """Steps that see as many rows, or blocks, as there are."""
-        n_blocks = self.tuning.near.n_blocks
-        N = n_blocks if self.structure.model.inference.gathers else len(self.data.X)
+        N = len(self.data.X)
+        if self.structure.model.inference.gathers:
+            N = min(N, self.tuning.near.n_blocks)
         return -(-N // self.settings.batch_size)
 
     @property

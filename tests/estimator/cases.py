@@ -20,10 +20,12 @@ FIXED = ConstantKernel(0.7, "fixed") * RBF([1.1, 1.3], "fixed")
 regressor = functools.partial(GaussianProcessRegressor, KERNEL, optimizer="adam", random_state=0)
 classifier = functools.partial(GaussianProcessClassifier, KERNEL, random_state=0)
 
-# name: (data, estimator); exact, collapsed and stochastic regression, then classifiers
+# name: (data, estimator); exact, collapsed and stochastic regression, and from neighbours, then
+# classifiers
 MODELS = {
     "gpr": ("ordered", regressor(n_inducing=None)),
     "sgpr": ("ordered", regressor(n_inducing=10)),
+    "neighbours": ("ordered", regressor(n_neighbors=10)),
     "svgp minibatch": ("ordered", regressor(n_inducing=10, batch_size=20, gamma=0.3)),
     "vgp": ("two", classifier(n_inducing=None)),
     "svgp": ("two", classifier(n_inducing=10)),

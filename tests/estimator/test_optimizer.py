@@ -21,7 +21,7 @@ def test_optimizer_none_keeps_the_hyperparameters(model_and_data):
     np.testing.assert_allclose(model.kernel_.theta, model.kernel.theta, rtol=1e-14)
     if isinstance(model, GaussianProcessRegressor):
         assert model.noise_variance_ == pytest.approx(0.1 * np.var(y), rel=1e-12)
-    if model.n_inducing is not None:
+    if model.inducing_points_ is not None:
         distinct = inducing.distinct_rows(X, np.ones(len(X)))
         placed = inducing.kmeans(distinct[0], 10, np.random.RandomState(0), distinct[1])
         np.testing.assert_allclose(model.inducing_points_, placed, rtol=1e-12)

@@ -10,7 +10,7 @@ from skgpng import kernels, likelihoods
 from skgpng._estimator import plan as planning
 from skgpng._estimator.plan import TUNING, Options, make_plan
 from skgpng._estimator.problem import Problem, Rows
-from skgpng._inference import Collapsed, Exact, Memory, Sites, Sparse
+from skgpng._inference import Collapsed, Exact, Memory, Neighbours, Sites, Sparse
 from skgpng._training.stages import Part
 from skgpng.likelihoods import Softmax
 from skgpng.parameters import Hyperparameters
@@ -19,7 +19,8 @@ KERNEL = ConstantKernel(1.5) * RBF([0.5, 2.0])
 MANY = 10**6
 GAUSSIAN, TWO, THREE = likelihoods.named("gaussian"), likelihoods.Bernoulli(), Softmax(3)
 DEFAULTS = Options(
-    n_inducing="auto", inducing_init="kmeans", train_inducing=True, optimizer="auto", gamma="auto",
+    n_inducing="auto", n_neighbors="auto", local_scale=True, inducing_init="kmeans",
+    train_inducing=True, optimizer="auto", gamma="auto",
     learning_rate="auto", batch_size="auto", max_iter=200, tol=1e-4, n_iter_no_change=10,
     n_restarts_optimizer=0, jitter=1e-6, dtype="float64", default_kernel=False,
 )  # fmt: skip
@@ -52,14 +53,18 @@ def problem(likelihood=GAUSSIAN, n=60, kernel=KERNEL, start="fresh", dtype=float
     return given._replace(**changes)
 
 
-def plan(M=None, given=None, moves=True, memory=None, tuning=TUNING, spread=None, **changes):
-    """Of a problem with M inducing points, or without."""
+def plan(
+    M=None, given=None, moves=True, memory=None, tuning=TUNING, spread=None, near=False, **changes
+):
+    """Of a problem with M inducing points, or without, or of neighbours."""
     given = given or problem()
     X = given.rows.X
     points = None if M is None else np.random.RandomState(1).uniform(-2, 2, (M, X.shape[1]))
     spread = X.std(0, dtype=float) if spread is None else np.asarray(spread)
     seed = np.array([1, 2])
-    return make_plan(options(**changes), given, None, points, spread, seed, moves, memory, tuning)
+    return make_plan(
+        options(**changes), given, None, points, near, spread, seed, moves, memory, tuning
+    )
 
 
 # --- sizes -----------------------------------------------------------------------------------
@@ -82,9 +87,60 @@ def test_n_points(n_inducing, n_rows, whole, expected):
 def test_n_points_and_merges_rows_follow_the_tuning():
     tuning = TUNING._replace(auto_exact=5, auto_inducing=3)
     assert planning.n_points(options(), 6, True, tuning) == 3
-    merged = [planning.merges_rows(options(), n, tuning) for n in (5, 6)]
+    merged = [
+        planning.merges_rows(options(), conjugate=False, n_rows=n, tuning=tuning) for n in (5, 6)
+    ]
     assert merged == [True, False]
-    assert planning.merges_rows(options(n_inducing=None), 6, tuning)
+    assert planning.merges_rows(options(), True, 6, tuning)
+    assert planning.merges_rows(options(n_inducing=None), False, 6, tuning)
+    assert not planning.merges_rows(options(n_inducing=3), True, 6, tuning)
+    assert planning.merges_rows(options(n_inducing=3), True, 5, tuning)
+
+
+@pytest.mark.parametrize(
+    ("changes", "conjugate", "n_rows", "goes_on", "expected"),
+    [
+        ({}, True, 1000, True, False),
+        ({}, True, 1001, True, True),
+        ({}, True, 1001, False, False),  # rows will come, and would be kept
+        ({}, False, 1001, True, False),
+        ({"n_inducing": 256}, True, 1001, True, False),
+        ({"n_inducing": None}, True, 1001, True, False),
+        ({"n_neighbors": None}, True, 1001, True, False),
+        ({"n_neighbors": 0}, True, 1001, True, False),
+        ({"n_neighbors": 5}, True, 10, False, True),
+        ({"n_neighbors": 5, "n_inducing": None}, True, 10, True, True),
+    ],
+)
+def test_uses_neighbours(changes, conjugate, n_rows, goes_on, expected):
+    assert planning.uses_neighbours(options(**changes), conjugate, n_rows, goes_on) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "conjugate", "says"),
+    [
+        ({}, False, "n_neighbors=5 needs likelihood='gaussian'"),
+        ({"n_inducing": 7}, True, "n_neighbors=5 takes no inducing points, but n_inducing=7"),
+    ],
+)
+def test_neighbours_that_cannot_be(changes, conjugate, says):
+    with pytest.raises(ValueError, match=says):
+        planning.uses_neighbours(options(n_neighbors=5, **changes), conjugate, 60, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_blocks", "expected"),
+    [
+        ({}, 1280, TUNING.near.batch),
+        ({}, 10, 10),
+        ({"batch_size": None}, 1280, 1280),
+        ({"batch_size": 100}, 1280, 100 // TUNING.near.left_out),
+        ({"batch_size": 1}, 1280, 1),
+        ({"optimizer": "lbfgs"}, 1280, 1280),
+    ],
+)
+def test_blocks_of_a_step(changes, n_blocks, expected):
+    assert planning.blocks_of_a_step(options(**changes), n_blocks) == expected
 
 
 @pytest.mark.parametrize(
@@ -122,7 +178,10 @@ def test_most_steps_and_calls():
     assert planning.most_steps(options(max_iter=3), 60, 25) == 9
     assert planning.most_steps(options(max_iter=2**31 - 1), 60, 1) == 2**31 - 1
     given = options(max_iter=3, n_inducing=5, batch_size=25, n_restarts_optimizer=2)
-    assert planning.most_calls(given, 60, 4) == 3 * 3
+    assert planning.most_calls(given, True, 60, 4) == 3 * 3
+    near = options(max_iter=3, n_neighbors=5)
+    a_pass = 10**4 / (TUNING.near.batch * TUNING.near.left_out)
+    assert planning.most_calls(near, True, 10**4, 1) == 3 * np.ceil(a_pass)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +253,42 @@ def test_make_plan_gives_equal_structures_for_other_numbers():
     kernel = KERNEL.clone_with_theta(KERNEL.theta + 1.0)
     other = plan(7, problem(n=90, kernel=kernel), jitter=1e-4, learning_rate=0.3).structure
     assert hash(first) == hash(other) and first == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "noise", "nu"),
+    [
+        ({}, 0.0, TUNING.near.nu),
+        ({"local_scale": False}, 0.0, np.inf),
+        ({}, 0.1, np.inf),  # some of it is known
+    ],
+)
+def test_make_plan_of_neighbours(changes, noise, nu):
+    given = problem(n=5000)
+    given = given._replace(rows=given.rows._replace(row=np.full((5000, 1), noise)))
+    found = plan(None, given, near=True, n_neighbors=9, **changes)
+    assert found.structure.model.inference == Neighbours(nu=nu)
+    assert found.structure.model.inference.n_neighbors == 9
+    assert found.structure.how.minibatch and not found.structure.how.chunked
+    near, s = TUNING.near, found.settings
+    assert (s.batch_size, s.beta_2) == (near.batch, near.beta_2)
+    assert s.max_iter == 200 * np.ceil(5000 / (near.batch * near.left_out))
+    assert found.epoch == near.n_blocks / near.batch and found.largest_batch == 0
+
+
+def test_neighbours_learn_in_stages_that_gather_blocks():
+    found, near = plan(None, problem(n=200), near=True, max_iter=1000), TUNING.near
+    stages = found.stages(())
+    assert [s.settings.max_iter for s in stages[:-1]] == list(near.ends)
+    rates = [s.settings.learning_rate for s in stages]
+    np.testing.assert_allclose(rates, TUNING.rate * np.array(near.rates))
+    assert [s.q for s in stages] == [(), *(None,) * len(near.ends)]
+    first, second = (s.data(found.parameters.values) for s in stages[:2])
+    assert first.X.shape == (200, near.rows, 2)
+    assert first.weights.shape == (200, near.left_out)
+    assert not np.array_equal(first.X, second.X)  # in another order
+    assert len(plan(None, problem(n=200, start="warm"), near=True).stages(())) == 1
+    assert len(plan(None, problem(n=200), near=True, optimizer="lbfgs").stages(())) == 2
 
 
 # --- how it is computed ----------------------------------------------------------------------
