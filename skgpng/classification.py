@@ -301,7 +301,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
-        if merges_rows(Options.of(self), len(X), self._tuning):
+        if merges_rows(Options.of(self), self._conjugate, len(X), self._tuning):
             codes = np.unique(y, return_inverse=True)[1]
             rows, weights = merge_equal_rows(weights, X, codes)
             X, y = X[rows], y[rows]

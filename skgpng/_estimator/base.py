@@ -215,7 +215,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         options, N = Options.of(self), len(problem.rows.X)
         whole = problem.start in ("fresh", "warm")
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
-        if uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning):
+        parsed, D = problem.parsed, problem.rows.X.shape[1]
+        suits = goes_on and kernels.metric(parsed.structure, parsed.values, D) is not None
+        if uses_neighbours(options, problem.likelihood.conjugate, N, suits, self._tuning):
             return True, None
         return False, n_points(options, N, whole, self._tuning)
 

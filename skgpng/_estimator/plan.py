@@ -250,15 +250,20 @@ def n_points(options: Options, n_rows: int, whole: bool, tuning: Tuning = TUNING
 
 
 def uses_neighbours(
-    options: Options, conjugate: bool, n_rows: int, goes_on: bool, tuning: Tuning = TUNING
+    options: Options,
+    conjugate: bool,
+    n_rows: int,
+    suits: bool = True,
+    tuning: Tuning = TUNING,
 ) -> bool:
     """Whether rows are predicted from their neighbours; ValueError where that cannot be.
 
-    ``goes_on``: what was learned before was, or no row comes later.
+    ``suits``: correlations fall with a distance, and what was learned before has neighbours, or no
+    row comes later.
     """
     if options.n_neighbors == "auto":
         many = conjugate and n_rows > tuning.auto_exact
-        return many and options.n_inducing == "auto" and goes_on
+        return many and options.n_inducing == "auto" and suits
     if not options.n_neighbors:
         return False
     asked = f"n_neighbors={options.n_neighbors}"
@@ -278,7 +283,7 @@ def merges_rows(options: Options, conjugate: bool, n_rows: int, tuning: Tuning =
     Training gives the same numbers for rows in another order, and for a weight of 2 and the row
     twice, to the last bit: L-BFGS and near-singular kernel matrices would blow up rounding.
     """
-    near = uses_neighbours(options, conjugate, n_rows, True, tuning)
+    near = uses_neighbours(options, conjugate, n_rows, tuning=tuning)
     return near or options.n_inducing is None or n_rows <= tuning.auto_exact
 
 
@@ -321,7 +326,7 @@ def most_calls(
     options: Options, conjugate: bool, n_rows: int, every: int, tuning: Tuning = TUNING
 ) -> int:
     """Of callbacks, in all starts together."""
-    if uses_neighbours(options, conjugate, n_rows, True, tuning):
+    if uses_neighbours(options, conjugate, n_rows, tuning=tuning):
         n_blocks = min(n_rows, tuning.near.n_blocks)
         batch = tuning.near.left_out * blocks_of_a_step(options, n_blocks, tuning)
     else:
@@ -383,9 +388,7 @@ def make_plan(
     if near:  # the rows of a step are blocks
         N = min(N, tuning.near.n_blocks)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
-    inference = (
-        _near(options, problem, tuning) if near else _inference(options, problem, M, batch, memory)
-    )
+    inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
     chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
     if near or kernels.needs_all_rows(problem.parsed.structure):
         chunk = N
@@ -417,11 +420,11 @@ def make_plan(
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
-def _near(options: Options, problem: Problem, tuning: Tuning) -> Inference:
+def _near(options: Options, problem: Problem) -> Inference:
     """With scales of their own for near rows, where no noise is said to be known."""
     count = None if options.n_neighbors == "auto" else options.n_neighbors
-    local = options.local_scale and problem.learns_noise and not problem.rows.row.any()
-    return Neighbours(count, tuning.near.nu if local else np.inf)
+    learned = problem.learns_noise and not problem.rows.row.any()
+    return Neighbours(count, options.local_scale and learned)
 
 
 def _inference(

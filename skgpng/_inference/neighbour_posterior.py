@@ -153,7 +153,8 @@ class NeighbourPosterior(Posterior):
 
     def packed(self) -> dict:
         """The rows."""
-        return {name: getattr(self, name) for name in self.parts} | {"scale": tuple(self.scale)}
+        chosen = {"n_neighbors": self._count, "scale": tuple(self.scale or Scale())}
+        return {name: getattr(self, name) for name in self.parts} | chosen
 
     # --- rows that are left out ------------------------------------------------------------
 
@@ -164,15 +165,16 @@ class NeighbourPosterior(Posterior):
 
     def calibrated(self) -> NeighbourPosterior:
         """With the number of neighbours and the scale that suit rows that are left out."""
-        if self.n_neighbors and self.scale:
-            return self
-        k = self.n_neighbors or self._enough()
-        scale = self.scale or self._surprises(k).best_scale(k)
+        N = len(self.points)
+        if N == 1:  # nothing else to be predicted from
+            return dataclasses.replace(self, n_neighbors=1, scale=Scale())
+        k = min(self.n_neighbors, N) if self.n_neighbors else self._enough()
+        scale = self.scale or self._surprises(k).best_scale(min(k, N - 1))
         return dataclasses.replace(self, n_neighbors=k, scale=scale)
 
     def _enough(self) -> int:
         """The fewest neighbours that lose next to nothing against more."""
-        most = max(1, min(_COUNTS[-1], len(self.points) - 1))
+        most = min(_COUNTS[-1], len(self.points) - 1)
         counts, rows = (
             [*(k for k in _COUNTS if k < most), most],
             self._surprises(most),

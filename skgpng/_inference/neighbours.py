@@ -8,15 +8,7 @@ each predicted from all others of its block. With :math:`B = (K + S)^{-1}` of a 
 
     y_i - \mu_i = [B y]_i / B_{ii}, \qquad v_i = 1 / B_{ii} \qquad (5.10,\ 5.11),
 
-so that one factorisation serves all rows of a block that are left out. With ``nu`` the scale of a
-block is its own, and a row left out has the variance
-
-.. math::
-
-    \frac{\nu + y_o^\top (K_{oo} + S_o)^{-1} y_o}{\nu + |o|} v_i, \qquad
-    y_o^\top (K_{oo} + S_o)^{-1} y_o = y^\top B y - v_i [B y]_i^2,
-
-o its others (Student-t process: Shah, Wilson & Ghahramani 2014, eq. 6).
+so that one factorisation serves all rows of a block that are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +20,7 @@ import numpy as np
 
 from .._linalg import add_to_diagonal
 from .._runtime import tf
-from ..kernels import covariance, needs_all_rows
+from ..kernels import KernelStructure, covariance, metric, needs_all_rows
 from ..parameters import Hyperparameters
 from .base import Data, Execution, Inference, Iterate, Model, Step, centred, not_finite, real
 from .neighbour_posterior import NeighbourPosterior, Scale
@@ -55,8 +47,8 @@ class Neighbours(Inference):
 
     #: Rows that a prediction is conditioned on; None for as many as the rows left out gain from.
     n_neighbors: int | None = field(default=None, compare=False)
-    #: How firmly blocks keep to one scale; infinity for one scale of all, as of a Gaussian process.
-    nu: float = np.inf
+    #: Whether variances follow how well rows near by are predicted from each other.
+    local_scale: bool = field(default=True, compare=False)
 
     def data_form(self, model: Model, how: Execution) -> Data:
         """Of blocks, [n, S, ...]; weights [n, c] of the first rows of each, which are left out.
@@ -93,7 +85,7 @@ class Neighbours(Inference):
         noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) / data.weights
         Y = np.asarray(centred(model.mean, theta.mean, data.Y))
         given = (model.kernel, theta.kernel, model.mean, theta.mean, data.X)
-        scale = Scale() if np.isinf(self.nu) else None
+        scale = None if self.local_scale else Scale()
         return NeighbourPosterior(*given, Y, noise * np.ones(len(Y)), self.n_neighbors, scale)
 
     def gathered(
@@ -115,12 +107,28 @@ class Neighbours(Inference):
         n_blocks, size, n_left_out = sizes
         N, rng = len(data.X), np.random.RandomState(seed)
         drawn = rng.permutation(N)[:n_blocks]
-        search = searcher(model.kernel, theta.kernel, data.X)
-        near = search(data.X[drawn], min(size, N))
+        near = _rows_of_blocks(model.kernel, theta.kernel, data.X, drawn, min(size, N), rng)
         left_out = near[:, : min(n_left_out, N)]
         weights = data.weights[left_out] * (data.weights.sum() / data.weights[left_out].sum())
         row = np.concatenate([data.row, data.weights[:, None]], 1)
         return data._replace(X=data.X[near], Y=data.Y[near], weights=weights, row=row[near])
+
+
+def _rows_of_blocks(
+    kernel: KernelStructure, values: tuple, X: np.ndarray, drawn: np.ndarray, size: int, rng: Any
+) -> np.ndarray:
+    """Positions [n, size] of rows near those drawn.
+
+    Where correlations do not fall with a distance, rows that are near by the kernel as it stands,
+    such as those of one phase, cannot tell another period: half of the rows are then any.
+    """
+    search = searcher(kernel, values, X)
+    if metric(kernel, values, X.shape[1]) is not None:
+        return search(X[drawn], size)
+    near = search(X[drawn], -(-size // 2))
+    some = (rng.choice(len(X), size, replace=False) for _ in near)
+    others = [o[~np.isin(o, own)][: size // 2] for o, own in zip(some, near, strict=True)]
+    return np.concatenate([near, np.stack(others)], 1)
 
 
 # --- the objective ---------------------------------------------------------------------------
@@ -132,7 +140,6 @@ class _LeftOut(NamedTuple):
     alpha: Any  # [n, S, P], B y
     columns: Any  # [n, S, c], first columns of B
     precision: Any  # [n, c], B_ii
-    squares: Any  # [n], y' B y, in the mean of all targets
 
 
 def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
@@ -146,9 +153,8 @@ def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
         Y, apart = centred(model.mean, theta.mean, data.Y), apart[:, :c]
     jitter = iterate.jitter * tf.reduce_mean(tf.cast(tf.linalg.diag_part(K), tf.float64))
     found = _moments(add_to_diagonal(K, tf.cast(noise + jitter, K.dtype)), Y, c)
-    nu = model.inference.nu
-    value, (*g_found, g_apart) = _density(found, apart, data.weights, nu)
-    K_bar, Y_bar = _pull_back(found, *g_found)
+    value, (g_alpha, g_precision, g_apart) = _density(found, apart, data.weights)
+    K_bar, Y_bar = _pull_back(found, g_alpha, g_precision)
     bars = [tf.linalg.diag_part(K_bar), g_apart, Y_bar]
     g_theta = of_rest.gradient([noise, apart, Y], theta, bars, unconnected_gradients="zero")
     K_bar = tf.cast(K_bar, K.dtype)
@@ -184,33 +190,25 @@ def _moments(K: Any, Y: Any, c: Any) -> _LeftOut:
     unit = tf.eye(S, c, batch_shape=[n], dtype=K.dtype)
     right = tf.concat([unit, tf.cast(Y, K.dtype)], 2)
     solved = tf.cast(tf.linalg.cholesky_solve(tf.linalg.cholesky(K), right), tf.float64)
-    columns, alpha = solved[:, :, :c], solved[:, :, c:]
-    squares = tf.reduce_mean(tf.reduce_sum(Y * alpha, 1), 1)
-    return _LeftOut(alpha, columns, tf.linalg.diag_part(columns[:, :c]), squares)
+    columns = solved[:, :, :c]
+    return _LeftOut(solved[:, :, c:], columns, tf.linalg.diag_part(columns[:, :c]))
 
 
-def _density(found: _LeftOut, apart: Any, weights: Any, nu: float) -> tuple[Any, tuple]:
-    """Weighted sum of the log densities, and its gradient in what they depend on."""
-    c, S = tf.shape(weights)[1], tf.cast(tf.shape(found.alpha)[1], tf.float64)
-    sources = found.alpha[:, :c], found.precision, found.squares, apart
+def _density(found: _LeftOut, apart: Any, weights: Any) -> tuple[Any, tuple]:
+    """Weighted sum of the log densities, and its gradient in alpha, precision and noise apart."""
+    sources = found.alpha[:, : tf.shape(weights)[1]], found.precision, apart
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
-        alpha, precision, squares, apart = sources
-        error, variance = alpha / precision[..., None], 1.0 / precision + apart
-        if np.isfinite(nu):
-            others = squares[:, None] - tf.reduce_mean(alpha**2, 2) / precision
-            variance *= (nu + others) / (nu + S - 1.0)
-        variance = variance[..., None]
+        alpha, precision, apart = sources
+        error, variance = alpha / precision[..., None], (1.0 / precision + apart)[..., None]
         each = -0.5 * (_LOG_2PI + tf.math.log(variance) + error**2 / variance)
         value = tf.reduce_sum(weights * tf.reduce_sum(each, 2))
-    return value, tape.gradient(value, sources, unconnected_gradients="zero")
+    return value, tape.gradient(value, sources)
 
 
-def _pull_back(found: _LeftOut, g_alpha: Any, g_precision: Any, g_squares: Any) -> tuple[Any, Any]:
+def _pull_back(found: _LeftOut, g_alpha: Any, g_precision: Any) -> tuple[Any, Any]:
     r"""Gradients in K and Y: :math:`dB = -B\,dK\,B`, and alpha = B y."""
-    alpha, columns = found[:2]
+    alpha, columns, _ = found
     inner = tf.matmul(g_alpha, alpha, transpose_b=True)  # [n, c, S]
     inner += g_precision[..., None] * tf.linalg.matrix_transpose(columns)
-    g_each = (g_squares / tf.cast(tf.shape(alpha)[2], tf.float64))[:, None, None]
-    K_bar = tf.matmul(columns, inner) + g_each * tf.matmul(alpha, alpha, transpose_b=True)
-    return -K_bar, tf.matmul(columns, g_alpha) + 2.0 * g_each * alpha
+    return -tf.matmul(columns, inner), tf.matmul(columns, g_alpha)

@@ -64,7 +64,6 @@ class Gathering(NamedTuple):
     batch: int  # blocks of a step
     patience: int  # steps for each of n_iter_no_change
     beta_2: float = 0.99  # of Adam
-    nu: float = 100.0  # how firmly blocks keep to one scale
 
 
 # --- the plan --------------------------------------------------------------------------------

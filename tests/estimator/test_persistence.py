@@ -67,6 +67,10 @@ MODELS = {
     "several targets": regressor(np.column_stack([Y, X[:, 1]]), n_inducing=8),
     "several targets, exact": regressor(np.column_stack([Y, X[:, 1]]), normalize_y=False),
     "early stopping": regressor(n_inducing=8, early_stopping=True),
+    "neighbours": regressor(n_neighbors=8),
+    "neighbours of several targets": regressor(
+        np.column_stack([Y, X[:, 1]]), n_neighbors=8, local_scale=False
+    ),
     "not conjugate": regressor(gamma=0.5),
     "student_t": regressor(likelihood="student_t"),
     "student_t, inducing": regressor(

@@ -98,11 +98,11 @@ def test_n_points_and_merges_rows_follow_the_tuning():
 
 
 @pytest.mark.parametrize(
-    ("changes", "conjugate", "n_rows", "goes_on", "expected"),
+    ("changes", "conjugate", "n_rows", "suits", "expected"),
     [
         ({}, True, 1000, True, False),
         ({}, True, 1001, True, True),
-        ({}, True, 1001, False, False),  # rows will come, and would be kept
+        ({}, True, 1001, False, False),
         ({}, False, 1001, True, False),
         ({"n_inducing": 256}, True, 1001, True, False),
         ({"n_inducing": None}, True, 1001, True, False),
@@ -112,8 +112,8 @@ def test_n_points_and_merges_rows_follow_the_tuning():
         ({"n_neighbors": 5, "n_inducing": None}, True, 10, True, True),
     ],
 )
-def test_uses_neighbours(changes, conjugate, n_rows, goes_on, expected):
-    assert planning.uses_neighbours(options(**changes), conjugate, n_rows, goes_on) == expected
+def test_uses_neighbours(changes, conjugate, n_rows, suits, expected):
+    assert planning.uses_neighbours(options(**changes), conjugate, n_rows, suits) == expected
 
 
 @pytest.mark.parametrize(
@@ -256,19 +256,20 @@ def test_make_plan_gives_equal_structures_for_other_numbers():
 
 
 @pytest.mark.parametrize(
-    ("changes", "noise", "nu"),
+    ("changes", "noise", "local"),
     [
-        ({}, 0.0, TUNING.near.nu),
-        ({"local_scale": False}, 0.0, np.inf),
-        ({}, 0.1, np.inf),  # some of it is known
+        ({}, 0.0, True),
+        ({"local_scale": False}, 0.0, False),
+        ({}, 0.1, False),  # some of it is known
     ],
 )
-def test_make_plan_of_neighbours(changes, noise, nu):
+def test_make_plan_of_neighbours(changes, noise, local):
     given = problem(n=5000)
     given = given._replace(rows=given.rows._replace(row=np.full((5000, 1), noise)))
     found = plan(None, given, near=True, n_neighbors=9, **changes)
-    assert found.structure.model.inference == Neighbours(nu=nu)
-    assert found.structure.model.inference.n_neighbors == 9
+    inference = found.structure.model.inference
+    assert inference == Neighbours()  # what is compiled is the same
+    assert (inference.n_neighbors, inference.local_scale) == (9, local)
     assert found.structure.how.minibatch and not found.structure.how.chunked
     near, s = TUNING.near, found.settings
     assert (s.batch_size, s.beta_2) == (near.batch, near.beta_2)

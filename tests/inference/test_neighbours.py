@@ -13,7 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, DotProduct, ExpSineSquared, Ma
 
 from skgpng import kernels
 from skgpng._inference import Data, Execution, Iterate, Model, Neighbours
-from skgpng._inference.neighbour_posterior import NeighbourPosterior
+from skgpng._inference.neighbour_posterior import NeighbourPosterior, Scale
 from skgpng._inference.packed import unpacked
 from skgpng._inference.search import searcher
 from skgpng._runtime import tf
@@ -218,17 +218,74 @@ def test_the_covariance_is_that_of_the_errors():
     assert np.linalg.eigvalsh(cov[0]).min() > -1e-12
 
 
-def test_enough_neighbours_are_as_many_as_rows_gain_from():
+def make_smooth(N=400, noise=1e-4, level=0.01, scale=None, n_neighbors=None):
+    """Rows of a sine with noise of standard deviation ``level``, of which ``noise`` is known."""
     rng = np.random.RandomState(0)
-    X = rng.uniform(-1, 1, (400, 1))
-    parsed, noise = kernels.parse(RBF(0.3)), np.full(400, 1e-4)
-    smooth = np.sin(5 * X) + 0.01 * rng.randn(400, 1)
-    p = NeighbourPosterior(parsed.structure, parsed.values, Zero(), (), X, smooth, noise, 1)
-    many = p.with_enough_neighbours().n_neighbors
-    rough, noise = rng.randn(400, 1), np.ones(400)  # nothing near by says more than the mean
-    p = dataclasses.replace(p, targets=rough, noise=noise)
-    assert p.with_enough_neighbours().n_neighbors <= many
-    assert many >= 16
+    X = rng.uniform(-1, 1, (N, 1))
+    parsed = kernels.parse(RBF(0.3))
+    y = np.sin(5 * X) + level * rng.randn(N, 1)
+    given = parsed.structure, parsed.values, Zero(), (), X, y, np.full(N, noise)
+    return NeighbourPosterior(*given, n_neighbors, scale)
+
+
+def test_enough_neighbours_are_as_many_as_rows_gain_from():
+    many = make_smooth(scale=Scale()).calibrated()
+    assert many.n_neighbors == 128 and many.scale == Scale()
+    # nothing near by says more than the mean
+    few = make_smooth(noise=100.0, level=10.0, scale=Scale()).calibrated()
+    assert few.n_neighbors == 64
+    assert make_smooth(N=20).calibrated().n_neighbors == 19
+    assert make_smooth(n_neighbors=7).calibrated().n_neighbors == 7
+    assert make_smooth(N=5, n_neighbors=7).calibrated().n_neighbors == 5
+
+
+def test_the_level_is_that_of_errors_of_rows_left_out():
+    p = make_smooth(noise=1e-4, level=0.03).calibrated()  # nine times the variance expected
+    assert p.scale.level == pytest.approx(9.0, rel=0.2)
+    p = make_smooth(noise=9e-4, level=0.03).calibrated()
+    assert p.scale.level == pytest.approx(1.0, rel=0.2)
+
+
+def test_the_scale_follows_what_near_rows_miss_of_each_other():
+    p = dataclasses.replace(make_smooth(noise=1e-4), scale=Scale(16, 4.0, 1.5), n_neighbors=30)
+    plain = dataclasses.replace(p, scale=Scale())
+    x = np.linspace(-0.9, 0.9, 7)[:, None]
+    f_mean, f_var, scale = p.marginals(x)
+    np.testing.assert_allclose(f_mean, plain.mean(x))
+    np.testing.assert_allclose(f_var[:, 0], scale * plain.mean_and_variance(x)[1][:, 0])
+    for k, row in enumerate(x):
+        near = np.argsort(abs(p.points[:, 0] - row))[:16]
+        K = RBF(0.3)(p.points[near]) + 1e-4 * np.eye(16)
+        y = p.targets[near, 0]
+        expected = 1.5 * (4.0 + y @ np.linalg.solve(K, y)) / 20.0
+        np.testing.assert_allclose(scale[k], expected, rtol=1e-6)
+    _, joint, _ = p.joint(x)
+    expected = plain.joint(x)[1][0] * np.sqrt(np.outer(scale, scale))
+    np.testing.assert_allclose(joint[0], expected, atol=1e-12)
+
+
+def test_rows_left_out_are_predicted_from_others():
+    p = make_smooth(N=60, n_neighbors=9, scale=Scale())
+    rows, errors = p.left_out()
+    assert sorted(rows) == list(range(60))
+    for row, error in zip(rows, errors[:, 0], strict=True):
+        others = np.arange(60) != row
+        away = abs(p.points[others, 0] - p.points[row, 0])
+        near = np.flatnonzero(others)[np.argsort(away)[:9]]
+        X, y = p.points[near], p.targets[near]
+        mean, _ = predict_exact(RBF(0.3), X, y, p.noise[near], p.points[row : row + 1])
+        np.testing.assert_allclose(error, p.targets[row, 0] - mean[0, 0], rtol=1e-5, atol=1e-9)
+
+
+def test_rows_that_a_kernel_cannot_tell_apart_are_not_their_own_neighbours():
+    rng = np.random.RandomState(0)
+    X = np.column_stack([np.zeros(30), np.arange(30.0)])
+    parsed = kernels.parse(Columns(RBF(), [0]))
+    y = rng.randn(30, 1)
+    given = parsed.structure, parsed.values, Zero(), (), X, y, np.ones(30)
+    rows, errors = NeighbourPosterior(*given, 29, Scale()).left_out()
+    others = (y.sum() - y[rows]) / 30.0  # of a constant with a variance of 1
+    np.testing.assert_allclose(errors, y[rows] - others, rtol=1e-9)
 
 
 def test_rows_that_are_equal_and_without_noise_are_predicted():
@@ -250,7 +307,21 @@ def test_packed_and_back():
         ({"targets": np.zeros((3, 2))}, "targets of a posterior"),
         ({"noise": np.full(40, np.nan)}, "noise of a posterior has entries that are not finite"),
         ({"n_neighbors": 0}, "n_neighbors"),
+        ({"scale": (5, 0.0, 1.0)}, "scale of a posterior"),
+        ({"scale": (5, 1.0, np.nan)}, "scale of a posterior"),
         ({"mean_values": ()}, "mean of a posterior"),
     ):
         with pytest.raises(ValueError, match=message):
             unpacked(p.packed() | change, *given)
+
+
+def test_half_of_a_block_is_any_row_where_near_ones_are_of_one_phase():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(0, 20, (300, 1))
+    model, theta = make_model(ExpSineSquared(1.0, 2.0))
+    data = Data(X, X, np.ones(300), np.zeros((300, 1)), X.std(0))
+    blocks = model.inference.gathered(model, theta, data, (40, 20, 4), 0)
+    phase = blocks.X[..., 0] - blocks.X[:, :1, 0]
+    away = abs(phase - 2.0 * np.round(phase / 2.0))
+    assert away[:, :10].max() < 0.1 and away[:, 10:].mean() == pytest.approx(0.5, abs=0.05)
+    assert all(len(np.unique(b)) == 20 for b in blocks.X)
