@@ -188,6 +188,13 @@ def put(**row: Any) -> None:
 # --- what skgpng does inside -----------------------------------------------------------------
 
 
+def call_every(steps: int) -> None:
+    """Have callbacks called so often, which is not a public setting."""
+    from skgpng._estimator.base import BaseGaussianProcess
+
+    BaseGaussianProcess._tuning = BaseGaussianProcess._tuning._replace(call_every=steps)
+
+
 class _PlannedError(Exception):
     """Leaves ``fit`` where training would begin."""
 

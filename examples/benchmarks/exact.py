@@ -40,8 +40,6 @@ import sklearn.gaussian_process
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from time_to_quality import Callback
 
-from skgpng import _base
-
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("--repeats", type=int, default=3)
 TASKS = {"regression": ("kin8nm", 2000), "classification": ("magic", 1000)}
@@ -102,7 +100,7 @@ class Looks(list):
 def first_step(labels: bool, rows: common.Rows, target: dict) -> int:
     """Of skgpng, at which the target is met."""
     model, looks = estimators(labels, n_inducing=None)["skgpng"], Looks()
-    _base._CALL_EVERY = EVERY  # how often callbacks are called is not a public setting
+    common.call_every(EVERY)
     model.set_callbacks(Callback(looks, lambda m: quality(m, labels, rows), EVERY))
     model.fit(rows.X, rows.y)
     return next((step for step, found in looks if meets(found, target, labels)), model.n_iter_)
@@ -119,7 +117,7 @@ def timed(labels: bool, rows: common.Rows, step: int | None = None) -> dict:
     """A plain fit of skgpng, or one that a callback ends after so many steps."""
     model = estimators(labels, n_inducing=None)["skgpng"]
     if step is not None:
-        _base._CALL_EVERY = step
+        common.call_every(step)
         model.set_callbacks(Callback(Looks(ends=True), quality, step))
     begin = time.perf_counter()
     model.fit(rows.X, rows.y)

@@ -6,9 +6,9 @@
 "skgpng" is the default: above 1000 rows neighbours and a local scale. "one scale" has the
 neighbours with ``local_scale=False``, "M=256" as many inducing points in their place. Boosted
 trees are scikit-learn's ``HistGradientBoostingRegressor`` at its defaults, which has no
-distribution of y. GPBoost is a ``GPModel`` with Vecchia's approximation from 20 neighbours, an ARD
-Matern-5/2 and Gaussian noise. All get the same rows, X and y standardised by those trained on, and
-fixed seeds.
+distribution of y. GPBoost is a ``GPModel`` with Vecchia's approximation from 20 neighbours (its
+default for predictions is twice as many), an ARD Matern-5/2 and Gaussian noise. All get the same
+rows, X and y standardised by those trained on, and fixed seeds.
 
 Each fit is a process of its own, one estimator after the other, on splits 0, 1, ... of the set.
 Seconds count from handing over the arrays: importing is not in, tracing and compiling are in the

@@ -188,10 +188,10 @@ def run_skgpng(watch: Watch, a: argparse.Namespace) -> None:
     """One fit."""
     import tensorflow  # noqa: F401, its import is not timed
 
-    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, _base
+    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
 
     warnings.simplefilter("ignore")
-    _base._CALL_EVERY = a.every  # how often callbacks are called is not a public setting
+    common.call_every(a.every)
     rows, predict = watch.rows, predictor(watch.labels, watch.rows)
     model = (GaussianProcessClassifier if watch.labels else GaussianProcessRegressor)(
         start_kernel(rows.X.shape[1]), n_inducing=a.m, random_state=0
