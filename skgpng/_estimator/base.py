@@ -36,6 +36,7 @@ from .plan import (
     n_points,
     refuse_beyond_memory,
     stream_capacity,
+    suit_neighbours,
     uses_neighbours,
 )
 from .predictor import Predictor
@@ -215,9 +216,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         options, N = Options.of(self), len(problem.rows.X)
         whole = problem.start in ("fresh", "warm")
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
-        parsed, D = problem.parsed, problem.rows.X.shape[1]
-        suits = goes_on and kernels.metric(parsed.structure, parsed.values, D) is not None
-        if uses_neighbours(options, problem.likelihood.conjugate, N, suits, self._tuning):
+        near = uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning)
+        if near and (options.n_neighbors != "auto" or suit_neighbours(problem)):
+            if not whole and problem.start == "on" and self._stream.rows is None:
+                raise ValueError(
+                    f"n_neighbors={self.n_neighbors} needs all rows, but those of the calls before "
+                    "are not kept. Use fit, with all rows."
+                )
             return True, None
         return False, n_points(options, N, whole, self._tuning)
 
@@ -262,10 +267,12 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             rows = self._stream.rows.and_then(rows)
         problem, n = problem._replace(rows=rows), rows.weights.sum()
         near, M = self._reach(problem)
+        if near:
+            problem = problem._replace(rows=rows.merged())
         full = not near and len(rows.X) > stream_capacity(M or 1, self._tuning)
         moves = problem.start == "first" or full or self._stream.has_grown(n)
         message = self._train(problem, callbacks, rng, moves=moves)
-        kept = None if full else rows
+        kept = None if full else problem.rows
         if moves:
             self._stream = self._stream_of(kept, n, problem)
         else:

@@ -23,7 +23,7 @@ from .diagnosis import (
     lone_value,
     lost_to_float32,
 )
-from .plan import Plan
+from .plan import Plan, differs
 from .starts import as_regression
 
 __all__ = ["no_start", "not_factorised", "warning"]
@@ -31,6 +31,8 @@ __all__ = ["no_start", "not_factorised", "warning"]
 # A fit that explains less of the variance of y is of no use, nor is one with more jitter than so
 # much of the mean square of y.
 _EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
+# Share of rows that have copies which is worth a warning.
+_MANY_COPIES = 0.05
 # Rows of which less than this share of the variance is missed are gone through.
 _HARDLY = 0.1
 # So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
@@ -131,6 +133,7 @@ def _cause_in_data(plan: Plan, result: Result, p: Any) -> str:
     rows, default = plan.problem.rows, plan.options.default_kernel
     return (
         lost_to_float32(rows.X)
+        or _copies(plan, p)
         or (lone_row(rows.X, plan.data.X_scale) if default else "")
         or _unsuited_noise(plan, result)
         or _swamped(plan, result, p)
@@ -172,6 +175,25 @@ def _rows_predict(plan: Plan) -> bool:
     """Whether rows predict each other, so that leaving one out tells what is explained."""
     inference = plan.structure.model.inference
     return inference.has_evidence or inference.gathers
+
+
+def _copies(plan: Plan, p: Any) -> str:
+    """Rows that predict their copies only, or what is at their own place."""
+    if not plan.structure.model.inference.gathers:
+        return ""
+    share = p.share_of_copies()
+    if share >= _MANY_COPIES:
+        return (
+            f"{100 * share:.0f} % of the rows are next to copies of others, with the same y: rows "
+            "left out are predicted by their copies, so that noise and variances are far too "
+            "small. Leave the copies out, or set n_neighbors=None."
+        )
+    if differs(plan.problem.rows.X):
+        return ""
+    return (
+        "More than half of the rows of X are equal to others, so that the neighbours of a row are "
+        "at its own place. Set n_neighbors=None."
+    )
 
 
 def _unsuited_noise(plan: Plan, result: Result) -> str:

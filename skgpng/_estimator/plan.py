@@ -17,7 +17,7 @@ from .._runtime import refuse_beyond
 from .._training.loop import Settings
 from .._training.result import Result
 from .._training.stages import Gathering, Part, Stage, gathering_stages, plan_stages
-from ..inducing import is_far_from_zero
+from ..inducing import is_far_from_zero, merge_equal_rows
 from ..parameters import CauchyPrior, Hyperparameters, Parameter, Parameters
 from .problem import Problem, Rows
 
@@ -203,6 +203,7 @@ class Plan(NamedTuple):
         """On which rows training begins, from q, and how it goes on."""
         whole, model = self.problem.start != "fresh", self.structure.model
         if model.inference.gathers:
+            whole = whole or not self.settings.learning_rate
             return gathering_stages(
                 self._gather, q, self.settings, self.tuning.near, self.optimizer, whole
             )
@@ -253,17 +254,17 @@ def uses_neighbours(
     options: Options,
     conjugate: bool,
     n_rows: int,
-    suits: bool = True,
+    goes_on: bool = True,
     tuning: Tuning = TUNING,
 ) -> bool:
     """Whether rows are predicted from their neighbours; ValueError where that cannot be.
 
-    ``suits``: correlations fall with a distance, and what was learned before has neighbours, or no
-    row comes later.
+    ``goes_on``: what was learned before has neighbours, or no row comes later. "auto" also asks for
+    :func:`suit_neighbours`.
     """
     if options.n_neighbors == "auto":
         many = conjugate and n_rows > tuning.auto_exact
-        return many and options.n_inducing == "auto" and suits
+        return many and options.n_inducing == "auto" and goes_on
     if not options.n_neighbors:
         return False
     asked = f"n_neighbors={options.n_neighbors}"
@@ -275,6 +276,17 @@ def uses_neighbours(
             "the two out."
         )
     return True
+
+
+def suit_neighbours(problem: Problem) -> bool:
+    """Whether what is near says most: correlations fall with a distance, and few rows are tied."""
+    X, parsed = problem.rows.X, problem.parsed
+    return kernels.metric(parsed.structure, parsed.values, X.shape[1]) is not None and differs(X)
+
+
+def differs(X: np.ndarray) -> bool:
+    """Whether half of the rows at least are no repetition of others."""
+    return len(merge_equal_rows(np.ones(len(X)), X)[0]) >= 0.5 * len(X)
 
 
 def merges_rows(options: Options, conjugate: bool, n_rows: int, tuning: Tuning = TUNING) -> bool:
@@ -386,7 +398,7 @@ def make_plan(
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
     if near:  # the rows of a step are blocks
-        N = min(N, tuning.near.n_blocks)
+        N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
     chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
@@ -420,9 +432,16 @@ def make_plan(
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
+def _careful(options: Options, problem: Problem) -> Options:
+    """With L-BFGS where a kernel does not fall with a distance: Adam's steps lose a period."""
+    parsed, D = problem.parsed, problem.rows.X.shape[1]
+    falls = kernels.metric(parsed.structure, parsed.values, D) is not None
+    return options if falls or options.optimizer != "auto" else options._replace(optimizer="lbfgs")
+
+
 def _near(options: Options, problem: Problem) -> Inference:
     """With scales of their own for near rows, where no noise is said to be known."""
-    count = None if options.n_neighbors == "auto" else options.n_neighbors
+    count = None if options.n_neighbors == "auto" else int(options.n_neighbors)
     learned = problem.learns_noise and not problem.rows.row.any()
     return Neighbours(count, options.local_scale and learned)
 

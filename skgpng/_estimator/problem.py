@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..inducing import merge_equal_rows
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Units
 from ..parameters import Parameter
@@ -28,6 +29,11 @@ class Rows(NamedTuple):
     def and_then(self, others: Rows) -> Rows:
         """These rows and others."""
         return Rows(*(np.concatenate(pair) for pair in zip(self, others, strict=True)))
+
+    def merged(self) -> Rows:
+        """With one row, and the weight of all, for those that are equal."""
+        first, weights = merge_equal_rows(self.weights, self.X, self.Y, self.row)
+        return self.some(first)._replace(weights=weights)
 
 
 class Problem(NamedTuple):

@@ -33,7 +33,7 @@ from scipy.linalg import lapack
 
 from .._linalg import in_turn, one_blas_thread
 from .._runtime import compiled_once, tf
-from ..kernels import KernelStructure, covariance, needs_all_rows
+from ..kernels import KernelStructure, covariance, metric, needs_all_rows
 from .covariances import cross_covariances, own_covariances
 from .posterior import Posterior, floored
 from .search import Search, searcher
@@ -52,6 +52,8 @@ _PLENTY = 1e200
 _LEFT_OUT, _WORK = 8192, 2**27
 # Rows that are left out to see whether anything is explained.
 _LOOKED_AT = 1024
+# A copy is nearer than so much of the distance to the so manieth neighbour.
+_NEXT_TO_NOTHING, _CROWD = 0.01, 8
 _COUNTS, _WINDOWS, _FIRM = (64, 128, 256), (16, 32, 64, 128), (2.0, 8.0, 32.0, 128.0)
 # Loss in log density of a row for which fewer neighbours are taken, and a scale that follows less:
 # it is less sure of rows that turn out to be unlike all others.
@@ -76,11 +78,12 @@ class NeighbourPosterior(Posterior):
     """The training rows, their targets less the mean of f, and their noise."""
 
     targets: np.ndarray  # [N, L]
-    noise: np.ndarray  # [N]
+    noise: np.ndarray  # [N], of one of the rows that each stands for
+    weights: np.ndarray  # [N], how many these are
     n_neighbors: int | None  # None until it is chosen
     scale: Scale | None = Scale()  # the same
     parts: ClassVar[tuple[str, ...]] = (
-        *("mean_values", "points", "targets", "noise", "n_neighbors", "scale"),
+        *("mean_values", "points", "targets", "noise", "weights", "n_neighbors", "scale"),
     )
 
     @property
@@ -136,7 +139,13 @@ class NeighbourPosterior(Posterior):
         B = scipy.sparse.csr_array((b.ravel(), indices, ends), (len(X), len(rows)))
         own = own_covariances(self.kernel, self.values, X)[0]
         half = B @ cross_covariances(self.kernel, self.values, self.points[rows], X)[0][0]
-        cov = own - half - half.T + self._spread(B, rows) + (B * self.noise[rows]) @ B.T
+        cov = (
+            own
+            - half
+            - half.T
+            + self._spread(B, rows)
+            + (B * (self.noise / self.weights)[rows]) @ B.T
+        )
         f_mean, f_var, scale = self.marginals(X)
         cov = 0.5 * (cov + cov.T) * np.sqrt(np.outer(scale, scale))
         np.fill_diagonal(cov, f_var[:, 0])
@@ -162,6 +171,19 @@ class NeighbourPosterior(Posterior):
         """Some rows, and what others miss of each, [n, L]."""
         rows, a, t, _ = self._by_others(self._count, _LOOKED_AT)
         return rows, self.targets[rows] - np.einsum("qk,qkl->ql", a, t)
+
+    def share_of_copies(self) -> float:
+        """Of the rows: those that have one with the same targets next to nothing away."""
+        roots = metric(self.kernel, self.values, self.points.shape[1])
+        if roots is None or len(self.points) <= _CROWD:
+            return 0.0
+        rows = np.random.RandomState(0).permutation(len(self.points))[:_LOOKED_AT]
+        near = _others(self._near(self.points[rows], _CROWD + 1), rows)
+        away = (self.points[near] - self.points[rows][:, None]) ** 2 @ roots  # [n, _CROWD]
+        same = (self.targets[near] == self.targets[rows][:, None]).all(2)
+        close = away[:, 0] < _NEXT_TO_NOTHING**2 * away[:, -1]
+        # of y that has few values the others are as often the same
+        return float(np.mean(close & same[:, 0]) - np.mean(close & same[:, -1]))
 
     def calibrated(self) -> NeighbourPosterior:
         """With the number of neighbours and the scale that suit rows that are left out."""
@@ -189,7 +211,8 @@ class NeighbourPosterior(Posterior):
         errors = self.targets[rows][:, None] - np.cumsum(a[..., None] * t, 1)
         f_var = np.maximum(prior[:, None] - np.cumsum(a**2, 1), 0.0)
         variance = f_var + self.noise[rows][:, None]
-        return _Surprises(np.mean(errors**2, 2) / variance, variance, np.mean(t**2, 2))
+        surprise = np.mean(errors**2, 2) / variance
+        return _Surprises(surprise, variance, np.mean(t**2, 2), self.weights[rows])
 
     def _by_others(self, k: int, n: int) -> tuple[np.ndarray, ...]:
         """Positions of n rows at most, and a, t and k** of each from k others."""
@@ -197,10 +220,7 @@ class NeighbourPosterior(Posterior):
         k, drawn = min(k, N - 1), np.random.RandomState(0).permutation(N)[:n]
         parts = []
         for rows in np.array_split(drawn, -(-len(drawn) * (k + 1) // _CHUNK)):
-            near = self._near(self.points[rows], k + 1)
-            # itself to the end: rows that a kernel cannot tell apart may come before it
-            order = np.argsort(near == rows[:, None], axis=1, kind="stable")[:, :k]
-            near = np.take_along_axis(near, order, 1)
+            near = _others(self._near(self.points[rows], k + 1), rows)
             parts.append(self._in_chunks(_solved, self.points[rows], near))
         return drawn, *(np.concatenate(each) for each in zip(*parts, strict=True))
 
@@ -226,12 +246,18 @@ class NeighbourPosterior(Posterior):
             n, x = near[at : at + size], X[at : at + size]
             both = np.concatenate([self.points[n], x[:, None]], 1)
             K = _covariances(self.kernel)(self.values, both).numpy()
-            np.einsum("qii->qi", K)[:, :-1] += self.noise[n]
+            np.einsum("qii->qi", K)[:, :-1] += self.noise[n] / self.weights[n]
             return algebra(K, self.targets[n])
 
         with one_blas_thread:
             parts = in_turn(one, range(0, max(len(X), 1), size))
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def _others(near: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Of near rows [Q, k+1] all but the row itself: a kernel may not tell some before it apart."""
+    order = np.argsort(near == rows[:, None], axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(near, order, 1)
 
 
 class _Surprises(NamedTuple):
@@ -240,9 +266,12 @@ class _Surprises(NamedTuple):
     surprise: np.ndarray  # squares of errors over variances
     variance: np.ndarray  # of y
     squares: np.ndarray  # of what the others miss of each other
+    weights: np.ndarray  # [Q]
 
     def best_scale(self, k: int) -> Scale:
         """For predictions from k neighbours."""
+        if not self.surprise[:, k - 1].any():  # y is constant
+            return Scale()
         followed = [Scale(w, nu) for nu in _FIRM[::-1] for w in _WINDOWS if w <= k]
         tried = [self._levelled(k, s) for s in (Scale(), *followed)]  # the firmest first
         density = np.array([self.density(k, s) for s in tried])
@@ -252,15 +281,14 @@ class _Surprises(NamedTuple):
 
     def _levelled(self, k: int, scale: Scale) -> Scale:
         """With the level under which errors are as large as expected."""
-        level = np.mean(self.surprise[:, k - 1] / scale.at(self.squares))
-        return scale._replace(level=float(level))
+        ratio = self.surprise[:, k - 1] / scale.at(self.squares)
+        return scale._replace(level=float(np.average(ratio, weights=self.weights)))
 
     def density(self, k: int, scale: Scale) -> float:
         """Mean log density, less a constant."""
         s = scale.at(self.squares)
-        return -0.5 * float(
-            np.mean(np.log(s * self.variance[:, k - 1]) + self.surprise[:, k - 1] / s)
-        )
+        each = np.log(s * self.variance[:, k - 1]) + self.surprise[:, k - 1] / s
+        return -0.5 * float(np.average(each, weights=self.weights))
 
 
 @compiled_once

@@ -82,11 +82,11 @@ class Neighbours(Inference):
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
     ) -> Posterior:
         """Of the rows themselves."""
-        noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) / data.weights
+        noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) * np.ones(len(data.X))
         Y = np.asarray(centred(model.mean, theta.mean, data.Y))
         given = (model.kernel, theta.kernel, model.mean, theta.mean, data.X)
         scale = None if self.local_scale else Scale()
-        return NeighbourPosterior(*given, Y, noise * np.ones(len(Y)), self.n_neighbors, scale)
+        return NeighbourPosterior(*given, Y, noise, data.weights, self.n_neighbors, scale)
 
     def gathered(
         self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: Any
@@ -117,15 +117,20 @@ class Neighbours(Inference):
 def _rows_of_blocks(
     kernel: KernelStructure, values: tuple, X: np.ndarray, drawn: np.ndarray, size: int, rng: Any
 ) -> np.ndarray:
-    """Positions [n, size] of rows near those drawn.
+    """Positions [n, size] of rows near those drawn, these at first.
 
     Where correlations do not fall with a distance, rows that are near by the kernel as it stands,
     such as those of one phase, cannot tell another period: half of the rows are then any.
     """
-    search = searcher(kernel, values, X)
-    if metric(kernel, values, X.shape[1]) is not None:
-        return search(X[drawn], size)
-    near = search(X[drawn], -(-size // 2))
+    order = rng.permutation(len(X))  # rows that are equally near come by their place
+    search = searcher(kernel, values, X[order])
+    falls = metric(kernel, values, X.shape[1]) is not None
+    near = order[search(X[drawn], size if falls else -(-size // 2))]
+    itself_first = np.argsort(near != drawn[:, None], axis=1, kind="stable")
+    near = np.take_along_axis(near, itself_first, 1)
+    near[:, 0] = drawn  # also where others are as near, and it was not among them
+    if falls:
+        return near
     some = (rng.choice(len(X), size, replace=False) for _ in near)
     others = [o[~np.isin(o, own)][: size // 2] for o, own in zip(some, near, strict=True)]
     return np.concatenate([near, np.stack(others)], 1)

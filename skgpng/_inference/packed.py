@@ -38,6 +38,7 @@ def _of_neighbours(packed: dict, kernel: KernelStructure, values: tuple, mean: M
     N, _ = _shape("points", packed["points"], None, None)
     _, L = _shape("targets", packed["targets"], N, None)
     _shape("noise", packed["noise"], N)
+    _shape("weights", packed["weights"], N)
     if packed["n_neighbors"] < 1:
         raise ValueError("n_neighbors of a posterior must be positive.")
     scale = Scale(*packed["scale"])

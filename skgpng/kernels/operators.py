@@ -78,6 +78,13 @@ class Sum(Operator):
     def diagonal(self, X: Any) -> Any:
         return tf.add_n([k.diagonal(X) for k in self.operands])
 
+    def metric(self, n_columns: int) -> np.ndarray | None:
+        """None where the terms see other columns: what is far in some may be close in others."""
+        each = [m for m in (k.metric(n_columns) for k in self.operands) if m is None or m.any()]
+        if any(m is None or not np.array_equal(m > 0, each[0] > 0) for m in each):
+            return None
+        return super().metric(n_columns)
+
     def variation(self, X: Any) -> Any:
         """Without constants, which are the same for all rows."""
         each = self._variations(

@@ -23,6 +23,7 @@ from sklearn.gaussian_process.kernels import (
 from skgpng import GaussianProcessRegressor
 from skgpng._estimator.base import BaseGaussianProcess
 from skgpng._estimator.plan import TUNING
+from skgpng.kernels import Columns
 
 FIXED = ConstantKernel(0.8, "fixed") * RBF([0.9, 1.4], "fixed")
 NOISE = 0.05
@@ -70,7 +71,10 @@ def dense(X, Y, noise=NOISE, Xnew=XNEW):
         ({"n_neighbors": 5}, 20, (5, None)),
         ({"n_neighbors": 500}, 20, (20, None)),
         ({"likelihood": "student_t"}, 51, (None, 51)),
-        ({"kernel": KERNEL + DotProduct()}, 51, (None, 51)),  # what is far may say as much
+        # what is far may say as much
+        ({"kernel": KERNEL + DotProduct()}, 51, (None, 51)),
+        ({"kernel": Columns(RBF(), [0]) + Columns(RBF(), [1])}, 51, (None, 51)),
+        ({"kernel": Columns(RBF(), [0]) * Columns(RBF(), [1]) + 1.0}, 51, (50, None)),
     ],
 )
 def test_what_predicts(settings, n_rows, expected):
@@ -217,6 +221,48 @@ def test_noise_that_is_given_is_not_scaled():
     assert std[0] ** 2 == pytest.approx(prior + 0.1, rel=1e-6)
 
 
+@pytest.mark.parametrize("weight", [0.1, 4.0, 100.0])
+def test_weights_do_not_change_what_is_said_of_one_row(weight):
+    X, y = make_rows(600)
+    model = regressor(n_neighbors=30).fit(X, y, sample_weight=np.full(600, weight))
+    Xnew, ynew = make_rows(300, seed=1)
+    mean, std = model.predict(Xnew, return_std=True)
+    assert np.std((ynew - mean) / std) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.usefixtures("few_exact")
+def test_constant_y():
+    X, _ = make_rows(120)
+    model = regressor().fit(X, np.full(120, 3.0))
+    mean, std = model.predict(XNEW, return_std=True)
+    np.testing.assert_allclose(mean, 3.0)
+    assert (std > 0).all()
+
+
+# --- rows that are not what they seem ------------------------------------------------------------
+
+
+def test_near_copies_are_told():
+    X, y = make_rows(150)
+    twice = np.concatenate([X, X + 1e-9]), np.concatenate([y, y])
+    with pytest.warns(UserWarning, match="100 % of the rows are next to copies"):
+        regressor(n_neighbors=20).fit(*twice)
+    rounded = np.round(2 * y)  # few values are no copies
+    silent(regressor(n_neighbors=20), X, rounded)
+
+
+@pytest.mark.usefixtures("few_exact")
+def test_tied_rows_take_points_unless_neighbours_are_asked_for():
+    rng = np.random.RandomState(0)
+    X = np.repeat(np.linspace(-3, 3, 20), 15)[:, None]
+    y = np.sin(X[:, 0]) + 0.5 * rng.randn(300)
+    model = regressor().fit(X, y)
+    assert model.n_neighbors_ is None and len(model.inducing_points_) == 20
+    with pytest.warns(UserWarning, match="half of the rows of X are equal.*n_neighbors=None"):
+        model = regressor(n_neighbors=30).fit(X, y)
+    assert 0.15 < model.noise_variance_ < 0.35
+
+
 # --- more rows -----------------------------------------------------------------------------------
 
 
@@ -242,6 +288,22 @@ def test_partial_fit_begins_with_points():
     assert model.n_neighbors_ is None and len(model.inducing_points_) == 100
 
 
+def test_partial_fit_merges_rows_that_it_has():
+    X, y = make_rows(200)
+    model = regressor(n_neighbors=15).fit(X, y)
+    noise = model.noise_variance_
+    model.partial_fit(X, y)
+    assert model._stream.rows.X.shape == (200, 2)
+    assert model.noise_variance_ == pytest.approx(noise, rel=0.3)
+
+
+def test_partial_fit_cannot_take_up_rows_that_were_not_kept():
+    X, y = make_rows(200)
+    model = regressor().fit(X[:100], y[:100]).set_params(n_neighbors=10)
+    with pytest.raises(ValueError, match="n_neighbors=10 needs all rows.*Use fit"):
+        model.partial_fit(X[100:], y[100:])
+
+
 def test_partial_fit_with_neighbours_that_are_asked_for():
     X, y = make_rows(200)
     model = regressor(n_neighbors=15)
@@ -259,7 +321,8 @@ def test_a_periodic_kernel_extrapolates():
     X = np.sort(rng.uniform(0, 30, 400))[:, None]
     y = np.sin(2 * np.pi * X[:, 0] / 3) + 0.05 * rng.randn(400)
     kernel = ConstantKernel(1.0) * ExpSineSquared(1.0, 3.0, periodicity_bounds=(2.0, 4.0))
-    model = regressor(n_neighbors=40).set_params(kernel=kernel + WhiteKernel(0.1)).fit(X, y)
+    model = GaussianProcessRegressor(kernel + WhiteKernel(0.1), n_neighbors=40, random_state=0)
+    model.fit(X, y)
     later = np.linspace(31, 40, 50)[:, None]
     truth = np.sin(2 * np.pi * later[:, 0] / 3)
     assert np.sqrt(np.mean((model.predict(later) - truth) ** 2)) < 0.1
@@ -309,6 +372,11 @@ def test_training_by_either_optimizer_learns_noise_and_scales(optimizer):
     silent(model, X, y)
     assert np.sqrt(model.noise_variance_) == pytest.approx(0.2, rel=0.2)
     assert model.converged_
+
+
+def test_without_an_optimizer_nothing_is_trained():
+    X, y = make_rows(200)
+    assert regressor(n_neighbors=20, optimizer=None).fit(X, y).n_iter_ <= 2
 
 
 def test_nothing_to_learn_is_told():

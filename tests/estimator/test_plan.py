@@ -98,7 +98,7 @@ def test_n_points_and_merges_rows_follow_the_tuning():
 
 
 @pytest.mark.parametrize(
-    ("changes", "conjugate", "n_rows", "suits", "expected"),
+    ("changes", "conjugate", "n_rows", "goes_on", "expected"),
     [
         ({}, True, 1000, True, False),
         ({}, True, 1001, True, True),
@@ -112,8 +112,8 @@ def test_n_points_and_merges_rows_follow_the_tuning():
         ({"n_neighbors": 5, "n_inducing": None}, True, 10, True, True),
     ],
 )
-def test_uses_neighbours(changes, conjugate, n_rows, suits, expected):
-    assert planning.uses_neighbours(options(**changes), conjugate, n_rows, suits) == expected
+def test_uses_neighbours(changes, conjugate, n_rows, goes_on, expected):
+    assert planning.uses_neighbours(options(**changes), conjugate, n_rows, goes_on) == expected
 
 
 @pytest.mark.parametrize(
