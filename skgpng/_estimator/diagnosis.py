@@ -217,8 +217,8 @@ def explained_share(p: Posterior, data: tuple, predict: bool) -> np.ndarray:
     X, Y, weights = data
     centred = Y - np.average(Y, axis=0, weights=weights)
     total = np.average(centred**2, axis=0, weights=weights)
-    predict = predict and isinstance(p, RowPosterior | NeighbourPosterior)
-    if predict and len(X) >= _LEAVE_ONE_OUT_FROM:
+    many = len(X) >= _LEAVE_ONE_OUT_FROM
+    if predict and many and isinstance(p, RowPosterior | NeighbourPosterior):
         rows, errors = p.left_out()
         missed, own = (np.average(e**2, 0, weights[rows]) for e in (errors, centred[rows]))
         share = 1.0 - missed / np.where(own > 0, own, 1.0)

@@ -175,7 +175,7 @@ class Options(NamedTuple):
     @classmethod
     def of(cls, estimator: Any) -> Options:
         """Of an estimator."""
-        given = {name: getattr(estimator, name, None) for name in cls._fields[:-1]}
+        given: dict[str, Any] = {n: getattr(estimator, n, None) for n in cls._fields[:-1]}
         return cls(**given, default_kernel=estimator.kernel is None)
 
 

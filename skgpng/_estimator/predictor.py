@@ -80,8 +80,9 @@ class Predictor:
 
     def _moments(self, X: np.ndarray, row: np.ndarray, include_noise: bool) -> tuple:
         """Mean in the units of y, and variance of scaled y."""
+        f_mean, f_var, row = self._latent_and_row(X, row)
         mean, variance = self.likelihood.predict_mean_and_var(
-            self.values, *self._latent_and_row(X, row), include_noise
+            self.values, f_mean, f_var, row, include_noise
         )
         return self._in_units(mean), variance
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._inference.posterior import Posterior
+from .._inference.posterior import CholeskyPosterior
 from .problem import Rows
 
 __all__ = ["Stream", "unexplained_share"]
@@ -46,7 +46,7 @@ class Stream(NamedTuple):
         return share <= _FACTOR * self.unexplained + _MARGIN
 
 
-def unexplained_share(p: Posterior, rows: Rows) -> float:
+def unexplained_share(p: CholeskyPosterior, rows: Rows) -> float:
     """Mean share of the prior variance at rows that the inducing points leave open.
 
     Averaged over latent functions too; near 1 where rows are far from every inducing point.

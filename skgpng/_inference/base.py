@@ -132,7 +132,7 @@ class Inference(abc.ABC):
     #: or begin again.
     begins_on_part: ClassVar[bool] = True
     goes_on: ClassVar[bool] = False
-    #: Whether steps take blocks of near rows, see ``Neighbours.gathered``.
+    #: Whether steps take blocks of near rows, see ``gathered``.
     gathers: ClassVar[bool] = False
 
     def data_form(self, model: Model, how: Execution) -> Data:
@@ -165,6 +165,23 @@ class Inference(abc.ABC):
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
     ) -> Posterior:
         """Of a trained model; arrays."""
+
+    def gathered(
+        self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: int
+    ) -> Data:
+        """What the steps of a stage take, found at theta; the rows themselves where none gathers.
+
+        Parameters
+        ----------
+        model : Model
+        theta : Hyperparameters
+        data : Data
+            All rows.
+        sizes : (int, int, int)
+            Blocks, rows of each, and how many of these are left out.
+        seed : int
+        """
+        return data
 
     def n_matrices(self, n_latent: int) -> int:
         """Precisions of q: one for each latent function, or one that all share."""

@@ -56,8 +56,8 @@ class Neighbours(Inference):
         The last column of ``row`` is the weight of a row in its block.
         """
         P, R = model.likelihood.n_columns(model.n_latent), len(model.likelihood.row_names)
-        arrays = (real(None, None, n) for n in (None, P))
-        return Data(*arrays, real(None, None), real(None, None, R + 1), real(None))
+        X, Y = (real(None, None, n) for n in (None, P))
+        return Data(X, Y, real(None, None), real(None, None, R + 1), real(None))
 
     def q_form(self, n_latent: int) -> tuple:
         """There is none."""
@@ -89,21 +89,9 @@ class Neighbours(Inference):
         return NeighbourPosterior(*given, Y, noise, data.weights, self.n_neighbors, scale)
 
     def gathered(
-        self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: Any
+        self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: int
     ) -> Data:
-        """Blocks of rows that are near each other at theta.
-
-        Parameters
-        ----------
-        model : Model
-        theta : Hyperparameters
-        data : Data
-            All rows.
-        sizes : (int, int, int)
-            Blocks, rows of each, and how many of these are left out: those nearest to a row that
-            is drawn.
-        seed : int
-        """
+        """Blocks of rows that are near each other at theta; a row drawn and those nearest to it."""
         n_blocks, size, n_left_out = sizes
         N, rng = len(data.X), np.random.RandomState(seed)
         drawn = rng.permutation(N)[:n_blocks]

@@ -57,8 +57,8 @@ class Operator(Formula):
 
     def metric(self, n_columns: int) -> np.ndarray | None:
         """Exact where the length scales of both are in proportion, else close to it."""
-        each = [k.metric(n_columns) for k in self.operands]
-        return None if any(m is None for m in each) else np.sum(each, 0)
+        first, second = (k.metric(n_columns) for k in self.operands)
+        return None if first is None or second is None else first + second
 
     def _variations(self, X: Any, of_other: Callable[[Formula], Any]) -> list | None:
         """Of both operands, where one has any."""
@@ -80,10 +80,11 @@ class Sum(Operator):
 
     def metric(self, n_columns: int) -> np.ndarray | None:
         """None where the terms see other columns: what is far in some may be close in others."""
-        each = [m for m in (k.metric(n_columns) for k in self.operands) if m is None or m.any()]
-        if any(m is None or not np.array_equal(m > 0, each[0] > 0) for m in each):
+        first, second = (k.metric(n_columns) for k in self.operands)
+        if first is None or second is None:
             return None
-        return super().metric(n_columns)
+        differ = first.any() and second.any() and not np.array_equal(first > 0, second > 0)
+        return None if differ else first + second  # a constant sees none
 
     def variation(self, X: Any) -> Any:
         """Without constants, which are the same for all rows."""

@@ -105,6 +105,12 @@ REGRESSOR = {
         r"\[0.0, inf\)|one number or None, got shape.*argument noise_variance of fit",
         [None, 0, 1e-300, 1e300],
     ),
+    "n_neighbors": (
+        [-1, 1.5, NAN, INF, "many", [5]],
+        r"\[0, inf\).*'auto'",
+        [None, "auto", 0, 1, np.int8(3), True, 10**12],
+    ),
+    "local_scale": BOOLEAN,
     "normalize_y": BOOLEAN,
     "n_targets": ([0, -1, 1.5, NAN, INF, "2"], r"\[1, inf\)", [None, 1, 10**6]),
 }

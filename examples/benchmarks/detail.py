@@ -1,6 +1,6 @@
 """Predictions from neighbours beside inducing points, boosted trees and Vecchia's approximation.
 
-    python examples/benchmarks/neighbours.py [SETS ...] [--splits 1] [--repeats 3] [--limit 600]
+    python examples/benchmarks/detail.py [SETS ...] [--splits 1] [--repeats 3] [--limit 600]
         [--python gpboost=PYTHON] [--data-folder ../shared/data]
 
 "skgpng" is the default: above 1000 rows neighbours and a local scale. "one scale" has the
