@@ -63,9 +63,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         of them; beyond, neighbours with Gaussian noise, else 256 inducing points.
     n_neighbors : int, None or "auto", default="auto"
         Rows near by from which each prediction is made, with Gaussian noise and in the place of
-        inducing points; None or 0 for none. They hold detail that inducing points cannot, and are
-        kept. ``"auto"`` takes them where ``n_inducing="auto"`` has more than 1000 rows: 64, 128 or
-        256, as many as rows that are left out gain from.
+        inducing points; None or 0 for none. They hold detail that inducing points cannot; the
+        training rows stay in the model. ``"auto"`` takes 64, 128 or 256, the fewest that rows left
+        out do not lose by, where ``n_inducing="auto"`` has more than 1000 rows; a number takes
+        them of any number of rows (all, where they are fewer).
     local_scale : bool, default=True
         With neighbours: whether variances, noise included, follow how well the rows near by are
         predicted from each other, as far as that suits rows that are left out. Without it, and
@@ -79,8 +80,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
         How the hyperparameters move. ``"adam"`` takes a step after each natural-gradient step;
         ``"lbfgs"`` (all rows only) maximises the ELBO at the best variational distribution for
-        the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression
-        without inducing points, else Adam.
+        the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression and for
+        neighbours under a kernel that does not fall with a distance, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size. ``"auto"`` is 1 where that step is exact (Gaussian noise, all
         rows in every step), 0.3 for other likelihoods on all rows, else 0.1.
@@ -299,7 +300,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
     ) -> GaussianProcessRegressor:
-        """Learn from more rows, without forgetting those seen before and without keeping them.
+        """Learn from more rows, without forgetting those before; with points none is kept.
 
         What was learned so far stays as the distribution of the function at the inducing points;
         new rows, hyperparameters and inducing points are trained together against it, to the
@@ -580,8 +581,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             return self.elbo_
         if self._exact_data is None:
             raise ValueError(
-                "log_marginal_likelihood at another theta needs the training rows, which are kept "
-                "by exact regression only: set n_inducing=None, n_neighbors=None, gamma='auto' and "
+                "log_marginal_likelihood at another theta needs the training rows in an exact "
+                "model, which keeps them: set n_inducing=None, n_neighbors=None, gamma='auto' and "
                 "likelihood='gaussian'."
             )
         kernel = self.kernel_.clone_with_theta(np.asarray(theta, dtype=float))
