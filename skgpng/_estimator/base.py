@@ -218,7 +218,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
         near = uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning)
         if near and (options.n_neighbors != "auto" or suit_neighbours(problem)):
-            if not whole and problem.start == "on" and self._stream.rows is None:
+            if problem.start == "on" and self._stream.rows is None:
                 raise ValueError(
                     f"n_neighbors={self.n_neighbors} needs all rows, but those of the calls before "
                     "are not kept. Use fit, with all rows."

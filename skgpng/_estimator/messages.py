@@ -188,7 +188,8 @@ def _copies(plan: Plan, p: Any) -> str:
             "left out are predicted by their copies, so that noise and variances are far too "
             "small. Leave the copies out, or set n_neighbors=None."
         )
-    if differs(plan.problem.rows.X):
+    # "auto" has looked before it took neighbours
+    if plan.options.n_neighbors == "auto" or differs(plan.problem.rows.X):
         return ""
     return (
         "More than half of the rows of X are equal to others, so that the neighbours of a row are "

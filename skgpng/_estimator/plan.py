@@ -286,8 +286,13 @@ def uses_neighbours(
 
 def suit_neighbours(problem: Problem) -> bool:
     """Whether what is near says most: correlations fall with a distance, and few rows are tied."""
-    X, parsed = problem.rows.X, problem.parsed
-    return kernels.metric(parsed.structure, parsed.values, X.shape[1]) is not None and differs(X)
+    return _falls(problem) and differs(problem.rows.X)
+
+
+def _falls(problem: Problem) -> bool:
+    """Whether correlations fall with a distance."""
+    parsed, D = problem.parsed, problem.rows.X.shape[1]
+    return kernels.metric(parsed.structure, parsed.values, D) is not None
 
 
 def differs(X: np.ndarray) -> bool:
@@ -432,17 +437,15 @@ def make_plan(
     parameters = _parameters(options, problem, points, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
     settings = settings._replace(chunk_size=chunk)
-    if near:
-        settings = settings._replace(beta_2=tuning.near.beta_2)
     data = _data(problem, structure, spread, memory)
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
 def _careful(options: Options, problem: Problem) -> Options:
     """With L-BFGS where a kernel does not fall with a distance: Adam's steps lose a period."""
-    parsed, D = problem.parsed, problem.rows.X.shape[1]
-    falls = kernels.metric(parsed.structure, parsed.values, D) is not None
-    return options if falls or options.optimizer != "auto" else options._replace(optimizer="lbfgs")
+    if options.optimizer != "auto" or _falls(problem):
+        return options
+    return options._replace(optimizer="lbfgs")
 
 
 def _near(options: Options, problem: Problem) -> Inference:
@@ -575,6 +578,7 @@ def _settings(
         batch_size=batch,
         jitter=options.jitter,
         seed=seed,
+        **({"beta_2": tuning.near.beta_2} if inference.gathers else {}),
     )
 
 

@@ -43,11 +43,6 @@ class Predictor:
         """Mean and variance [N, L]."""
         return check_finite(self.posterior.mean_and_variance(X), X)
 
-    def latent_covariance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean [N, L] and covariance [L, N, N]."""
-        self._check_pairs(X)
-        return check_finite(self.posterior.mean_and_covariance(X), X)
-
     def _latent_and_row(self, X: np.ndarray, row: np.ndarray) -> tuple:
         """Mean and variance [N, L], and what is known of rows, their noise at its scale there."""
         f_mean, f_var, scale = check_finite(self.posterior.marginals(X), X)

@@ -11,7 +11,6 @@ from sklearn.utils.validation import _get_feature_names
 
 from .. import kernels, likelihoods
 from .._training.result import Result
-from ..inducing import merge_equal_rows
 from ..likelihoods import Likelihood
 from .base import BaseGaussianProcess
 from .plan import Options, Plan, merges_rows
@@ -152,10 +151,8 @@ class BaseRegressor(BaseGaussianProcess):
             )
         super()._validate_params()
 
-    def _rows(
-        self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Validated X, y [N, P], positive weights, and what is known of each row [N, R]."""
+    def _rows(self, given: Given, X: Any, y: Any, start: str, sample_weight: Any) -> Rows:
+        """Validated, with positive weights; y as it is."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         y = y.astype(np.float64)  # ValueError for strings
         weights = check_weights(sample_weight, X)
@@ -168,10 +165,9 @@ class BaseRegressor(BaseGaussianProcess):
         given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
-        if merges_rows(Options.of(self), given.likelihood.conjugate, len(X), self._tuning):
-            rows, weights = merge_equal_rows(weights, X, y, row)
-            X, y, row = X[rows], y[rows], row[rows]
-        return X, y.reshape(len(y), -1), weights, row
+        rows = Rows(X, y.reshape(len(y), -1), weights, row)
+        merges = merges_rows(Options.of(self), self._conjugate, len(X), self._tuning)
+        return rows.merged() if merges else rows
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood

@@ -188,6 +188,31 @@ class Inference(abc.ABC):
         return n_latent
 
 
+class WithoutQ(Inference):
+    """The value depends on hyperparameters alone: q is exact, or not asked for.
+
+    It is finite where all matrices, which have the noise on their diagonal, can be factorised.
+    """
+
+    one_step: ClassVar[bool] = True
+    warm_up: ClassVar[int] = 0
+    begins_on_part: ClassVar[bool] = False
+
+    def q_form(self, n_latent: int) -> tuple:
+        """There is none."""
+        return ()
+
+    def start_q(
+        self, model: Model, theta: Hyperparameters, weights: np.ndarray, last: Posterior | None
+    ) -> tuple:
+        """None."""
+        return ()
+
+    def is_singular(self, iterate: Iterate, value: Any) -> Any:
+        """Whether the value is not finite."""
+        return not_finite(value)
+
+
 def real(*shape: int | None) -> Any:
     """Type and shape of a tensor of a signature."""
     return tf.TensorSpec(shape, tf.float64)

@@ -11,7 +11,7 @@ from .._linalg import add_to_diagonal, inverse_and_log_determinant
 from .._runtime import tf
 from ..kernels import diagonal, jitter_unit
 from ..parameters import Hyperparameters
-from .base import Data, Inference, Iterate, Model, Step, add, centred, not_finite
+from .base import Data, Iterate, Model, Step, WithoutQ, add, centred
 from .covariances import covariance_within
 from .posterior import Posterior, posterior_of_rows
 
@@ -21,36 +21,19 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
-class Exact(Inference):
+class Exact(WithoutQ):
     """The ELBO is the log marginal likelihood of all rows, which come in one block."""
 
     requires: ClassVar[frozenset[str]] = frozenset({"conjugate", "all rows", "full steps"})
     has_evidence: ClassVar[bool] = True
-    one_step: ClassVar[bool] = True
-    warm_up: ClassVar[int] = 0
     # cheap to follow to its optimum: a third of Adam's steps and further up
     optimizer: ClassVar[str] = "lbfgs"
-    begins_on_part: ClassVar[bool] = False
-
-    def q_form(self, n_latent: int) -> tuple:
-        """q is exact and need not be formed."""
-        return ()
-
-    def start_q(
-        self, model: Model, theta: Hyperparameters, weights: np.ndarray, last: Posterior | None
-    ) -> tuple:
-        """None."""
-        return ()
 
     def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """Evidence and gradient."""
         size = iterate.chunk_size if iterate.how.chunked else None
         value, g_theta = _evidence(iterate.model, iterate.theta, data, iterate.jitter, size)
         return Step(value, g_theta, q, q, tf.zeros_like(value))
-
-    def is_singular(self, iterate: Iterate, value: Any) -> Any:
-        """The evidence is finite where K with its noise can be factorised."""
-        return not_finite(value)
 
     def posterior(
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float

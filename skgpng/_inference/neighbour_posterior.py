@@ -174,12 +174,12 @@ class NeighbourPosterior(Posterior):
 
     def share_of_copies(self) -> float:
         """Of the rows: those that have one with the same targets next to nothing away."""
-        roots = metric(self.kernel, self.values, self.points.shape[1])
-        if roots is None or len(self.points) <= _CROWD:
+        weights = metric(self.kernel, self.values, self.points.shape[1])
+        if weights is None or len(self.points) <= _CROWD:
             return 0.0
         rows = np.random.RandomState(0).permutation(len(self.points))[:_LOOKED_AT]
         near = _others(self._near(self.points[rows], _CROWD + 1), rows)
-        away = (self.points[near] - self.points[rows][:, None]) ** 2 @ roots  # [n, _CROWD]
+        away = (self.points[near] - self.points[rows][:, None]) ** 2 @ weights  # [n, _CROWD]
         same = (self.targets[near] == self.targets[rows][:, None]).all(2)
         close = away[:, 0] < _NEXT_TO_NOTHING**2 * away[:, -1]
         # of y that has few values the others are as often the same
@@ -190,17 +190,19 @@ class NeighbourPosterior(Posterior):
         N = len(self.points)
         if N == 1:  # nothing else to be predicted from
             return dataclasses.replace(self, n_neighbors=1, scale=Scale())
-        k = min(self.n_neighbors, N) if self.n_neighbors else self._enough()
-        scale = self.scale or self._surprises(k).best_scale(min(k, N - 1))
+        if self.n_neighbors and self.scale:
+            return dataclasses.replace(self, n_neighbors=min(self.n_neighbors, N))
+        most = min(self.n_neighbors or _COUNTS[-1], N if self.n_neighbors else N - 1)
+        rows = self._surprises(most)
+        k = most if self.n_neighbors else self._enough(rows, most)
+        if self.scale is None and k < most:  # from fewer neighbours, more rows are worth the work
+            rows = self._surprises(k)
+        scale = self.scale or rows.best_scale(min(k, N - 1))
         return dataclasses.replace(self, n_neighbors=k, scale=scale)
 
-    def _enough(self) -> int:
+    def _enough(self, rows: _Surprises, most: int) -> int:
         """The fewest neighbours that lose next to nothing against more."""
-        most = min(_COUNTS[-1], len(self.points) - 1)
-        counts, rows = (
-            [*(k for k in _COUNTS if k < most), most],
-            self._surprises(most),
-        )
+        counts = [*(k for k in _COUNTS if k < most), most]
         scales = [self.scale or rows.best_scale(k) for k in counts]
         density = np.array([rows.density(k, s) for k, s in zip(counts, scales, strict=True)])
         return counts[int(np.argmax(density >= density.max() - _LOSS))]

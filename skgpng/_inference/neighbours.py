@@ -22,7 +22,7 @@ from .._linalg import add_to_diagonal
 from .._runtime import tf
 from ..kernels import KernelStructure, covariance, metric, needs_all_rows
 from ..parameters import Hyperparameters
-from .base import Data, Execution, Inference, Iterate, Model, Step, centred, not_finite, real
+from .base import Data, Execution, Iterate, Model, Step, WithoutQ, centred, real
 from .neighbour_posterior import NeighbourPosterior, Scale
 from .posterior import Posterior
 from .search import searcher
@@ -33,16 +33,13 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
-class Neighbours(Inference):
+class Neighbours(WithoutQ):
     """The objective is the leave-one-out log density of all rows, by that of a sample of them.
 
     Training takes blocks in place of rows, see :meth:`gathered`.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"conjugate", "neighbours"})
-    one_step: ClassVar[bool] = True
-    warm_up: ClassVar[int] = 0
-    begins_on_part: ClassVar[bool] = False
     gathers: ClassVar[bool] = True
 
     #: Rows that a prediction is conditioned on; None for as many as the rows left out gain from.
@@ -59,24 +56,10 @@ class Neighbours(Inference):
         X, Y = (real(None, None, n) for n in (None, P))
         return Data(X, Y, real(None, None), real(None, None, R + 1), real(None))
 
-    def q_form(self, n_latent: int) -> tuple:
-        """There is none."""
-        return ()
-
-    def start_q(
-        self, model: Model, theta: Hyperparameters, weights: np.ndarray, last: Posterior | None
-    ) -> tuple:
-        """None."""
-        return ()
-
     def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """Log density of the rows left out, and its gradient."""
         value, g_theta = _left_out(iterate, data)
         return Step(value, g_theta, q, q, tf.zeros_like(value))
-
-    def is_singular(self, iterate: Iterate, value: Any) -> Any:
-        """The value is finite where all blocks with their noise can be factorised."""
-        return not_finite(value)
 
     def posterior(
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
