@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skgpng._estimator.base import BaseGaussianProcess
-from skgpng._estimator.plan import TUNING
+from skgpng._estimator.tuning import TUNING
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def codes(rows):
 
 @pytest.fixture
 def tuned(monkeypatch):
-    """``tuned(chunk=10)`` sets measured constants of ``skgpng._estimator.plan.Tuning``."""
+    """``tuned(chunk=10)`` sets measured constants of ``skgpng._estimator.tuning.Tuning``."""
 
     def tune(**changes):
         monkeypatch.setattr(BaseGaussianProcess, "_tuning", TUNING._replace(**changes))

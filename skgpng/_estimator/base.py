@@ -27,10 +27,8 @@ from .._version import __version__
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
-    TUNING,
     Options,
     Plan,
-    Tuning,
     make_plan,
     most_calls,
     n_points,
@@ -43,6 +41,7 @@ from .predictor import Predictor
 from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
+from .tuning import TUNING, Tuning
 from .validation import check_range, validated
 
 __all__ = ["BaseGaussianProcess", "default_kernel"]

@@ -13,8 +13,9 @@ from .._training.result import Result
 from ..parameters import Hyperparameters, Parameters
 from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
-from .plan import Plan, Tuning
+from .plan import Plan
 from .problem import Problem, Rows
+from .tuning import Tuning
 
 __all__ = ["Run", "best_run", "hold_out", "look", "start_parameters"]
 

@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.utils import check_array
-from sklearn.utils.validation import _get_feature_names
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from .. import kernels, likelihoods
+from .._runtime import outside_graphs
 from .._training.result import Result
 from ..likelihoods import Likelihood
 from .base import BaseGaussianProcess
 from .plan import Options, Plan, merges_rows
-from .predictor import Predictor, prior_predictor
+from .predictor import Predictor, evidence_at, prior_predictor
 from .problem import Problem, Rows
 from .targets import Given, noise_given, resumed, units_of, what_fixes_noise
 from .validation import (
@@ -76,6 +77,54 @@ class BaseRegressor(BaseGaussianProcess):
     def log_marginal_likelihood_value_(self) -> float:
         """``elbo_`` by the name that scikit-learn's regressor has for it."""
         return self.elbo_
+
+    @outside_graphs
+    def log_marginal_likelihood(
+        self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
+    ) -> Any:
+        """Log marginal likelihood of the scaled training targets, or its lower bound.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; everything else
+            stays as learned. ``None`` stands for the learned values and gives ``elbo_``.
+        eval_gradient : bool, default=False
+            Whether to return the gradient in theta too.
+        clone_kernel : bool, default=True
+            Taken as scikit-learn's regressor does; ``kernel_`` stays as it is either way.
+
+        Returns
+        -------
+        value : float
+            In nats; summed over targets.
+        gradient : ndarray of shape (n_kernel_params,)
+            Only with ``eval_gradient``.
+
+        Raises
+        ------
+        ValueError
+            For a theta (or a gradient) with inducing points or without Gaussian noise: the rows are
+            not kept. Or if ``eval_gradient`` is set without theta.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
+        if theta is None:
+            if eval_gradient:
+                raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
+            return self.elbo_
+        if self._exact_data is None:
+            raise ValueError(
+                "log_marginal_likelihood at another theta needs the training rows in an exact "
+                "model, which keeps them: set n_inducing=None, n_neighbors=None, gamma='auto' and "
+                "likelihood='gaussian'."
+            )
+        kernel = self.kernel_.clone_with_theta(np.asarray(theta, dtype=float))
+        value, gradient = evidence_at(
+            kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
+        )
+        return (value, gradient) if eval_gradient else value
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several targets are welcome."""

@@ -7,7 +7,7 @@ import pytest
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-from skgpng._estimator.plan import TUNING
+from skgpng._estimator.tuning import TUNING
 
 SETTINGS = {"kernel": ConstantKernel(1.0) * RBF(1.0), "n_inducing": 10, "random_state": 0}
 ALL_ROWS = TUNING.part._replace(least=10**9)  # from the first step on

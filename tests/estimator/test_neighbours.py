@@ -22,7 +22,7 @@ from sklearn.gaussian_process.kernels import (
 
 from skgpng import GaussianProcessRegressor
 from skgpng._estimator.base import BaseGaussianProcess
-from skgpng._estimator.plan import TUNING
+from skgpng._estimator.tuning import TUNING
 from skgpng.kernels import Columns
 
 FIXED = ConstantKernel(0.8, "fixed") * RBF([0.9, 1.4], "fixed")

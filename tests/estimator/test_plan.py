@@ -8,8 +8,9 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Pa
 
 from skgpng import kernels, likelihoods
 from skgpng._estimator import plan as planning
-from skgpng._estimator.plan import TUNING, Options, make_plan
+from skgpng._estimator.plan import Options, make_plan
 from skgpng._estimator.problem import Problem, Rows
+from skgpng._estimator.tuning import TUNING
 from skgpng._inference import Collapsed, Exact, Memory, Neighbours, Sites, Sparse
 from skgpng._training.stages import Part
 from skgpng.likelihoods import Softmax
