@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
+from sklearn.gaussian_process.kernels import CompoundKernel, ConstantKernel, Kernel, Matern
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
@@ -217,6 +217,11 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
         near = uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning)
         if near and (options.n_neighbors != "auto" or suit_neighbours(problem)):
+            if isinstance(problem.kernel, CompoundKernel):
+                raise ValueError(
+                    f"n_neighbors={self.n_neighbors} needs one kernel for all targets, not a "
+                    "CompoundKernel: what is near is the same for all. Leave n_neighbors='auto'."
+                )
             if problem.start == "on" and self._stream.rows is None:
                 raise ValueError(
                     f"n_neighbors={self.n_neighbors} needs all rows, but those of the calls before "

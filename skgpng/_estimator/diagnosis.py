@@ -207,7 +207,7 @@ def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
 
 
 def explained_share(p: Posterior, data: tuple, predict: bool) -> np.ndarray:
-    r"""Share of the variance of each latent function's targets that the fit explains, [L].
+    r"""Share of the variance of each column of targets that the fit explains, [P].
 
     Where rows ``predict`` each other that of leaving one out,
     :math:`1 - \sum e_i^2 / \sum (y_i - \bar y)^2` with its error :math:`e_i`: a function that goes
@@ -224,7 +224,7 @@ def explained_share(p: Posterior, data: tuple, predict: bool) -> np.ndarray:
         share = 1.0 - missed / np.where(own > 0, own, 1.0)
     else:
         some = slice(None, None, -(-len(X) // _ROWS))
-        f_mean = p.mean(X[some])
+        f_mean = p.mean(X[some])[:, : Y.shape[1]]  # of the columns of y
         mean = np.average(f_mean, axis=0, weights=weights[some])
         varies = np.average((f_mean - mean) ** 2, axis=0, weights=weights[some])
         share = varies / np.where(total > 0, total, 1.0)

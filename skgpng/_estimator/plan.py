@@ -339,9 +339,15 @@ def _inference(
         "conjugate": problem.likelihood.conjugate,
         "all rows": batch == len(problem.rows.X),
         "full steps": options.gamma in ("auto", 1),
-        "shared precision": memory is None or len(memory.roots) == 1,
+        "shared precision": _shares_kernel(problem) and (memory is None or len(memory.roots) == 1),
     }
     return suitable(M is not None, frozenset(name for name, is_met in met.items() if is_met))
+
+
+def _shares_kernel(problem: Problem) -> bool:
+    """Whether all latent functions have one kernel."""
+    parsed = problem.parsed
+    return len(kernels.of_each_latent(parsed.structure, parsed.values)) == 1
 
 
 def _precision(options: Options, problem: Problem) -> str:

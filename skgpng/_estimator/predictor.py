@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._inference import Data, Exact, Model
 from .._inference.exact import evidence
-from .._inference.posterior import Posterior, nothing_known
+from .._inference.posterior import Posterior, floored, nothing_known
 from .._runtime import refuse_beyond
-from ..kernels import ParsedKernel, parse
+from ..kernels import ParsedKernel, free_names, parse
 from ..likelihoods import Gaussian, Likelihood, Noise, Units
 from ..parameters import Hyperparameters
+from .problem import Rows
 from .validation import check_finite, rows_known
 
-__all__ = ["Predictor", "evidence_at", "prior_predictor"]
+__all__ = ["LeaveOneOut", "Predictor", "evidence_at", "prior_predictor"]
 
 # Rows of a predictive distribution that are integrated together.
 _BLOCK = 2048
+
+
+class LeaveOneOut(NamedTuple):
+    """Predictions of rows, each from all others; [N] of one target, else [N, P].
+
+    Attributes
+    ----------
+    mean, std : ndarray
+        Of y, noise included; the standard deviation, not the variance.
+    log_density : ndarray of shape (N,)
+        Of each row, summed over targets.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    log_density: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,9 +64,13 @@ class Predictor:
         """Mean and variance [N, L], and what is known of rows, their noise at its scale there."""
         f_mean, f_var, scale = check_finite(self.posterior.marginals(X), X)
         if self.likelihood.conjugate:
-            noise = self.likelihood.noise_of_rows(self.values, row)
-            row = row + (noise * (scale - 1.0))[:, None]
+            row = self._with_scale(row, scale)
         return f_mean, f_var, row
+
+    def _with_scale(self, row: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """What is known of rows [N, 1] of Gaussian noise, whose variance is multiplied by [N]."""
+        noise = self.likelihood.noise_of_rows(self.values, row)
+        return row + (noise * (scale - 1.0))[:, None]
 
     def _check_pairs(self, X: np.ndarray) -> None:
         refuse_beyond(
@@ -85,21 +106,21 @@ class Predictor:
         self, X: np.ndarray, row: np.ndarray, include_noise: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean [N, P] and covariance between rows [N, N, P]."""
-        if not self.likelihood.location:
-            raise ValueError(
-                "return_cov=True needs a likelihood whose mean is the latent function, such as "
-                "'gaussian'. Use sample_y, or return_std=True."
-            )
         self._check_pairs(X)
-        f_mean, cov, scale = check_finite(self.posterior.joint(X), X)
-        noise = scale * self._noise(X, row) if include_noise else 0.0
-        cov = np.moveaxis(cov + noise * np.eye(len(X)), 0, -1) * self.units.scale**2
-        return self._in_units(f_mean), cov
+        f_mean, f_cov, scale = check_finite(self.posterior.joint(X), X)
+        mean, cov = self.likelihood.mean_and_cov_of_rows(self.values, f_mean, f_cov)
+        if include_noise:
+            noise = self._noise(f_mean, np.einsum("lnn->nl", f_cov), row)
+            cov = cov + (scale * noise.T)[:, None] * np.eye(len(X))
+        return self._in_units(mean), np.moveaxis(cov, 0, -1) * self.units.scale**2
 
-    def _noise(self, X: np.ndarray, row: np.ndarray) -> Any:
-        """Noise variance of scaled y, a number or one for each row."""
-        none = np.zeros((len(X), 1))
-        return self.likelihood.predict_mean_and_var(self.values, none, none, row)[1][:, 0]
+    def _noise(self, f_mean: np.ndarray, f_var: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Variance [N, P] of scaled y about its mean given f."""
+        of_y, of_mean = (
+            self.likelihood.predict_mean_and_var(self.values, f_mean, f_var, row, noisy)[1]
+            for noisy in (True, False)
+        )
+        return of_y - of_mean
 
     def quantiles(self, X: np.ndarray, levels: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Quantiles of y, [N, P, Q]."""
@@ -133,13 +154,34 @@ class Predictor:
         )
         return np.mean(scaled * self.units.scale, 1)
 
+    def left_out(self, rows: Rows) -> LeaveOneOut:
+        """Each of some rows, y in its units, predicted from the others; Gaussian noise."""
+        X, y, weights, row = rows
+        Y = self._scaled(y)
+        noise = self.likelihood.noise_of_rows(self.values, row)
+        p = self.posterior
+        targets = Y - p.mean_function.added(p.mean_values, np.zeros_like(Y))
+        missed, variance, scale = check_finite(
+            p.of_rows(X, targets, noise, weights).leave_one_out(), X
+        )
+        f_var = floored(variance - (noise / weights)[:, None], variance) * scale[:, None]
+        f_mean, row = Y - missed, self._with_scale(row, scale)
+        mean, variance = self.likelihood.predict_mean_and_var(self.values, f_mean, f_var, row)
+        density = self.likelihood.predict_log_density(self.values, f_mean, f_var, Y, row)
+        return LeaveOneOut(
+            self._in_units(mean),
+            np.sqrt(variance) * self.units.scale,
+            np.sum(density - np.log(self.units.scale), 1),
+        )
+
     def draws(
         self, X: np.ndarray, n: int, rng: np.random.RandomState, row: np.ndarray, noisy: bool
     ) -> np.ndarray:
         """Joint draws of y, or of its mean as a function of X, [N, P, n]."""
         self._check_pairs(X)
         gaussian = noisy and self.likelihood.conjugate
-        F = self.posterior.draws(X, n, rng, self._noise(X, row) if gaussian else 0.0)  # [N, L, n]
+        noise = self.likelihood.noise_of_rows(self.values, row) if gaussian else 0.0
+        F = self.posterior.draws(X, n, rng, noise)  # [N, L, n]
         check_finite((F.reshape(len(X), -1),), X)
         if not gaussian:
             F = self._observed(F, rng, row, noisy)
@@ -219,5 +261,5 @@ def evidence_at(
         found.append((parsed.noise, g_theta.likelihood[0]))
     # the derivative in the logarithm of a value x is x times that in x
     of = {p.name: np.ravel(g if p.real else g * p.value) for p, g in found}
-    free = [of[h.name] for h in kernel.hyperparameters if not h.fixed]
+    free = [of[name] for name in free_names(kernel)]
     return value, np.concatenate([np.zeros(0), *free])  # also where everything is fixed

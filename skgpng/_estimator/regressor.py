@@ -10,23 +10,30 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 from .. import kernels, likelihoods
-from .._runtime import outside_graphs
+from .._runtime import outside_graphs, refuse_beyond
 from .._training.result import Result
 from ..likelihoods import Likelihood
-from .base import BaseGaussianProcess
+from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
-from .predictor import Predictor, evidence_at, prior_predictor
+from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
 from .problem import Problem, Rows
-from .targets import Given, noise_given, resumed, units_of, what_fixes_noise
+from .targets import (
+    Given,
+    kernel_of_latents,
+    noise_given,
+    resumed,
+    units_of,
+    what_fixes_noise,
+)
 from .validation import (
     FLOATS,
     check_noise,
     check_range,
-    check_shared,
     check_targets,
     check_weights,
     of_weight,
     rows_known,
+    targets_at,
     validated,
 )
 
@@ -120,11 +127,72 @@ class BaseRegressor(BaseGaussianProcess):
                 "model, which keeps them: set n_inducing=None, n_neighbors=None, gamma='auto' and "
                 "likelihood='gaussian'."
             )
-        kernel = self.kernel_.clone_with_theta(np.asarray(theta, dtype=float))
+        kernel = kernels.at_theta(self.kernel_, theta)
         value, gradient = evidence_at(
             kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
         )
         return (value, gradient) if eval_gradient else value
+
+    @outside_graphs
+    def loo_predict(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> LeaveOneOut:
+        """Each row predicted from all others by the learned hyperparameters, in closed form.
+
+        Of the rows of ``fit`` this is leave-one-out cross-validation for the price of one
+        factorisation; the hyperparameters have seen each row, which with many rows tells little.
+        With neighbours each row is predicted from its nearest others. See Rasmussen & Williams
+        2006, section 5.4.2.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in ``fit``; a row is left out with all its weight.
+        **known : array-like of shape (n_samples,)
+            As in ``fit``: ``noise_variance``.
+
+        Returns
+        -------
+        LeaveOneOut
+            The fields ``mean`` and ``std``, (n_samples,) or (n_samples, n_targets), in the units
+            of y and with noise, and ``log_density``, (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            With inducing points or without Gaussian noise, for a single row or weights of 0.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> y = np.sin(X[:, 0])
+        >>> left_out = GaussianProcessRegressor().fit(X, y).loo_predict(X, y)
+        >>> print(np.abs(left_out.mean - y).max() < 0.05, left_out.std.shape)
+        True (40,)
+        """
+        check_is_fitted(self, "elbo_")
+        model = self._predictor
+        if self.inducing_points_ is not None or not model.likelihood.conjugate:
+            raise ValueError(
+                "loo_predict needs an exact model or neighbours: set likelihood='gaussian' and "
+                "leave n_inducing, or use sklearn.model_selection.cross_val_predict."
+            )
+        X, weights = self._validate_new(X), check_weights(sample_weight, X)
+        if len(X) < 2 or not np.all(weights > 0):
+            raise ValueError("loo_predict needs two rows at least, each with a positive weight.")
+        if self.n_neighbors_ is None:
+            refuse_beyond(
+                24.0 * len(X) ** 2,
+                f"the covariances of {len(X):,} rows with each other",
+                "Give fewer rows, or set n_neighbors.",
+            )
+        Y = targets_at(X, y, len(model.units.scale))
+        found = model.left_out(Rows(X, Y, weights, model.rows_known(known, len(X))))
+        return found if Y.shape[1] > 1 else LeaveOneOut(found[0][:, 0], found[1][:, 0], found[2])
 
     def __sklearn_tags__(self) -> Any:
         """Tags of scikit-learn: several targets are welcome."""
@@ -141,9 +209,13 @@ class BaseRegressor(BaseGaussianProcess):
         given = self._given(rows)
         likelihood, old = given.likelihood, self._before(given.likelihood, start)
         X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
-        kernel = self._start_kernel(X, weights, start)
+        kernel = kernel_of_latents(
+            likelihood,
+            self._start_kernel(X, weights, start),
+            default_kernel(X, weights),
+            Y.shape[1],
+        )
         parsed = kernels.parse(kernel, self._column_names)
-        check_shared(kernel)
         parsed, start = self._start_values(parsed, start, X)
         if start == "on":  # units stay those of the first call
             units, spread = self._predictor.units, self._spread_of_y
@@ -225,7 +297,7 @@ class BaseRegressor(BaseGaussianProcess):
             if variance is not None:
                 variance = _one_or_all((variance + problem.fixed_noise) * scale**2)
             learned = problem.likelihood.learned(values, scale)
-        if "variance" in learned:
+        if "variance" in learned and variance is not None:  # with what is known
             learned["variance"] = variance
         return {
             "noise_variance_": variance,
@@ -256,12 +328,13 @@ class BaseRegressor(BaseGaussianProcess):
         """What is known before ``fit``: the kernel, and noise that is given."""
         self._validate_params()
         given = self._given({})
-        kernel = ConstantKernel(1.0) * Matern(nu=2.5) if self.kernel is None else self.kernel
+        default = ConstantKernel(1.0) * Matern(nu=2.5)
+        kernel = default if self.kernel is None else self.kernel
+        n_targets = 1 if self.n_targets is None else self.n_targets
+        kernel = kernel_of_latents(given.likelihood, kernel, default, n_targets)
         parsed = kernels.parse(kernel, names)
-        check_shared(kernel)
         kernels.check_columns(parsed, X)
         noise, fixed = noise_given(given, parsed, 1.0)
-        n_targets = 1 if self.n_targets is None else self.n_targets
         return prior_predictor(given.likelihood, parsed, noise, fixed, X.shape[1], n_targets)
 
 

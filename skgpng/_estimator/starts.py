@@ -193,9 +193,12 @@ def _evidence_of_noise(rows: Regression, size: float) -> float:
 
 
 def _evidence(K: np.ndarray, Y: np.ndarray, noise: np.ndarray) -> float:
-    """Rasmussen & Williams 2006, eq. 2.30, without constants, summed over the columns of Y."""
+    """Rasmussen & Williams 2006, eq. 2.30, without constants, summed over the columns of Y.
+
+    Latent functions beyond the columns have no targets.
+    """
     total = 0.0
-    for k, covariance in enumerate(K):
+    for k, covariance in enumerate(K[: Y.shape[1]]):
         own = Y if len(K) == 1 else Y[:, k : k + 1]
         try:
             L = np.linalg.cholesky(covariance + np.diag(noise))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.gaussian_process.kernels import CompoundKernel
 
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Noise, Units
 from ..parameters import Parameter
 
-__all__ = ["Given", "noise_given", "resumed", "units_of", "what_fixes_noise"]
+__all__ = [
+    "Given",
+    "kernel_of_latents",
+    "noise_given",
+    "resumed",
+    "units_of",
+    "what_fixes_noise",
+]
 
 # Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
 # and not zero.
@@ -39,7 +48,7 @@ def units_of(given: Given, Y: np.ndarray, weights: np.ndarray) -> tuple[Units, f
     The default kernel has no units of its own: with it, y is scaled either way.
     """
     units = given.likelihood.units(Y, weights)
-    if not given.likelihood.location:
+    if not given.likelihood.scales:
         return units, 1.0
     if given.normalize_y:
         if given.known and Y.shape[1] > 1:
@@ -65,6 +74,27 @@ def _raw(units: Units) -> Units:
             f"{_LARGEST_RAW:g} and its inverse. Set normalize_y=True."
         )
     return Units(np.zeros_like(units.shift), np.ones_like(units.scale))
+
+
+def kernel_of_latents(likelihood: Likelihood, kernel: Any, default: Any, n_columns: int) -> Any:
+    """The kernel of all latent functions, or one for each.
+
+    A kernel given for a likelihood whose latent functions differ in kind is that of the columns of
+    y; the others have the default one. ValueError for a ``CompoundKernel`` of another number.
+    """
+    n_latent = likelihood.n_latent(n_columns)
+    if isinstance(kernel, CompoundKernel):
+        if len(kernel.kernels) != n_latent:
+            raise ValueError(
+                f"kernel is a CompoundKernel of {len(kernel.kernels)}, but there are {n_latent} "
+                f"latent functions for {n_columns} target(s): give one kernel for each of them, or "
+                "one for all."
+            )
+        return kernel
+    if not likelihood.own_kernels:
+        return kernel
+    each = [kernel] * n_columns + [default] * (n_latent - n_columns)
+    return CompoundKernel([clone(k) for k in each])
 
 
 def noise_given(given: Given, parsed: ParsedKernel, unit: float) -> tuple[Noise | None, float]:

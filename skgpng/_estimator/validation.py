@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
@@ -17,7 +16,6 @@ __all__ = [
     "check_finite",
     "check_noise",
     "check_range",
-    "check_shared",
     "check_targets",
     "check_weights",
     "has_inducing_points",
@@ -144,12 +142,6 @@ def check_targets(y: np.ndarray, n_targets: int | None, n_before: int | None) ->
         raise ValueError(
             f"y has {found} targets, but earlier calls had {n_before}. Use fit to begin anew."
         )
-
-
-def check_shared(kernel: Any) -> None:
-    """ValueError for a kernel that is one for each latent function."""
-    if isinstance(kernel, CompoundKernel):
-        raise ValueError("kernel is a CompoundKernel, but targets share one kernel. Give one.")
 
 
 def levels_of(quantiles: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._linalg import add_to_diagonal, inverse_and_log_determinant
 from .._runtime import tf
-from ..kernels import diagonal, jitter_unit
+from ..kernels import KernelStructure, diagonal, jitter_unit, of_each_latent
 from ..parameters import Hyperparameters
 from .base import Data, Iterate, Model, Step, WithoutQ, add, centred
 from .covariances import covariance_within
@@ -57,23 +57,38 @@ def evidence(
 def _evidence(
     model: Model, theta: Hyperparameters, data: Data, jitter: Any, size: Any
 ) -> tuple[Any, Hyperparameters]:
-    """The noise serves as jitter; where it is too little, the diagonal gets more."""
-    kernel = model.kernel
-    prior = covariance_within(kernel, theta.kernel, data.X, size)
+    """The noise serves as jitter; where it is too little, the diagonal gets more.
+
+    One kernel for all targets, or one for each.
+    """
+    prior = covariance_within(model.kernel, theta.kernel, data.X, size)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
         noise, correction = _noise(model, theta, data)
         Y = centred(model.mean, theta.mean, data.Y)
-        unit = jitter_unit(kernel, theta.kernel, data.X)
-        if unit is None:
-            unit = tf.reduce_mean(diagonal(kernel, theta.kernel, data.X))
-        on_diagonal = noise + jitter * unit
-    moments = evidence_moments(add_to_diagonal(prior.K[0], on_diagonal), Y)
-    bars = [moments.noise_gradient(), tf.ones_like(correction), -moments.alpha]
-    targets = [on_diagonal, correction, Y]
+        each = of_each_latent(model.kernel, theta.kernel)
+        columns = [Y] if len(each) == 1 else [Y[:, j : j + 1] for j in range(len(each))]
+        on_diagonal = [noise + jitter * _unit_of_jitter(k, v, data.X) for k, v in each]
+    moments = [
+        evidence_moments(add_to_diagonal(K, d), y)
+        for K, d, y in zip(prior.K, on_diagonal, columns, strict=True)
+    ]
+    bars = [
+        *(m.noise_gradient() for m in moments),
+        tf.ones_like(correction),
+        *(-m.alpha for m in moments),
+    ]
+    targets = [*on_diagonal, correction, *columns]
     g_theta = tape.gradient(targets, theta, bars, unconnected_gradients="zero")
-    g_kernel = prior.g_kernel(lambda _, rows, columns: moments.prior_gradient(rows, columns))
-    return moments.value + correction, g_theta._replace(kernel=add(g_theta.kernel, g_kernel))
+    g_kernel = prior.g_kernel(lambda j, rows, columns: moments[j].prior_gradient(rows, columns))
+    value = tf.add_n([m.value for m in moments]) + correction
+    return value, g_theta._replace(kernel=add(g_theta.kernel, g_kernel))
+
+
+def _unit_of_jitter(kernel: KernelStructure, values: tuple, X: Any) -> Any:
+    """Of one latent function."""
+    unit = jitter_unit(kernel, values, X)
+    return tf.reduce_mean(diagonal(kernel, values, X)) if unit is None else unit
 
 
 def _noise(model: Model, theta: Hyperparameters, data: Data) -> tuple[Any, Any]:

@@ -172,6 +172,23 @@ class NeighbourPosterior(Posterior):
         rows, a, t, _ = self._by_others(self._count, _LOOKED_AT)
         return rows, self.targets[rows] - np.einsum("qk,qkl->ql", a, t)
 
+    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What its neighbours miss of each row, its variance before the scale, and this."""
+        rows, a, t, prior = self._by_others(self._count, len(self.points))
+        f_var = floored(prior - np.sum(a**2, 1), prior)
+        missed = self.targets[rows] - np.einsum("qk,qkl->ql", a, t)
+        variance = f_var + (self.noise / self.weights)[rows]
+        scale = (self.scale or Scale()).at(np.mean(t**2, 2))
+        back = np.argsort(rows)
+        return missed[back], np.broadcast_to(variance[back, None], missed.shape), scale[back]
+
+    def of_rows(
+        self, X: np.ndarray, targets: np.ndarray, noise: np.ndarray, weights: np.ndarray
+    ) -> NeighbourPosterior:
+        """With the same number of neighbours and scale."""
+        X = X.astype(self.points.dtype, copy=False)
+        return dataclasses.replace(self, points=X, targets=targets, noise=noise, weights=weights)
+
     def share_of_copies(self) -> float:
         """Of the rows: those that have one with the same targets next to nothing away."""
         weights = metric(self.kernel, self.values, self.points.shape[1])

@@ -103,6 +103,23 @@ class Posterior(abc.ABC):
         """With what is chosen by how rows that are left out are predicted; nothing but here."""
         return self
 
+    def of_rows(
+        self, X: np.ndarray, targets: np.ndarray, noise: np.ndarray, weights: np.ndarray
+    ) -> RowPosterior | Posterior:
+        """With the same hyperparameters, of other rows; TypeError where rows are not kept.
+
+        Targets [N, L] are less the mean of f, the noise [N] is that of one of the rows that each
+        stands for, the weights [N] how many these are.
+        """
+        raise TypeError(f"{type(self).__name__} keeps no rows.")
+
+    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What others miss of each row, its variance [N, L], and what variances are scaled by, [N].
+
+        TypeError where rows are not kept.
+        """
+        raise TypeError(f"{type(self).__name__} keeps no rows.")
+
     @abc.abstractmethod
     def packed(self) -> dict:
         """What a file holds beside the kernel."""
@@ -244,12 +261,31 @@ class RowPosterior(CholeskyPosterior):
         return a, a[:, :0]
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""All rows, and in exact regression what the others miss of each, [N, L].
+        """All rows, and in exact regression what the others miss of each, [N, L]."""
+        return np.arange(len(self.points)), self.weights * self._left_out_variance()
 
-        :math:`[K_y^{-1} y]_i / [K_y^{-1}]_{ii}` (Rasmussen & Williams 2006, eq. 5.12).
+    def leave_one_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        r"""In exact regression, what all other rows miss of each, its variance, and the scale.
+
+        :math:`[K_y^{-1} y]_i / [K_y^{-1}]_{ii}` and :math:`1 / [K_y^{-1}]_{ii}` (Rasmussen &
+        Williams 2006, eq. 5.12).
         """
-        inverse, _ = lapack.dtrtri(self.root[0].T, lower=0)  # of L', so that L is not copied
-        return np.arange(len(self.points)), self.weights / np.sum(inverse**2, 1)[:, None]
+        _, missed = self.left_out()
+        variance = np.broadcast_to(self._left_out_variance(), missed.shape)
+        return missed, variance, np.ones(len(missed))
+
+    def _left_out_variance(self) -> np.ndarray:
+        """Of y of each row given the others, [N, 1 or L]."""
+        inverses = [lapack.dtrtri(L.T, lower=0)[0] for L in self.root]  # of L': L is not copied
+        return np.stack([1.0 / np.sum(inverse**2, 1) for inverse in inverses], 1)
+
+    def of_rows(
+        self, X: np.ndarray, targets: np.ndarray, noise: np.ndarray, weights: np.ndarray
+    ) -> RowPosterior:
+        """In exact regression with the same hyperparameters, of other rows."""
+        precision = (weights / noise)[:, None]
+        model = self.kernel, self.values, self.mean_function, self.mean_values
+        return RowPosterior(*model, X, *_of_sites(*model[:2], X, precision * targets, precision))
 
     def _observations(self, prior: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The rows, in units of their noise."""
@@ -321,17 +357,32 @@ def posterior_of_rows(
 ) -> RowPosterior:
     """Of rows that are known by sites, first natural parameter [N, L] and precision [N, 1 or L].
 
-    With B = I + r K r = L_B L_B': L = L_B / r, w = (L L')^-1 (beta / r^2) (R&W eq. 3.27). The
-    jitter of training comes in only where B needs it: the distances here have more digits.
+    The jitter of training comes in only where rounding asks for it: the distances here have more
+    digits.
+    """
+    found = _of_sites(model.kernel, theta.kernel, X, site_mean, site_precision, jitter)
+    return RowPosterior(model.kernel, theta.kernel, model.mean, theta.mean, X, *found)
+
+
+def _of_sites(
+    kernel: KernelStructure,
+    values: tuple,
+    X: np.ndarray,
+    site_mean: np.ndarray,
+    site_precision: np.ndarray,
+    jitter: float = 1e-8,
+) -> tuple[np.ndarray, np.ndarray]:
+    """w and L. With B = I + r K r = L_B L_B': L = L_B / r, w = (L L')^-1 (beta / r^2).
+
+    Rasmussen & Williams 2006, eq. 3.27.
     """
     with np.errstate(all="ignore"), one_blas_thread:  # whoever asked looks for what is not finite
-        K, _ = cross_covariances(model.kernel, theta.kernel, X, X)
+        K, _ = cross_covariances(kernel, values, X, X)
         r = np.sqrt(site_precision).T  # [1 or L, N]
         B = Arrays.shift_diagonal(r[:, :, None] * K * r[:, None, :], 1.0)
         jitters = sorted({*_ROUNDING, jitter, 10.0 * jitter, 100.0 * jitter})
         root = _roots(B, jitters) / r[:, :, None]
-        weights = _solved(root, site_mean / site_precision)
-    return RowPosterior(model.kernel, theta.kernel, model.mean, theta.mean, X, weights, root)
+        return _solved(root, site_mean / site_precision), root
 
 
 def posterior_of_points(

@@ -12,7 +12,7 @@ from .checks import check_columns, check_inducing_points, column_scales, seen_co
 from .columns import Columns
 from .formula import Formula, formula_of
 from .linear import DotProduct as _DotProduct  # noqa: F401  registers its formula
-from .parsing import ParsedKernel, parse, rebuild
+from .parsing import ParsedKernel, at_theta, free_names, parse, rebuild
 from .stationary import (
     Stationary,
     matern12,
@@ -40,6 +40,7 @@ __all__ = [
     "KernelStructure",
     "ParsedKernel",
     "Stationary",
+    "at_theta",
     "bind",
     "check_columns",
     "check_inducing_points",
@@ -47,6 +48,7 @@ __all__ = [
     "covariance",
     "diagonal",
     "formula_of",
+    "free_names",
     "is_stationary",
     "jitter_unit",
     "matern12",

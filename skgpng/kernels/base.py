@@ -11,7 +11,7 @@ from sklearn.utils.validation import _get_feature_names
 
 from .._runtime import outside_graphs, tf
 from .formula import Formula
-from .parsing import ParsedKernel, parse
+from .parsing import ParsedKernel, free_names, parse
 from .tree import covariance, diagonal, walk
 
 __all__ = ["Kernel", "names_of"]
@@ -165,7 +165,7 @@ class Kernel(Formula, sk.Kernel):
         X, Y = _rows(X), None if Y is None else _rows(Y)
         if not eval_gradient:
             return covariance(parsed.structure, parsed.values, X, Y).numpy()
-        free = [h.name for h in self.hyperparameters if not h.fixed]
+        free = free_names(self)
         return _with_gradient(parsed, free, X)
 
     @outside_graphs

@@ -16,7 +16,7 @@ from .hyperparameters import own_names, parameter_of
 from .operators import Compound
 from .tree import KernelStructure, comparable, without_values
 
-__all__ = ["ParsedKernel", "parse", "place", "rebuild"]
+__all__ = ["ParsedKernel", "at_theta", "free_names", "parse", "place", "rebuild"]
 
 
 class ParsedKernel(NamedTuple):
@@ -119,6 +119,12 @@ def parse(kernel: Any, names: Any = None) -> ParsedKernel:
     parts = {str(k): _parse_one(k_, f"{k}__", names) for k, k_ in enumerate(kernel.kernels)}
     operands = tuple((name, part.structure) for name, part in parts.items())
     _, parameters, paths, noise = zip(*parts.values(), strict=True)
+    levels = [p.name for p in noise if p is not None]
+    if len(levels) > 1:
+        raise ValueError(
+            f"kernel has {len(levels)} WhiteKernel terms ({', '.join(levels)}): all kernels of a "
+            "CompoundKernel share one noise. Keep one."
+        )
     return ParsedKernel(
         KernelStructure(Compound, (), (), (), operands),
         sum(parameters, ()),
@@ -144,6 +150,25 @@ def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
         which, _, rest = name.partition("__") if compound else ("0", "", name)
         parts[int(which)].set_params(**{rest: plain})
     return sk.CompoundKernel(parts) if compound else parts[0]
+
+
+def at_theta(kernel: Any, theta: Any) -> Any:
+    """Copy of a scikit-learn kernel with another ``theta``, also of a CompoundKernel."""
+    theta = np.asarray(theta, dtype=float)
+    if not isinstance(kernel, sk.CompoundKernel):
+        return kernel.clone_with_theta(theta)
+    ends = np.cumsum([part.n_dims for part in kernel.kernels])
+    if theta.shape != (ends[-1],):
+        raise ValueError(f"theta has {theta.size} entries, but the kernels have {ends[-1]} free.")
+    parts = zip(kernel.kernels, np.split(theta, ends[:-1]), strict=True)
+    return sk.CompoundKernel([part.clone_with_theta(own) for part, own in parts])
+
+
+def free_names(kernel: Any) -> list[str]:
+    """Names of what is free, in the order of ``theta``, as :func:`parse` has them."""
+    if not isinstance(kernel, sk.CompoundKernel):
+        return [h.name for h in kernel.hyperparameters if not h.fixed]
+    return [f"{k}__{name}" for k, part in enumerate(kernel.kernels) for name in free_names(part)]
 
 
 def place(path: str) -> str:

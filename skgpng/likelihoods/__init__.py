@@ -28,6 +28,7 @@ from typing import Any
 from .base import ExpectedLogDensity, Likelihood, Noise
 from .counts import Poisson
 from .gaussian import Gaussian
+from .heteroscedastic import HeteroscedasticGaussian
 from .labels import Bernoulli, Softmax, for_labels
 from .student_t import StudentT
 from .trial import tried_offset
@@ -39,6 +40,7 @@ __all__ = [
     "Bernoulli",
     "ExpectedLogDensity",
     "Gaussian",
+    "HeteroscedasticGaussian",
     "Likelihood",
     "Noise",
     "Poisson",
@@ -51,7 +53,12 @@ __all__ = [
 ]
 
 #: What the argument ``likelihood`` of the regressor may be called.
-NAMES: dict[str, Any] = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
+NAMES: dict[str, Any] = {
+    "gaussian": Gaussian,
+    "heteroscedastic": HeteroscedasticGaussian,
+    "student_t": StudentT,
+    "poisson": Poisson,
+}
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.
 ROW_NAMES = tuple(name for likelihood in NAMES.values() for name in likelihood.row_names)

@@ -88,6 +88,9 @@ class Likelihood(abc.ABC):
         parameters: no row is known more precisely than that.
     location : bool
         Whether y = f + noise whose distribution does not depend on f: y may then be scaled.
+    own_kernels : bool
+        Whether latent functions differ in kind, so that each has a kernel of its own; those of the
+        columns of y come first.
     support : str
         "real", "positive", "counts", "unit" (between 0 and 1) or "labels".
     gamma : float
@@ -109,6 +112,7 @@ class Likelihood(abc.ABC):
     log_concave: ClassVar[bool] = False
     bounded_precision: ClassVar[bool] = False
     location: ClassVar[bool] = False
+    own_kernels: ClassVar[bool] = False
     support: ClassVar[str] = "real"
     gamma: ClassVar[float] = 0.3
     noise: ClassVar[str | None] = None
@@ -125,6 +129,11 @@ class Likelihood(abc.ABC):
             cls.parameter_names = (cls.noise,)
 
     # --- from the data, once a fit -------------------------------------------------------
+
+    @property
+    def scales(self) -> bool:
+        """Whether y may be shifted and scaled; what is learned then follows."""
+        return self.location
 
     def check_support(self) -> None:
         """Raise ValueError where ``support`` is none of numbers."""
@@ -191,7 +200,7 @@ class Likelihood(abc.ABC):
 
     def units(self, Y: np.ndarray, weights: np.ndarray) -> Units:
         """Mean and standard deviation of each column where y may be scaled, else 0 and 1."""
-        if self.location:
+        if self.scales:
             return mean_and_deviation(Y, weights)
         return Units(np.zeros(Y.shape[1]), np.ones(Y.shape[1]))
 
@@ -329,6 +338,20 @@ class Likelihood(abc.ABC):
         """Mean [N, P] and total variance of y; without noise that of its mean given f."""
         y = self._distribution(values, f_mean, f_var, row)
         return y.mean(), y.variance() if include_noise else y.variance_of_mean()
+
+    def mean_and_cov_of_rows(
+        self, values: tuple, f_mean: np.ndarray, f_cov: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean [N, P] of y, and covariances [P, N, N] of its mean given f; ValueError if unknown.
+
+        ``f_mean`` is [N, L], ``f_cov`` [L, N, N]. Known where that mean is linear in f.
+        """
+        if self.location:
+            return f_mean, f_cov
+        raise ValueError(
+            "return_cov=True needs a likelihood whose mean is the latent function, such as "
+            "'gaussian'. Use sample_y, or return_std=True."
+        )
 
     def predict_log_density(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None

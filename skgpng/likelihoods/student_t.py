@@ -13,6 +13,7 @@ from ..means import Mean, Zero
 from ..parameters import Parameter
 from ..quadrature import expected_log_square, gamma_nodes
 from .base import Likelihood, Noise, sum_to_shape
+from .mixtures import crps
 from .units import Units, median_and_quartiles
 
 __all__ = ["StudentT"]
@@ -172,24 +173,14 @@ class StudentT(Likelihood):
     def predict_crps(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
     ) -> np.ndarray:
-        r"""Continuous ranked probability score of y, [N, P].
+        """Continuous ranked probability score of y, [N, P], to about nine digits.
 
-        :math:`E|x - y| - \tfrac12 E|x - x'|` for independent x and x' from the predictive
-        distribution (Gneiting & Raftery 2007, eq. 21), both closed for a mixture of Gaussians;
-        to about nine digits. df must be above 1.
+        df must be above 1.
         """
         scale, df = map(float, values)
         log_nodes, log_weights = gamma_nodes(df, power=-0.5)
         weights, noise = np.exp(log_weights), scale**2 * np.exp(-log_nodes)
-        r, v = (np.asarray(Y) - np.asarray(f_mean))[..., None], np.asarray(f_var)[..., None]
-        std = np.sqrt(v + noise)
-        z = r / std
-        to_y = 2.0 * std * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi) + r * (2.0 * ndtr(z) - 1.0)
-        spread = sum(  # a row of the pairs at a time
-            w * (np.sqrt(2.0 * v + n + noise) @ weights)
-            for w, n in zip(weights, noise, strict=True)
-        )
-        return to_y @ weights - spread / np.sqrt(2.0 * np.pi)
+        return crps(np.asarray(Y) - f_mean, np.asarray(f_var)[..., None] + noise, weights)
 
     def noise_variance(self, values: tuple) -> float:
         """Infinite where df is 2 or less."""
