@@ -29,6 +29,9 @@ from .base import ExpectedLogDensity, Likelihood, Noise
 from .counts import Poisson
 from .gaussian import Gaussian
 from .labels import Bernoulli, Softmax, for_labels
+from .laplace import AsymmetricLaplace, Laplace
+from .positive import Exponential, Gamma
+from .shares import Beta
 from .student_t import StudentT
 from .trial import tried_offset
 from .units import Units
@@ -36,9 +39,14 @@ from .units import Units
 __all__ = [
     "NAMES",
     "ROW_NAMES",
+    "AsymmetricLaplace",
     "Bernoulli",
+    "Beta",
     "ExpectedLogDensity",
+    "Exponential",
+    "Gamma",
     "Gaussian",
+    "Laplace",
     "Likelihood",
     "Noise",
     "Poisson",
@@ -51,7 +59,15 @@ __all__ = [
 ]
 
 #: What the argument ``likelihood`` of the regressor may be called.
-NAMES: dict[str, Any] = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
+NAMES: dict[str, Any] = {
+    "gaussian": Gaussian,
+    "student_t": StudentT,
+    "laplace": Laplace,
+    "poisson": Poisson,
+    "gamma": Gamma,
+    "exponential": Exponential,
+    "beta": Beta,
+}
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.
 ROW_NAMES = tuple(name for likelihood in NAMES.values() for name in likelihood.row_names)
@@ -63,7 +79,8 @@ def named(given: Any) -> Likelihood:
     Raises
     ------
     ValueError
-        For anything else, and where its support is none of numbers that is known.
+        For anything else, where its support is none of numbers that is known, and where a setting
+        is out of its range.
 
     Examples
     --------
@@ -73,6 +90,7 @@ def named(given: Any) -> Likelihood:
     """
     if isinstance(given, Likelihood):
         given.check_support()
+        given.check_settings()
         return given
     if isinstance(given, str) and given in NAMES:
         return NAMES[given]()
