@@ -426,13 +426,16 @@ class Likelihood(abc.ABC):
     def learned(self, values: tuple, scale: np.ndarray) -> dict:
         """What ``likelihood_`` reports: values in the units of y, by name.
 
-        ``scale`` [P] is the unit of each column of y; only noise has one.
+        ``scale`` [P] is the unit of each column of y; only noise has one. A setting of the same
+        name holds a value, which training knows by its logarithm.
         """
         power = 2.0 * self.noise_power
+        learned = dict(zip(self.parameter_names, values, strict=True))
+        held = {k: v for k, v in self.get_params().items() if k in learned and v is not None}
         with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
             return {
                 name: _one_or_all(v * np.asarray(scale) ** power if name == self.noise else v)
-                for name, v in zip(self.parameter_names, values, strict=True)
+                for name, v in (learned | held).items()
             }
 
     def noise_variance(self, values: tuple) -> float | None:

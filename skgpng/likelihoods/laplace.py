@@ -230,11 +230,14 @@ class AsymmetricLaplace(_Exponentials):
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "quantile")
 
     def parameters(self, noise: Noise | None, spread: float) -> tuple[Parameter, ...]:
-        """Scale, the root of a noise level, and the level of the quantile, which stays."""
-        level = float(self.quantile)
-        return *super().parameters(noise, spread), Parameter(
-            "quantile", level, np.full(2, level), False
-        )
+        r"""Scale, the root of a noise level, and the level of the quantile, which stays.
+
+        Gaussian noise has the mean loss :math:`\sigma\varphi(\Phi^{-1}(q))`: by default the scale
+        begins with that of a tenth of the variance of y.
+        """
+        level, loss = float(self.quantile), np.exp(-0.5 * ndtri(self.quantile) ** 2) * _ROOT_1_2PI
+        (scale,) = super().parameters(noise, spread if noise else spread * loss**2)
+        return scale, Parameter("quantile", level, np.full(2, level), False)
 
     def _rates(self, values: tuple) -> tuple:
         scale, quantile = values
