@@ -24,6 +24,7 @@ from .._inference.posterior import Posterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._version import __version__
+from ..likelihoods import Likelihood
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -88,6 +89,39 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     }
     # What is measured; tests set other values.
     _tuning: ClassVar[Tuning] = TUNING
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, those of kernel and likelihood with ``kernel__`` or ``likelihood__``.
+
+        Parameters
+        ----------
+        **params : dict
+            By name. Settings of the likelihood, as ``likelihood__df``, make another object of it:
+            that given before stays as it is.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For a name that is none of ``get_params``.
+        """
+        prefix = "likelihood__"
+        rest = {name: value for name, value in params.items() if not name.startswith(prefix)}
+        super().set_params(**rest)
+        own = {k.removeprefix(prefix): v for k, v in params.items() if k not in rest}
+        if own:
+            likelihood = getattr(self, "likelihood", None)
+            if not isinstance(likelihood, Likelihood):
+                raise ValueError(
+                    f"Invalid parameter {prefix + next(iter(own))!r} for {type(self).__name__}: "
+                    f"its likelihood is {likelihood!r}. Settings are those of an object of "
+                    "skgpng.likelihoods, such as likelihood=StudentT()."
+                )
+            self.likelihood = likelihood.with_params(**own)
+        return self
 
     # --- fitting -------------------------------------------------------------------------
 

@@ -252,7 +252,7 @@ class BaseRegressor(BaseGaussianProcess):
     def _before(self, likelihood: Likelihood, start: str) -> Predictor | None:
         """What was learned before with this likelihood, and may be gone on with."""
         old = self._predictor if start in ("warm", "on") else None
-        if old is None or old.likelihood == likelihood:
+        if old is None or _told(old.likelihood) == _told(likelihood):
             return old
         if start == "on":
             raise ValueError(
@@ -349,6 +349,11 @@ def _begin(
         return observation, likelihood.mean.parameters(offset)
     mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
     return resumed(observation, old.values), resumed(mean, old.posterior.mean_values)
+
+
+def _told(likelihood: Likelihood) -> tuple:
+    """All that is said of it: likelihoods of one code are equal, whatever their numbers."""
+    return likelihood, likelihood.get_params()
 
 
 def _one_or_all(values: np.ndarray) -> Any:

@@ -30,6 +30,9 @@ from .counts import Poisson
 from .gaussian import Gaussian
 from .heteroscedastic import HeteroscedasticGaussian
 from .labels import Bernoulli, Softmax, for_labels
+from .laplace import AsymmetricLaplace, Laplace
+from .positive import Exponential, Gamma
+from .shares import Beta
 from .student_t import StudentT
 from .trial import tried_offset
 from .units import Units
@@ -37,10 +40,15 @@ from .units import Units
 __all__ = [
     "NAMES",
     "ROW_NAMES",
+    "AsymmetricLaplace",
     "Bernoulli",
+    "Beta",
     "ExpectedLogDensity",
+    "Exponential",
+    "Gamma",
     "Gaussian",
     "HeteroscedasticGaussian",
+    "Laplace",
     "Likelihood",
     "Noise",
     "Poisson",
@@ -57,7 +65,11 @@ NAMES: dict[str, Any] = {
     "gaussian": Gaussian,
     "heteroscedastic": HeteroscedasticGaussian,
     "student_t": StudentT,
+    "laplace": Laplace,
     "poisson": Poisson,
+    "gamma": Gamma,
+    "exponential": Exponential,
+    "beta": Beta,
 }
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.
@@ -70,7 +82,8 @@ def named(given: Any) -> Likelihood:
     Raises
     ------
     ValueError
-        For anything else, and where its support is none of numbers that is known.
+        For anything else, where its support is none of numbers that is known, and where a setting
+        is out of its range.
 
     Examples
     --------
@@ -80,6 +93,7 @@ def named(given: Any) -> Likelihood:
     """
     if isinstance(given, Likelihood):
         given.check_support()
+        given.check_settings()
         return given
     if isinstance(given, str) and given in NAMES:
         return NAMES[given]()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import copy
+import dataclasses
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -105,6 +107,8 @@ class Likelihood(abc.ABC):
         Of the latent functions.
     n_points : int
         Nodes of the Gauss-Hermite quadrature.
+    ranges : dict of (float, float)
+        Settings that are a number between these two, or None where that is the default.
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -121,12 +125,63 @@ class Likelihood(abc.ABC):
     row_defaults: ClassVar[tuple[float, ...]] = ()
     mean: ClassVar[Mean] = Constant()
     n_points: ClassVar[int] = 20
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Noise that is named is a parameter."""
         super().__init_subclass__(**options)
         if not cls.parameter_names and cls.noise is not None:
             cls.parameter_names = (cls.noise,)
+
+    # --- settings ------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Settings by name, the fields of the dataclass: ``likelihood__df`` of an estimator."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+    def with_params(self, **params: Any) -> Likelihood:
+        """The likelihood with other settings. This one stays: compiled code is found by it.
+
+        It stands in for ``set_params``, which would change it; that of an estimator takes the
+        names with ``likelihood__`` before them.
+
+        Raises
+        ------
+        ValueError
+            For a name that is none of ``get_params``.
+
+        Examples
+        --------
+        >>> from skgpng.likelihoods import StudentT
+        >>> StudentT().with_params(df=4.0)
+        StudentT(df=4.0)
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for the likelihood {self}. Valid parameters are: "
+                    f"{list(known)!r}."
+                )
+        changed: Any = self
+        return dataclasses.replace(changed, **params) if params else self
+
+    def check_settings(self) -> None:
+        """Raise ValueError where a setting is outside of its range."""
+        for name, (low, high) in self.ranges.items():
+            value: Any = getattr(self, name)
+            inside = isinstance(value, Real) and low < float(value) < high
+            if not inside and (value is not None or getattr(type(self), name) is not None):
+                raise ValueError(
+                    f"{name} of the likelihood {type(self).__name__} must be a number between "
+                    f"{low:g} and {high:g}, both excluded, got {value!r:.80}."
+                )
+
+    def __sklearn_clone__(self) -> Likelihood:
+        """As of any setting of an estimator, whatever the arguments of a constructor."""
+        return copy.deepcopy(self)
 
     # --- from the data, once a fit -------------------------------------------------------
 
@@ -394,13 +449,16 @@ class Likelihood(abc.ABC):
     def learned(self, values: tuple, scale: np.ndarray) -> dict:
         """What ``likelihood_`` reports: values in the units of y, by name.
 
-        ``scale`` [P] is the unit of each column of y; only noise has one.
+        ``scale`` [P] is the unit of each column of y; only noise has one. A setting of the same
+        name holds a value, which training knows by its logarithm.
         """
         power = 2.0 * self.noise_power
+        learned = dict(zip(self.parameter_names, values, strict=True))
+        held = {k: v for k, v in self.get_params().items() if k in learned and v is not None}
         with np.errstate(over="ignore"):  # y of 1e200: the honest variance is infinite
             return {
                 name: _one_or_all(v * np.asarray(scale) ** power if name == self.noise else v)
-                for name, v in zip(self.parameter_names, values, strict=True)
+                for name, v in (learned | held).items()
             }
 
     def noise_variance(self, values: tuple) -> float | None:

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import gammaln, ndtr, ndtri, pdtr
-from sklearn.metrics import d2_tweedie_score
 
 from .._runtime import custom_gradient, tf
 from . import _numerical as numerical
 from .base import Likelihood, sum_to_shape
+from .scores import deviance_explained
 
 __all__ = ["Poisson"]
 
@@ -185,15 +185,7 @@ class Poisson(Likelihood):
 
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
         """Share of the Poisson deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""
-        columns = zip(*(np.reshape(a, (len(a), -1)).T for a in (y, y_mean)), strict=True)
-        return float(np.mean([_explained(a, b, sample_weight) for a, b in columns]))
-
-
-def _explained(y: np.ndarray, y_mean: np.ndarray, sample_weight: Any) -> float:
-    counted = y if sample_weight is None else y[np.asarray(sample_weight) > 0]
-    if np.ptp(counted) == 0.0:  # no deviance that could be explained
-        return float(np.array_equal(y, y_mean))
-    return float(d2_tweedie_score(y, y_mean, sample_weight=sample_weight, power=1))
+        return deviance_explained(y, y_mean, sample_weight, power=1)
 
 
 def _log_exposure(row: Any) -> Any:

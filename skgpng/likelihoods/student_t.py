@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,6 +65,13 @@ class StudentT(Likelihood):
     it is an integral over :math:`\lambda` alone, by :func:`skgpng.quadrature.gamma_nodes`. These
     are NumPy arrays, and so must ``values`` be known.
 
+    Parameters
+    ----------
+    df : float, default=None
+        Degrees of freedom, held fixed: 4 is a usual choice, the noise of outliers. None learns
+        them, between 2.01 and 1000. Where it is 2 or less the noise has no variance, and where it
+        is 1 or less no CRPS. Likelihoods that differ in it are equal, and share compiled code.
+
     Examples
     --------
     >>> import numpy as np
@@ -75,6 +82,10 @@ class StudentT(Likelihood):
     -1.000888849624
     """
 
+    # a value like that learned, which compiled code does not depend on
+    df: float | None = field(default=None, compare=False)
+
+    ranges: ClassVar[dict] = {"df": (0.0, np.inf)}
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "df")
     noise: ClassVar[str | None] = "scale"
     noise_power: ClassVar[float] = 0.5
@@ -89,7 +100,9 @@ class StudentT(Likelihood):
         """Scale, the root of a noise level, and degrees of freedom."""
         level, bounds, free = noise or self._default_noise(spread)
         scale = Parameter("scale", np.sqrt(level), np.sqrt(bounds), free)
-        return scale, Parameter("df", _DF_START, np.array(_DF_BOUNDS))
+        if self.df is None:
+            return scale, Parameter("df", _DF_START, np.array(_DF_BOUNDS))
+        return scale, Parameter("df", float(self.df), np.full(2, self.df), False)
 
     def as_regression(
         self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float

@@ -373,11 +373,12 @@ def test_units_and_offset():
 
 
 def test_names():
-    assert [named(n) for n in NAMES] == [Gaussian(), StudentT(), Poisson()]
+    assert [named(name) for name in NAMES] == [cls() for cls in NAMES.values()]
+    assert (named("student_t"), named("poisson")) == (StudentT(), Poisson())
     assert named(Laplace()) == Laplace()
     assert for_labels(2) == Bernoulli() and for_labels(3) == Softmax(3)
     for wrong in ("poison", Gaussian, None):
-        with pytest.raises(ValueError, match="'gaussian', 'student_t', 'poisson'"):
+        with pytest.raises(ValueError, match="'gaussian', 'student_t', .*'poisson'"):
             named(wrong)
 
 
