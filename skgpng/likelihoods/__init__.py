@@ -29,9 +29,12 @@ from .base import ExpectedLogDensity, Likelihood, Noise
 from .counts import Poisson
 from .gaussian import Gaussian
 from .labels import Bernoulli, Softmax, for_labels
+from .negative_binomial import NegativeBinomial
+from .ordinal import Ordinal
 from .student_t import StudentT
 from .trial import tried_offset
 from .units import Units
+from .zero_inflated import ZeroInflatedPoisson
 
 __all__ = [
     "NAMES",
@@ -40,21 +43,33 @@ __all__ = [
     "ExpectedLogDensity",
     "Gaussian",
     "Likelihood",
+    "NegativeBinomial",
     "Noise",
+    "Ordinal",
     "Poisson",
     "Softmax",
     "StudentT",
     "Units",
+    "ZeroInflatedPoisson",
     "for_labels",
     "named",
     "tried_offset",
 ]
 
 #: What the argument ``likelihood`` of the regressor may be called.
-NAMES: dict[str, Any] = {"gaussian": Gaussian, "student_t": StudentT, "poisson": Poisson}
+NAMES: dict[str, Any] = {
+    "gaussian": Gaussian,
+    "student_t": StudentT,
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_poisson": ZeroInflatedPoisson,
+    "ordinal": Ordinal,
+}
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.
-ROW_NAMES = tuple(name for likelihood in NAMES.values() for name in likelihood.row_names)
+ROW_NAMES = tuple(
+    dict.fromkeys(name for likelihood in NAMES.values() for name in likelihood.row_names)
+)
 
 
 def named(given: Any) -> Likelihood:
