@@ -30,6 +30,8 @@ _EVEN, _MOST_EVEN = 0.8, 0.45
 _NORMAL_STEP, _COUNT_STEP = 0.9, 0.4
 # f within so many standard deviations.
 _REACH = 8.0
+# Logarithms up to this have an exponential.
+_LARGEST = 600.0
 # Steps of Newton's method for the ends of a density.
 _NEWTON_STEPS = 25
 
@@ -55,9 +57,15 @@ def quantiles(m: np.ndarray, s: np.ndarray, levels: np.ndarray, size: float) -> 
     """Smallest counts whose probability reaches the levels; 0 for those that are not positive."""
     shape, positive = m.shape, levels > 0.0
     m, s, level = m[positive], s[positive], levels[positive]
+    upper = level > 0.5
+
+    def beyond(k: np.ndarray, index: Any = slice(None)) -> np.ndarray:
+        """Probability of k or less over the level, from the end that is nearer."""
+        share = _cdf(k, m[index], s[index], size, upper[index])
+        return np.where(upper[index], 1.0 - level[index] - share, share - level[index])
 
     def excess(t: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return _cdf(np.exp(t) - 1.0, m[index], s[index], size) - level[index]
+        return beyond(np.exp(t) - 1.0, index)
 
     # y + 1 as a real number, by its logarithm: near the quantile of a normal approximation
     width = _width(m, s, size)
@@ -65,7 +73,7 @@ def quantiles(m: np.ndarray, s: np.ndarray, levels: np.ndarray, size: float) -> 
     t = numerical.roots(excess, start - 0.1 * width, start + 0.1 * width)
     # the smallest whole number that is not below, but for rounding
     k = np.maximum(np.ceil(np.exp(t) - 1.0 - 1e-6 * np.exp(t)), 0.0)
-    k += _cdf(k, m, s, size) < level
+    k += beyond(k) < 0.0
     found = np.zeros(shape)
     found[positive] = k
     return found
@@ -183,8 +191,9 @@ def _cdf(k: np.ndarray, m: np.ndarray, s: np.ndarray, size: float, upper: Any = 
             at, std = a[chosen], np.maximum(s[chosen], 1e-12)
             step, log_density = m[chosen] - np.log(at), _log_ratio(at, size)
             x, w = nodes(at, std, size, step)
-            share = np.exp(log_density(x)) * ndtr(sign[chosen] * (x - step) / std)
-            found[chosen] = np.sum(w * share, 0)
+            w = w * np.exp(log_density(x))
+            share = np.sum(w * ndtr(sign[chosen] * (x - step) / std), 0)
+            found[chosen] = share / np.sum(w, 0)  # 1 but for rounding, so that all adds up to 1
     return found
 
 
@@ -216,8 +225,11 @@ def _log_ratio(a: np.ndarray, size: float) -> Callable:
 
 def _fall(x: np.ndarray, a: Any, b: Any) -> np.ndarray:
     r""":math:`ax - (a + b) \log((b + a e^x) / (a + b))`, the same as of -x, b and a."""
-    inner, t = np.where(x < 0.0, a, b), -np.abs(x)
-    return inner * t - (a + b) * np.log1p(np.expm1(t) * inner / (a + b))
+    swap = b < a  # the smaller number leaves the sum its digits
+    inner, t = np.where(swap, b, a), np.where(swap, -x, x)
+    near = np.log1p(np.expm1(np.minimum(t, _LARGEST)) * inner / (a + b))
+    far = t + np.log(inner / (a + b))  # where exp overflows
+    return inner * t - (a + b) * np.where(t < _LARGEST, near, far)
 
 
 def _ends(a: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -42,6 +42,8 @@ class ZeroInflatedPoisson(Counts):
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("zero_share",)
+    # of zeros: errors of 1e-5 for a share of a tenth, 1e-3 for a thousandth, up to a variance of 1
+    n_points: ClassVar[int] = 32
 
     def parameters(self, noise: Noise | None, spread: float) -> tuple[Parameter, ...]:
         """The share of zeros."""
