@@ -55,6 +55,7 @@ def conditional_cdf(y: np.ndarray, mean: np.ndarray, size: float) -> np.ndarray:
 
 def quantiles(m: np.ndarray, s: np.ndarray, levels: np.ndarray, size: float) -> np.ndarray:
     """Smallest counts whose probability reaches the levels; 0 for those that are not positive."""
+    m, s, levels = np.broadcast_arrays(m, s, levels)
     shape, positive = m.shape, levels > 0.0
     m, s, level = m[positive], s[positive], levels[positive]
     upper = level > 0.5
@@ -84,8 +85,8 @@ def crps(m: np.ndarray, s: np.ndarray, Y: np.ndarray, size: float, zeros: float)
 
     Beyond 64 it is an integral, from half a count before to half a one behind.
     """
-    shape = m.shape
-    m, s, Y = (np.ravel(a) for a in (m, s, Y))
+    shape = np.broadcast_shapes(m.shape, s.shape, Y.shape)
+    m, s, Y = (np.broadcast_to(a, shape).ravel() for a in (m, s, Y))
     # with next to nothing below 64 each F there is zero, but for the zeros that are added
     far = np.exp(m - numerical.REACH * _width(m, s, size)) >= _SMALL
     few = np.minimum(Y, _SMALL) * zeros**2 + np.maximum(_SMALL - Y, 0.0) * (1.0 - zeros) ** 2

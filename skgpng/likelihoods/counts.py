@@ -150,13 +150,13 @@ class Counts(Likelihood):
         levels, zeros = np.asarray(levels, float), self._zeros(values)
         m, s = (f_mean + _log_exposure(row))[..., None], np.sqrt(f_var)[..., None]
         levels = (levels - zeros) / (1.0 - zeros)  # among the counts that are no added zeros
-        return mixed.quantiles(*np.broadcast_arrays(m, s, levels), self._size(values))
+        return mixed.quantiles(m, s, levels, self._size(values))
 
     def predict_crps(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
     ) -> np.ndarray:
         r"""Sum :math:`\sum_k (F(k) - 1\{k \ge y\})^2`, [N, P]."""
-        m, s, Y = np.broadcast_arrays(f_mean + _log_exposure(row), np.sqrt(f_var), Y)
+        m, s = f_mean + _log_exposure(row), np.sqrt(f_var)
         return mixed.crps(m, s, Y, self._size(values), self._zeros(values))
 
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:

@@ -124,7 +124,9 @@ class Ordinal(Likelihood):
         """Cut points that give each grade its share of the rows."""
         grade = np.searchsorted(self._levels, Y)
         J = len(self._levels)
-        counts = sum(np.bincount(g, weights, minlength=J) for g in grade.T) + _PSEUDO_COUNT
+        counts = np.full(J, _PSEUDO_COUNT)
+        for column in grade.T:
+            counts += np.bincount(column, weights, minlength=J)
         return _parameters_at(ndtri(np.cumsum(counts)[:-1] / counts.sum()))
 
     def as_regression(

@@ -126,7 +126,7 @@ def test_predictions_against_sums():
     density = likelihood.predict_log_density(VALUES, F_MEAN, F_VAR, Y)
     own = np.searchsorted(GRADES, Y)
     np.testing.assert_allclose(density, np.log(np.take_along_axis(p, own, 1)), rtol=1e-8)
-    reached = Y <= GRADES[:-1]
+    reached = GRADES[:-1] >= Y
     score = np.sum((F[:, :-1] - reached) ** 2 * np.diff(GRADES), 1)
     found = likelihood.predict_crps(VALUES, F_MEAN, F_VAR, Y)
     np.testing.assert_allclose(found[:, 0], score, rtol=1e-8, atol=1e-14)
