@@ -455,13 +455,23 @@ def _settings(
         max_iter=most_steps(options, N, batch * (tuning.near.left_out if inference.gathers else 1)),
         # where nothing moves, a second look at the same value ends training
         n_iter_no_change=patience if moves or not inference.one_step else 1,
-        n_plateaus=inference.n_plateaus if moves else 1,
+        n_plateaus=_plateaus(problem, inference) if moves else 1,
         tol=options.tol,
         batch_size=batch,
         jitter=options.jitter,
         seed=seed,
         **({"beta_2": tuning.near.beta_2} if inference.gathers else {}),
     )
+
+
+def _plateaus(problem: Problem, inference: Inference) -> int:
+    """Three at least where the likelihood learns, too: at the first one Adam may have overshot.
+
+    With all rows, negative binomial counts ended 1.7 nats below the best ELBO, their dispersion a
+    third too large.
+    """
+    learns = not problem.likelihood.conjugate and any(p.free for p in problem.observation)
+    return max(inference.n_plateaus, 3) if learns else inference.n_plateaus
 
 
 def _gamma(options: Options, problem: Problem, structure: Structure, tuning: Tuning) -> float:

@@ -206,9 +206,8 @@ class BaseRegressor(BaseGaussianProcess):
         return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
 
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
-        given = self._given(rows)
+        given, (X, Y, weights, row) = self._rows(self._given(rows), X, y, start, sample_weight)
         likelihood, old = given.likelihood, self._before(given.likelihood, start)
-        X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
         kernel = kernel_of_latents(
             likelihood,
             self._start_kernel(X, weights, start),
@@ -272,8 +271,10 @@ class BaseRegressor(BaseGaussianProcess):
             )
         super()._validate_params()
 
-    def _rows(self, given: Given, X: Any, y: Any, start: str, sample_weight: Any) -> Rows:
-        """Validated, with positive weights; y as it is."""
+    def _rows(
+        self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
+    ) -> tuple[Given, Rows]:
+        """Validated, with positive weights, y as it is; and given its likelihood."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         y = y.astype(np.float64)  # ValueError for strings
         weights = check_weights(sample_weight, X)
@@ -283,12 +284,14 @@ class BaseRegressor(BaseGaussianProcess):
         row = rows_known(given.likelihood, known, len(X))
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
-        given.likelihood.check(of_weight(y, keep))
+        before = self._predictor.likelihood if start == "on" else None
+        likelihood = given.likelihood.for_targets(of_weight(y, keep), before)
+        likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)
         merges = merges_rows(Options.of(self), self._conjugate, len(X), self._tuning)
-        return rows.merged() if merges else rows
+        return given._replace(likelihood=likelihood), rows.merged() if merges else rows
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood
@@ -344,6 +347,7 @@ def _begin(
     """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
     _, Y, weights, row = rows
     if old is None:
+        observation = likelihood.started(observation, Y, weights)
         values = tuple(p.value for p in observation)
         offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
         return observation, likelihood.mean.parameters(offset)

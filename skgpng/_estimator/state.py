@@ -68,8 +68,9 @@ def _records(plain: dict) -> dict:
     check_columns(parsed, np.zeros((1, D)))
     _check("scale", _is_finite(scale, (likelihood.n_columns(L),)) and np.all(scale > 0))
     _check("shift", _is_finite(given["shift"], scale.shape))
-    n_values = len(likelihood.parameter_names)
-    _check("values", len(given["values"]) == n_values and _is_finite(given["values"], (n_values,)))
+    shapes = [np.shape(p.value) for p in likelihood.parameters(None, 1.0)]
+    _check("values", len(given["values"]) == len(shapes))
+    _check("values", all(map(_is_finite, given["values"], shapes)))
     units, fixed = Units(given["shift"], scale), given["fixed_noise"]
     found: dict[str, Any] = {
         "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed),

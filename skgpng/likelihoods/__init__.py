@@ -31,11 +31,14 @@ from .gaussian import Gaussian
 from .heteroscedastic import HeteroscedasticGaussian
 from .labels import Bernoulli, Softmax, for_labels
 from .laplace import AsymmetricLaplace, Laplace
+from .negative_binomial import NegativeBinomial
+from .ordinal import Ordinal
 from .positive import Exponential, Gamma
 from .shares import Beta
 from .student_t import StudentT
 from .trial import tried_offset
 from .units import Units
+from .zero_inflated import ZeroInflatedPoisson
 
 __all__ = [
     "NAMES",
@@ -50,11 +53,14 @@ __all__ = [
     "HeteroscedasticGaussian",
     "Laplace",
     "Likelihood",
+    "NegativeBinomial",
     "Noise",
+    "Ordinal",
     "Poisson",
     "Softmax",
     "StudentT",
     "Units",
+    "ZeroInflatedPoisson",
     "for_labels",
     "named",
     "tried_offset",
@@ -67,13 +73,18 @@ NAMES: dict[str, Any] = {
     "student_t": StudentT,
     "laplace": Laplace,
     "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "zero_inflated_poisson": ZeroInflatedPoisson,
+    "ordinal": Ordinal,
     "gamma": Gamma,
     "exponential": Exponential,
     "beta": Beta,
 }
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.
-ROW_NAMES = tuple(name for likelihood in NAMES.values() for name in likelihood.row_names)
+ROW_NAMES = tuple(
+    dict.fromkeys(name for likelihood in NAMES.values() for name in likelihood.row_names)
+)
 
 
 def named(given: Any) -> Likelihood:

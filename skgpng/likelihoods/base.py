@@ -34,6 +34,7 @@ _SUPPORT: dict[str, tuple] = {
         "argument exposure of fit",
     ),
     "unit": (lambda y: (y > 0) & (y < 1), "is not between 0 and 1, ends excluded. Rescale y"),
+    "grades": (np.isfinite, "is not finite. Leave its row out"),
 }
 # Where a regression that stands for the likelihood sees the latent function.
 _LINKS: dict[str, Any] = {
@@ -94,7 +95,8 @@ class Likelihood(abc.ABC):
         Whether latent functions differ in kind, so that each has a kernel of its own; those of the
         columns of y come first.
     support : str
-        "real", "positive", "counts", "unit" (between 0 and 1) or "labels".
+        "real", "positive", "counts", "unit" (between 0 and 1), "grades" (which the likelihood
+        names itself) or "labels".
     gamma : float
         Natural-gradient step on all rows.
     noise : str or None
@@ -205,6 +207,18 @@ class Likelihood(abc.ABC):
                 f"to one of {known}, and override check where y may be less than that."
             )
 
+    def for_targets(self, y: np.ndarray, before: Likelihood | None = None) -> Likelihood:
+        """The likelihood that a fit to y [N] or [N, P] is made with: by default this one.
+
+        Parameters
+        ----------
+        y : array of shape (N,) or (N, P)
+            As it comes, not yet checked.
+        before : Likelihood, optional
+            That of the calls of ``partial_fit`` before, with which this one goes on.
+        """
+        return self
+
     def check(self, y: np.ndarray) -> None:
         """Raise ValueError where a value of y [N] or [N, P] is outside the support."""
         fits, advice = _SUPPORT.get(self.support, _SUPPORT["real"])
@@ -292,6 +306,12 @@ class Likelihood(abc.ABC):
         level, bounds, free = noise or self._default_noise(spread)
         value, limits = (np.asarray(a, float) ** self.noise_power for a in (level, bounds))
         return (Parameter(self.noise, value, limits, free),)
+
+    def started(
+        self, parameters: tuple[Parameter, ...], Y: np.ndarray, weights: np.ndarray
+    ) -> tuple[Parameter, ...]:
+        """The same parameters, beginning where suits the rows; by default as they are."""
+        return parameters
 
     def as_regression(
         self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float

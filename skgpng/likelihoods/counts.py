@@ -1,4 +1,4 @@
-"""Counts."""
+"""Counts: what their likelihoods share, and Poisson's."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import gammaln, ndtr, ndtri, pdtr
 
 from .._runtime import custom_gradient, tf
+from . import _mixed_counts as mixed
 from . import _numerical as numerical
 from .base import Likelihood, sum_to_shape
 from .scores import deviance_explained
 
-__all__ = ["Poisson"]
+__all__ = ["Counts", "Poisson"]
 
-# Counts beyond this are summed by integration: their distribution is smooth from one to the next.
-_SMALL = 64
 # All counts are zero: as if there had been half a one.
 _LEAST_COUNT = 0.5
 
@@ -35,8 +33,139 @@ def _expected_poisson_log_density(f_mean: Any, f_var: Any, Y: Any, log_exposure:
     return Y * log_rate - rate - tf.math.lgamma(Y + 1.0), gradient
 
 
+class Counts(Likelihood):
+    r"""Counts whose mean is the exposure of a row times :math:`e^f`.
+
+    ``row`` is the exposure :math:`e_n`, 1 by default: the time, area or number of trials in which
+    y was counted. Where f is Gaussian the mean is lognormal. Predictions are those of a negative
+    binomial variable of the size that :meth:`_size` gives, and 0 in its place with the probability
+    :meth:`_zeros`; subclasses add ``log_prob``.
+    """
+
+    # Steps in which counts of a wide range do not overshoot, from 0.3, 0.5, 0.7 and 1: with one
+    # count of 1e5 among counts of 2 the others were 26, 53 and 132 nats behind after 300 steps,
+    # with one peak among zeros 0.1, 0.4 and 45; on four smooth sets all end within 0.1 nats.
+    gamma: ClassVar[float] = 0.3
+    support: ClassVar[str] = "counts"
+    row_names: ClassVar[tuple[str, ...]] = ("exposure",)
+    row_defaults: ClassVar[tuple[float, ...]] = (1.0,)
+
+    def _size(self, values: tuple) -> float:
+        """Size r of the negative binomial distribution: its variance is mu + mu^2 / r."""
+        return np.inf
+
+    def _zeros(self, values: tuple) -> float:
+        """Probability of a zero that is none of its own."""
+        return 0.0
+
+    def offset(self, Y: np.ndarray, weights: np.ndarray, row: np.ndarray | None) -> np.ndarray:
+        """Logarithm of all counts over all exposure."""
+        exposure = np.ones((len(Y), 1)) if row is None else row[:, :1]
+        counts = np.maximum(weights @ Y, _LEAST_COUNT * np.mean(weights))
+        return np.log(counts) - np.log(weights @ exposure)
+
+    def as_regression(
+        self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float
+    ) -> tuple[np.ndarray, float, bool]:
+        """Centred logarithms of rates, with the mean of their variances 1 / y + 1 / r."""
+        targets = np.log(Y + 0.5) - _log_exposure(row)
+        noise = float(np.mean(1.0 / (Y + 0.5))) + 1.0 / self._size(values)
+        return targets - targets.mean(0), noise, False
+
+    # --- y given f -----------------------------------------------------------------------
+
+    def conditional_mean(self, values: tuple, F: np.ndarray, row: Any = None) -> np.ndarray:
+        r""":math:`(1 - \pi) e_n \exp(f)`, where :math:`\pi` is the probability of added zeros."""
+        return (1.0 - self._zeros(values)) * np.exp(F + _log_exposure(row))
+
+    def conditional_variance(self, values: tuple, F: np.ndarray, row: Any = None) -> np.ndarray:
+        """By the law of total variance, of the added zeros and all others."""
+        return self.predict_mean_and_var(values, F, np.zeros(()), row)[1]
+
+    def cdf(self, values: tuple, F: np.ndarray, y: np.ndarray, row: Any = None) -> np.ndarray:
+        """Of the distribution of counts."""
+        zeros = self._zeros(values)
+        below = mixed.conditional_cdf(y, np.exp(F + _log_exposure(row)), self._size(values))
+        return np.where(np.asarray(y) < 0, 0.0, zeros + (1.0 - zeros) * below)
+
+    def sample(
+        self, values: tuple, F: np.ndarray, rng: np.random.RandomState, row: Any = None
+    ) -> np.ndarray:
+        """Counts: Poisson's of rates that scatter by a gamma variable; beyond 1e9 normal ones."""
+        rate, size = np.exp(F + _log_exposure(row)), self._size(values)
+        if np.isfinite(size):
+            rate = rate * rng.standard_gamma(size, rate.shape) / size
+        near = rng.poisson(np.minimum(rate, 1e9)).astype(float)
+        far = np.round(rate + np.sqrt(rate) * rng.standard_normal(rate.shape))
+        counts = np.where(rate < 1e9, near, far)
+        zeros = self._zeros(values)
+        return np.where(rng.uniform(size=rate.shape) < zeros, 0.0, counts) if zeros else counts
+
+    # --- y given f ~ N(f_mean, f_var) ----------------------------------------------------
+
+    def predict_mean_and_var(
+        self,
+        values: tuple,
+        f_mean: np.ndarray,
+        f_var: np.ndarray,
+        row: Any = None,
+        include_noise: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Of a lognormal mean :math:`\mu`: :math:`E\mu`, :math:`V\mu + E\mu + E\mu^2 / r`.
+
+        With added zeros of probability :math:`\pi` and those moments M and V:
+        :math:`(1 - \pi) M` and :math:`(1 - \pi) V + \pi (1 - \pi) M^2`.
+        """
+        zeros, size = self._zeros(values), self._size(values)
+        with np.errstate(over="ignore"):
+            mean = np.exp(f_mean + 0.5 * f_var + _log_exposure(row))
+            of_mean = mean**2 * np.expm1(f_var)
+            total = of_mean + mean + (mean**2 + of_mean) / size
+            if include_noise:
+                variance = (1.0 - zeros) * (total + zeros * mean**2)
+            else:
+                variance = (1.0 - zeros) ** 2 * of_mean
+        return (1.0 - zeros) * mean, variance
+
+    def predict_log_density(
+        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
+    ) -> np.ndarray:
+        """Log of the probability of a count, by an integral over f around its peak."""
+        log_exposure, size = _log_exposure(row), self._size(values)
+
+        def log_prob(f: np.ndarray) -> np.ndarray:
+            return mixed.log_probability(Y, f + log_exposure, size)
+
+        density = numerical.log_expectation(log_prob, *np.broadcast_arrays(f_mean, f_var))
+        zeros = self._zeros(values)
+        if not zeros:
+            return density
+        density = density + np.log1p(-zeros)
+        return np.where(np.asarray(Y) == 0, np.logaddexp(np.log(zeros), density), density)
+
+    def predict_quantiles(
+        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, levels: Any, row: Any = None
+    ) -> np.ndarray:
+        """Smallest counts whose probability reaches the levels, [N, P, Q]."""
+        levels, zeros = np.asarray(levels, float), self._zeros(values)
+        m, s = (f_mean + _log_exposure(row))[..., None], np.sqrt(f_var)[..., None]
+        levels = (levels - zeros) / (1.0 - zeros)  # among the counts that are no added zeros
+        return mixed.quantiles(m, s, levels, self._size(values))
+
+    def predict_crps(
+        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
+    ) -> np.ndarray:
+        r"""Sum :math:`\sum_k (F(k) - 1\{k \ge y\})^2`, [N, P]."""
+        m, s = f_mean + _log_exposure(row), np.sqrt(f_var)
+        return mixed.crps(m, s, Y, self._size(values), self._zeros(values))
+
+    def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
+        """Share of the Poisson deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""
+        return deviance_explained(y, y_mean, sample_weight, power=1)
+
+
 @dataclass(frozen=True)
-class Poisson(Likelihood):
+class Poisson(Counts):
     r"""Counts with a rate that is positive: :math:`y|f \sim \mathrm{Poisson}(e_n \exp(f))`.
 
     ``row`` is the exposure :math:`e_n` of each row, 1 by default: the time, area or number of
@@ -53,181 +182,30 @@ class Poisson(Likelihood):
     """
 
     log_concave: ClassVar[bool] = True
-    # Steps in which counts of a wide range do not overshoot, from 0.3, 0.5, 0.7 and 1: with one
-    # count of 1e5 among counts of 2 the others were 26, 53 and 132 nats behind after 300 steps,
-    # with one peak among zeros 0.1, 0.4 and 45; on four smooth sets all end within 0.1 nats.
-    gamma: ClassVar[float] = 0.3
-    support: ClassVar[str] = "counts"
-    row_names: ClassVar[tuple[str, ...]] = ("exposure",)
-    row_defaults: ClassVar[tuple[float, ...]] = (1.0,)
-
-    def offset(self, Y: np.ndarray, weights: np.ndarray, row: np.ndarray | None) -> np.ndarray:
-        """Logarithm of all counts over all exposure."""
-        exposure = np.ones((len(Y), 1)) if row is None else row[:, :1]
-        counts = np.maximum(weights @ Y, _LEAST_COUNT * np.mean(weights))
-        return np.log(counts) - np.log(weights @ exposure)
-
-    def as_regression(
-        self, Y: np.ndarray, values: tuple, row: np.ndarray | None, spread: float
-    ) -> tuple[np.ndarray, float, bool]:
-        """Centred logarithms of rates, with the mean of their variances 1 / y."""
-        targets = np.log(Y + 0.5) - _log_exposure(row)
-        return targets - targets.mean(0), float(np.mean(1.0 / (Y + 0.5))), False
 
     def log_prob(self, values: tuple, F: Any, Y: Any, row: Any = None) -> Any:
         r""":math:`y (f + \log e_n) - e_n \exp(f) - \log y!`."""
-        log_rate = F + (0.0 if row is None else tf.math.log(row[:, :1]))
+        log_rate = F + log_exposure(row)
         return Y * log_rate - tf.exp(log_rate) - tf.math.lgamma(tf.convert_to_tensor(Y) + 1.0)
 
     def variational_expectations(
         self, values: tuple, f_mean: Any, f_var: Any, Y: Any, row: Any = None
     ) -> Any:
         r""":math:`y (m + \log e_n) - e_n \exp(m + v / 2) - \log y!`."""
-        f_mean, f_var, Y = (tf.convert_to_tensor(a) for a in (f_mean, f_var, Y))
-        exposure = tf.ones([1, 1], Y.dtype) if row is None else tf.convert_to_tensor(row)[:, :1]
-        return _expected_poisson_log_density(f_mean, f_var, Y, tf.math.log(exposure))
+        return expected_poisson_log_density(f_mean, f_var, Y, row)
 
-    # --- y given f -----------------------------------------------------------------------
 
-    def conditional_mean(self, values: tuple, F: np.ndarray, row: Any = None) -> np.ndarray:
-        """The rate."""
-        return np.exp(F + _log_exposure(row))
+def expected_poisson_log_density(f_mean: Any, f_var: Any, Y: Any, row: Any) -> Any:
+    r""":math:`y (m + \log e_n) - e_n \exp(m + v / 2) - \log y!`, of tensors."""
+    f_mean, f_var, Y = (tf.convert_to_tensor(a) for a in (f_mean, f_var, Y))
+    exposure = tf.ones([1, 1], Y.dtype) if row is None else tf.convert_to_tensor(row)[:, :1]
+    return _expected_poisson_log_density(f_mean, f_var, Y, tf.math.log(exposure))
 
-    def conditional_variance(self, values: tuple, F: np.ndarray, row: Any = None) -> np.ndarray:
-        """The rate."""
-        return self.conditional_mean(values, F, row)
 
-    def cdf(self, values: tuple, F: np.ndarray, y: np.ndarray, row: Any = None) -> np.ndarray:
-        """Of a Poisson distribution."""
-        rate = self.conditional_mean(values, F, row)
-        return np.where(np.asarray(y) < 0, 0.0, pdtr(np.maximum(np.floor(y), 0.0), rate))
-
-    def sample(
-        self, values: tuple, F: np.ndarray, rng: np.random.RandomState, row: Any = None
-    ) -> np.ndarray:
-        """Counts; of rates beyond 1e9 their normal approximation."""
-        rate = self.conditional_mean(values, F, row)
-        near = rng.poisson(np.minimum(rate, 1e9)).astype(float)
-        far = np.round(rate + np.sqrt(rate) * rng.standard_normal(rate.shape))
-        return np.where(rate < 1e9, near, far)
-
-    # --- y given f ~ N(f_mean, f_var) ----------------------------------------------------
-
-    def predict_mean_and_var(
-        self,
-        values: tuple,
-        f_mean: np.ndarray,
-        f_var: np.ndarray,
-        row: Any = None,
-        include_noise: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        r"""Of a lognormal rate :math:`\lambda`: :math:`E\lambda`, :math:`V\lambda + E\lambda`."""
-        with np.errstate(over="ignore"):
-            y_mean = np.exp(f_mean + 0.5 * f_var + _log_exposure(row))
-            rate_var = y_mean**2 * np.expm1(f_var)
-        return y_mean, rate_var + y_mean if include_noise else rate_var
-
-    def predict_log_density(
-        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
-    ) -> np.ndarray:
-        """Log of the probability of a count, by an integral over f around its peak."""
-        log_exposure = _log_exposure(row)
-
-        def log_prob(f: np.ndarray) -> np.ndarray:
-            with np.errstate(over="ignore"):
-                return Y * (f + log_exposure) - np.exp(f + log_exposure) - gammaln(Y + 1.0)
-
-        return numerical.log_expectation(log_prob, *np.broadcast_arrays(f_mean, f_var))
-
-    def predict_quantiles(
-        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, levels: Any, row: Any = None
-    ) -> np.ndarray:
-        """Smallest counts whose probability reaches the levels, [N, P, Q]."""
-        levels = np.asarray(levels, float)
-        shape = (*np.shape(f_mean), len(levels))
-        m, s, level = (
-            np.broadcast_to(a, shape).ravel()
-            for a in (
-                (f_mean + _log_exposure(row))[..., None],
-                np.sqrt(f_var)[..., None],
-                levels,
-            )
-        )
-
-        def excess(t: np.ndarray, index: np.ndarray) -> np.ndarray:
-            return _cdf(np.exp(t) - 1.0, m[index], s[index]) - level[index]
-
-        # y + 1 as a real number, by its logarithm: near the quantile of a normal approximation
-        width = np.hypot(s, np.exp(-0.5 * np.maximum(m, 0.0)))
-        start = np.logaddexp(m + width * ndtri(level), 0.0)
-        t = numerical.roots(excess, start - 0.1 * width, start + 0.1 * width)
-        # the smallest whole number that is not below, but for rounding
-        k = np.maximum(np.ceil(np.exp(t) - 1.0 - 1e-6 * np.exp(t)), 0.0)
-        k += _cdf(k, m, s) < level
-        return k.reshape(shape)
-
-    def predict_crps(
-        self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None
-    ) -> np.ndarray:
-        r"""Sum :math:`\sum_k (F(k) - 1\{k \ge y\})^2`, [N, P].
-
-        Beyond 64 it is an integral, from half a count before to half a one behind.
-        """
-        m, s, Y = np.broadcast_arrays(f_mean + _log_exposure(row), np.sqrt(f_var), Y)
-        width = np.hypot(s, np.exp(-0.5 * np.maximum(m, 0.0)))
-        ends = [np.exp(m + d * numerical.REACH * width) for d in (-1.0, 0.0, 1.0)]
-        few, many = ends[0] < _SMALL, np.maximum(ends[2], Y) >= _SMALL
-        # below the few first F is zero: what counts is where y is
-        total = np.where(few, 0.0, np.maximum(_SMALL - Y, 0.0))
-        total[few] += _few(m[few], s[few], Y[few])
-        total[many] += _many(m[many], s[many], Y[many], *(e[many] for e in ends))
-        return total
-
-    def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
-        """Share of the Poisson deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""
-        return deviance_explained(y, y_mean, sample_weight, power=1)
+def log_exposure(row: Any) -> Any:
+    """As a tensor [N, 1]; 0 where none is given."""
+    return 0.0 if row is None else tf.math.log(row[:, :1])
 
 
 def _log_exposure(row: Any) -> Any:
     return 0.0 if row is None else np.log(row[:, :1])
-
-
-def _few(m: np.ndarray, s: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Terms of the CRPS for small counts."""
-    terms = ((_cdf(np.full(m.shape, float(k)), m, s) - (k >= Y)) ** 2 for k in range(_SMALL))
-    return np.sum(list(terms), 0)
-
-
-def _many(m: np.ndarray, s: np.ndarray, Y: np.ndarray, *ends: np.ndarray) -> np.ndarray:
-    """The same for the others, as an integral with the first Euler-Maclaurin term at its ends."""
-    first, split = _SMALL - 0.5, np.maximum(Y, _SMALL) - 0.5
-    edges = np.sort([np.maximum(e, first) for e in np.broadcast_arrays(first, split, *ends)], 0)
-    x, w = numerical.intervals(*edges)
-    terms = (v * (_cdf(k, m, s) - (k > split)) ** 2 for k, v in zip(x, w, strict=True))
-    at_first = np.full(m.shape, first)
-    p_first, p_split = (_cdf(k + 0.5, m, s) - _cdf(k - 0.5, m, s) for k in (at_first, split))
-    return np.sum(list(terms), 0) + (_cdf(at_first, m, s) * p_first - p_split) / 12.0
-
-
-def _cdf(k: np.ndarray, m: np.ndarray, s: np.ndarray) -> np.ndarray:
-    r"""Probability of k or less where the log rate is N(m, s^2); smooth in k > -1.
-
-    A Poisson variable is k or less where a gamma variable g of shape k + 1 is above the rate:
-    :math:`F(k) = E[\Phi((\log g - m) / s)]`, an integral with a peak at log(k + 1) and a step at m.
-    """
-    a = k + 1.0
-    step = m - np.log(a)
-    # log g - log a and its density are within these ends, but for exp(-40)
-    c = numerical.DROP / a
-    low, high = -(c + np.sqrt(2.0 * c)), np.log1p(c + np.sqrt(2.0 * c))
-    at = np.clip(step, low, high)
-    x, w = numerical.intervals(low, np.minimum(at, 0.0), np.maximum(at, 0.0), high)
-    log_density = _log_peak(a) + a * (x - np.expm1(x))
-    return np.sum(w * np.exp(log_density) * ndtr((x - step) / np.maximum(s, 1e-12)), 0)
-
-
-def _log_peak(a: np.ndarray) -> np.ndarray:
-    r""":math:`a \log a - a - \log\Gamma(a)`; Stirling's series where that has lost its digits."""
-    large = np.maximum(a, 1e3)
-    series = 0.5 * np.log(large / (2.0 * np.pi)) - 1.0 / (12.0 * large) + 1.0 / (360.0 * large**3)
-    return np.where(a > 1e3, series, a * np.log(a) - a - gammaln(a))

@@ -97,8 +97,15 @@ REGRESSOR = {
     **BOTH,
     "likelihood": (
         ["binomial", None, 0, NAN, Poisson],
-        one_of("gaussian", "poisson", "student_t"),
-        ["gaussian", "student_t", "poisson", Poisson()],
+        one_of(
+            "gaussian",
+            "negative_binomial",
+            "ordinal",
+            "poisson",
+            "student_t",
+            "zero_inflated_poisson",
+        ),
+        ["gaussian", "student_t", "poisson", "negative_binomial", "ordinal", Poisson()],
     ),
     "alpha": (
         [-1, -1e-300, NAN, INF, "auto", [0.1], np.full(12, 0.1), [[0.1]]],
