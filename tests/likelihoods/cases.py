@@ -25,10 +25,14 @@ from skgpng.likelihoods import (
     Exponential,
     Gamma,
     Gaussian,
+    HeteroscedasticGaussian,
     Laplace,
+    NegativeBinomial,
+    Ordinal,
     Poisson,
     Softmax,
     StudentT,
+    ZeroInflatedPoisson,
 )
 
 legendre = functools.cache(np.polynomial.legendre.leggauss)
@@ -52,6 +56,7 @@ class Case(NamedTuple):
     expected_rtol: float = 1e-8  # of variational expectations; those by 20 nodes are good to less
     outside: float | None = None  # what y cannot be; by default something that its support is not
     predicted: Callable = lambda y: y.mean()  # what predict gives of the distribution of y
+    n_nodes: int = 400  # over the latent functions
     skip: tuple = ()  # questions that it does not answer: "moments", "cdf", "quantiles", "crps"
 
     @property
@@ -60,7 +65,7 @@ class Case(NamedTuple):
 
     @property
     def discrete(self) -> bool:
-        return self.likelihood.support in ("counts", "labels")
+        return self.likelihood.support in ("counts", "grades", "labels")
 
     def log_density(self, F: np.ndarray, y: np.ndarray) -> np.ndarray:
         other = self.oracle(F, self.row)
@@ -72,14 +77,14 @@ class Case(NamedTuple):
         return self._replace(f_mean=self.f_mean[:n], f_var=self.f_var[:n], Y=self.y[:n], row=row)
 
 
-def nodes(case: Case, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+def nodes(case: Case, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """F [H, N, L] and weights [H, N, L] or [H, 1, 1], about n of them.
 
     Where each column has a latent function of its own Gauss-Legendre nodes on either side of y,
     where the density may have a kink. Where it has several, Gauss-Hermite nodes of each with all
     of the others.
     """
-    n_latent, std = case.f_mean.shape[1], np.sqrt(case.f_var)
+    n, n_latent, std = n or case.n_nodes, case.f_mean.shape[1], np.sqrt(case.f_var)
     if case.y.shape[1] == n_latent:
         kink = (case.y - case.f_mean) / std if case.likelihood.location else 0.0 * std
         x, w = (a[:, None, None] for a in legendre(n // 2))
@@ -106,6 +111,68 @@ class Categorical:
         return np.take_along_axis(self._log_p, own, -1)
 
 
+class Grades:
+    """Grades of probabilities [..., N, P, J] between cut points."""
+
+    def __init__(self, grades, cuts, f):
+        z = np.array([-np.inf, *cuts, np.inf]) - np.asarray(f)[..., None]
+        above = z[..., :-1] > 0  # the upper tails have more digits there
+        self._grades = np.asarray(grades)
+        self._shares = np.where(above, -np.diff(ndtr(-z), axis=-1), np.diff(ndtr(z), axis=-1))
+
+    def _sum(self, values):
+        return np.sum(self._shares * values, -1)
+
+    def logpmf(self, y):
+        return np.log(self._sum(self._grades == np.asarray(y)[..., None]))
+
+    def cdf(self, y):
+        return self._sum(self._grades <= np.asarray(y)[..., None])
+
+    def mean(self):
+        return self._sum(self._grades)
+
+    def var(self):
+        return self._sum(self._grades**2) - self.mean() ** 2
+
+    def ppf(self, level):
+        below = np.cumsum(self._shares, -1)
+        return self._grades[np.minimum(np.sum(below < level, -1), len(self._grades) - 1)]
+
+
+def mixed_poisson(size, zeros, f, row):
+    """Counts of a rate that scatters as a gamma variable, some of them zero for another reason."""
+    rate = (1.0 if row is None else row) * np.exp(f)
+    counts = stats.poisson(rate) if np.isinf(size) else stats.nbinom(size, size / (size + rate))
+    return MoreZeros(counts, zeros) if zeros else counts
+
+
+class MoreZeros:
+    """A distribution of counts, and zeros beside."""
+
+    def __init__(self, counts, zeros):
+        self._counts, self._zeros = counts, zeros
+
+    def logpmf(self, y):
+        own = np.log1p(-self._zeros) + self._counts.logpmf(y)
+        return np.where(np.equal(y, 0), np.logaddexp(np.log(self._zeros), own), own)
+
+    def cdf(self, y):
+        own = self._zeros + (1.0 - self._zeros) * self._counts.cdf(y)
+        return np.where(np.less(y, 0), 0.0, own)
+
+    def mean(self):
+        return (1.0 - self._zeros) * self._counts.mean()
+
+    def var(self):
+        mean, var = self._counts.mean(), self._counts.var()
+        return (1.0 - self._zeros) * (var + self._zeros * mean**2)
+
+    def ppf(self, level):
+        return self._counts.ppf(np.maximum((level - self._zeros) / (1.0 - self._zeros), 0.0))
+
+
+EXPOSURE = np.array([[1.0], [0.5], [8.0]])
 CASES = {
     "gaussian": Case(Gaussian(), (0.3,), lambda f, row: stats.norm(f, np.sqrt(0.3))),
     "gaussian, known noise": Case(
@@ -126,6 +193,26 @@ CASES = {
     "poisson": Case(
         Poisson(), (), lambda f, row: stats.poisson(row * np.exp(f)),
         row=np.array([[1.0], [0.5], [8.0]]), rtol=1e-5,
+    ),
+    "negative binomial": Case(
+        NegativeBinomial(), (0.4,), lambda f, row: mixed_poisson(2.5, 0.0, f, row),
+        f_var=0.3 * F_VAR, row=EXPOSURE, rtol=1e-5, expected_rtol=1e-5,
+    ),
+    "zero-inflated poisson": Case(
+        ZeroInflatedPoisson(), (0.3,), lambda f, row: mixed_poisson(np.inf, 0.3, f, row),
+        row=EXPOSURE, rtol=1e-5, expected_rtol=1e-5,
+    ),
+    "ordinal": Case(
+        Ordinal((3.0, 4.0, 6.0)), (-0.5, np.array([1.2])),
+        lambda f, row: Grades((3.0, 4.0, 6.0), (-0.5, 0.7), f), expected_rtol=1e-6, outside=3.5,
+        skip=("moments", "crps"),  # the median is predicted: see test_ordinal.py
+    ),
+    "heteroscedastic": Case(
+        HeteroscedasticGaussian(), (0.4,),
+        lambda f, row: stats.norm(f[..., :1], np.sqrt(0.4 * np.exp(f[..., 1:]))),
+        f_mean=np.array([[0.5, -1.0], [2.0, 1.0], [-3.0, 0.0]]),
+        f_var=np.array([[0.2, 0.3], [0.3, 0.1], [0.01, 0.4]]),
+        Y=np.array([[1.0], [0.7], [-2.5]]), n_nodes=3600, rtol=1e-7,
     ),
     "gamma": Case(
         Gamma(), (3.0,), lambda f, row: stats.gamma(3.0, scale=np.exp(f) / 3.0)
