@@ -165,10 +165,11 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
 
 
 def _share(plan: Plan, result: Result, p: Any) -> np.ndarray:
-    """Of the variance of each target that the fit explains."""
+    """Of the variance of each target that the fit explains, or of all of them."""
     rows = as_regression(plan.problem)[0]
     with np.errstate(all="ignore"):
-        return explained_share(p, rows[:3], _rows_predict(plan))
+        share = explained_share(p, rows[:3], _rows_predict(plan))
+    return share.max(keepdims=True) if plan.problem.likelihood.mixes else share
 
 
 def _rows_predict(plan: Plan) -> bool:

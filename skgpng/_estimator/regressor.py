@@ -35,6 +35,7 @@ from .validation import (
     rows_known,
     targets_at,
     validated,
+    without_missing,
 )
 
 __all__ = ["BaseRegressor"]
@@ -275,8 +276,9 @@ class BaseRegressor(BaseGaussianProcess):
         self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
     ) -> tuple[Given, Rows]:
         """Validated, with positive weights, y as it is; and given its likelihood."""
+        y, missing = without_missing(y) if given.likelihood.allows_missing else (y, False)
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
-        y = y.astype(np.float64)  # ValueError for strings
+        y = np.where(missing, np.nan, y.astype(np.float64))  # ValueError for strings
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         # rows without weight may be anything; the others are named by their place

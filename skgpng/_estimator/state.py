@@ -76,7 +76,7 @@ def _records(plain: dict) -> dict:
         "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed),
         # the same array as in the posterior, as after fit
         "inducing_points_": p.points if hasattr(p, "precision_root") else None,
-        "_stream": _stream(plain["_stream"], D),
+        "_stream": _stream(plain["_stream"], D, likelihood.allows_missing),
     }
     if plain.get("_exact_data") is not None:
         rows = _rows({"X": p.points, **plain["_exact_data"]}, D)
@@ -84,16 +84,18 @@ def _records(plain: dict) -> dict:
     return found
 
 
-def _stream(plain: dict, n_features: int) -> Stream:
-    rows = None if plain["rows"] is None else _rows(plain["rows"], n_features)
+def _stream(plain: dict, n_features: int, missing: bool) -> Stream:
+    rows = None if plain["rows"] is None else _rows(plain["rows"], n_features, missing)
     return Stream(**{**plain, "rows": rows})
 
 
-def _rows(plain: dict, n_features: int) -> Rows:
+def _rows(plain: dict, n_features: int, missing: bool = False) -> Rows:
+    """``missing``: y may be NaN."""
     rows = Rows(**plain)
     N = len(rows.X)
     fits = rows.X.shape[1] == n_features and all(len(a) == N and a.ndim > 0 for a in rows)
-    _check("rows", fits and all(np.isfinite(a).all() for a in rows) and np.all(rows.weights > 0))
+    numbers = rows._replace(Y=np.nan_to_num(rows.Y, posinf=np.inf)) if missing else rows
+    _check("rows", fits and all(np.isfinite(a).all() for a in numbers) and np.all(rows.weights > 0))
     return rows
 
 

@@ -93,7 +93,8 @@ def kernel_of_latents(likelihood: Likelihood, kernel: Any, default: Any, n_colum
         return kernel
     if not likelihood.own_kernels:
         return kernel
-    each = [kernel] * n_columns + [default] * (n_latent - n_columns)
+    of_y = min(n_columns, n_latent)
+    each = [kernel] * of_y + [default] * (n_latent - of_y)
     return CompoundKernel([clone(k) for k in each])
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "rows_known",
     "targets_at",
     "validated",
+    "without_missing",
 ]
 
 #: Types of X that are taken as they are; others become the first.
@@ -90,6 +91,13 @@ def rows_known(
     }
     row = np.stack([*each.values()], 1) if each else np.zeros((n_rows, 0))
     return likelihood.scaled_row(row, scale) + fixed_noise
+
+
+def without_missing(y: Any) -> tuple[Any, Any]:
+    """y with zeros for NaN, and where these stand; as it is where it holds no floats."""
+    values = np.asarray(y)
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros((), bool)
+    return (np.where(missing, 0.0, values), missing) if missing.any() else (y, False)
 
 
 def of_weight(values: Any, keep: np.ndarray) -> Any:

@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import ExpectedLogDensity, Likelihood, Noise
+from .coregionalised import Coregionalised
 from .counts import Poisson
 from .gaussian import Gaussian
 from .heteroscedastic import HeteroscedasticGaussian
@@ -46,6 +47,7 @@ __all__ = [
     "AsymmetricLaplace",
     "Bernoulli",
     "Beta",
+    "Coregionalised",
     "ExpectedLogDensity",
     "Exponential",
     "Gamma",

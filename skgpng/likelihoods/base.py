@@ -94,6 +94,10 @@ class Likelihood(abc.ABC):
     own_kernels : bool
         Whether latent functions differ in kind, so that each has a kernel of its own; those of the
         columns of y come first.
+    mixes : bool
+        Whether each column of y depends on all latent functions, of which some may be nothing.
+    allows_missing : bool
+        Whether NaN in y stands for a target that is missing.
     support : str
         "real", "positive", "counts", "unit" (between 0 and 1), "grades" (which the likelihood
         names itself) or "labels".
@@ -119,6 +123,8 @@ class Likelihood(abc.ABC):
     bounded_precision: ClassVar[bool] = False
     location: ClassVar[bool] = False
     own_kernels: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
+    allows_missing: ClassVar[bool] = False
     support: ClassVar[str] = "real"
     gamma: ClassVar[float] = 0.3
     noise: ClassVar[str | None] = None

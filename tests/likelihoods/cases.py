@@ -22,6 +22,7 @@ from skgpng.likelihoods import (
     AsymmetricLaplace,
     Bernoulli,
     Beta,
+    Coregionalised,
     Exponential,
     Gamma,
     Gaussian,
@@ -172,6 +173,7 @@ class MoreZeros:
         return self._counts.ppf(np.maximum((level - self._zeros) / (1.0 - self._zeros), 0.0))
 
 
+MIXING = np.array([[1.0, 0.2], [-0.5, 0.8], [0.3, 0.0]])
 EXPOSURE = np.array([[1.0], [0.5], [8.0]])
 CASES = {
     "gaussian": Case(Gaussian(), (0.3,), lambda f, row: stats.norm(f, np.sqrt(0.3))),
@@ -213,6 +215,12 @@ CASES = {
         f_mean=np.array([[0.5, -1.0], [2.0, 1.0], [-3.0, 0.0]]),
         f_var=np.array([[0.2, 0.3], [0.3, 0.1], [0.01, 0.4]]),
         Y=np.array([[1.0], [0.7], [-2.5]]), n_nodes=3600, rtol=1e-7,
+    ),
+    "coregionalised": Case(
+        Coregionalised(2, 3), (np.array([0.1, 0.4, 0.2]), MIXING, np.array([0.5, 0.0, -1.0])),
+        lambda f, row: stats.norm(f @ MIXING.T + [0.5, 0.0, -1.0], np.sqrt([0.1, 0.4, 0.2])),
+        f_mean=np.array([[0.5, -1.0], [2.0, 1.0], [0.0, 3.0]]),
+        f_var=np.array([[0.2, 0.3], [0.3, 0.01], [1e-3, 0.1]]), n_nodes=3600, rtol=3e-7,
     ),
     "gamma": Case(
         Gamma(), (3.0,), lambda f, row: stats.gamma(3.0, scale=np.exp(f) / 3.0)
