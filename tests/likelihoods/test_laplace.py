@@ -11,6 +11,8 @@ from sklearn.metrics import d2_pinball_score
 
 from skgpng.likelihoods import AsymmetricLaplace, Laplace, Noise
 
+# scipy.stats.laplace_asymmetric computes both of its branches everywhere
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning:scipy")
 RATIOS = [1e-10, 1e-4, 1.0, 1e4, 1e10]  # of the variances of f and of the noise
 VALUES = (0.1, 0.8)
 NOISE = stats.laplace_asymmetric(2.0, 0.0, 0.1 / 0.4)
