@@ -22,7 +22,8 @@ _EDGES = 1e-300, 1.0 - float(np.finfo(float).epsneg)
 # Parameters of a beta distribution are this large at least: y is 0 or 1 then, for all that numbers
 # can tell.
 _LEAST = 1e-10
-# Precision times variance of f beyond which y given f is a point: 50 times narrower than f is.
+# Tables take the precision as this over the variance of f at most. The logit of y given f is then
+# 50 times narrower than f about one half, and nodes of f need not be nearer to each other.
 _FINEST = 1e4
 
 
