@@ -42,10 +42,16 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         weak prior, by which few rows are not overfitted: its length scales are near each other in
         units of their columns, the noise near a tenth of the variance of y. A kernel given is taken
         as it is, in the units of X and without a prior.
-    likelihood : {"gaussian", "student_t", "poisson"} or Likelihood, default="gaussian"
-        Distribution of y given the latent function f. ``"student_t"`` has heavy tails, so that
+    likelihood : str or Likelihood, default="gaussian"
+        Distribution of y given the latent function f, by a name of
+        :data:`skgpng.likelihoods.NAMES` or as an object, whose settings are parameters too
+        (``likelihood__df``). ``"student_t"`` has heavy tails, so that
         outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
-        very heavy, and 1000, as good as normal) are learned. ``"poisson"`` is for counts 0, 1,
+        very heavy, and 1000, as good as normal) are learned. ``"laplace"`` is between it and
+        normal noise; ``AsymmetricLaplace(quantile=0.9)`` is quantile regression, and predicts that
+        quantile. ``"gamma"`` and ``"exponential"`` are for positive y, of which f is the
+        logarithm of the mean, ``"beta"`` for shares between 0 and 1, of which it is the logit.
+        ``"poisson"`` is for counts 0, 1,
         2, ...: f is the logarithm of their rate, for each unit of the ``exposure`` of a row (see
         ``fit``), with a constant mean that is learned; it has no noise level, so no ``alpha`` and
         no ``WhiteKernel``. An object of :mod:`skgpng.likelihoods` may be one of your own. Only
@@ -148,7 +154,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         What was learned of the likelihood, in the units of y: ``{"variance": ...}``, the same as
         ``noise_variance_``, or for ``"student_t"`` ``{"scale": ..., "df": ...}``, with
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df. Of
-        ``"poisson"`` nothing, ``{}``.
+        ``"poisson"`` nothing, ``{}``; of others what :mod:`skgpng.likelihoods` says of them.
     inducing_points_ : ndarray of shape (M, n_features) or None
     n_neighbors_ : int or None
         Rows near by from which predictions are made.
@@ -536,7 +542,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         float
             The coefficient of determination R^2 of ``predict``, or what takes its place for the
             likelihood: for counts D^2, their share of the deviance
-            (:func:`sklearn.metrics.d2_tweedie_score` of power 1).
+            (:func:`sklearn.metrics.d2_tweedie_score` of power 1), for ``"gamma"`` and
+            ``"exponential"`` that of power 2, and for quantiles
+            :func:`sklearn.metrics.d2_pinball_score`.
         """
         likelihood = likelihoods.named(self.likelihood)
         return likelihood.score(y, self.predict(X, **known), sample_weight)

@@ -200,6 +200,9 @@ class BaseRegressor(BaseGaussianProcess):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.requires_fit = False  # the prior predicts
+        given = self.likelihood
+        likelihood = likelihoods.NAMES.get(given) if isinstance(given, str) else given
+        tags.target_tags.positive_only = getattr(likelihood, "support", None) == "positive"
         return tags
 
     def _given(self, rows: dict) -> Given:

@@ -19,6 +19,7 @@ from scipy.special import expit, logit, logsumexp
 __all__ = [
     "TABLES",
     "Convolution",
+    "Grid",
     "NoiseTable",
     "argmax_between",
     "argmax_of_sinh",
@@ -41,7 +42,7 @@ _LARGEST = 350.0
 # Steps of the tanh-sinh rule: errors of 1e-6 at most.
 _STEP, _N_STEPS = 0.1, 33
 # Numbers of the table of a noise distribution, of a grid of y and of f beside it.
-_N_TABLE, _N_GRID, _N_LATENT = 600, 400, (33, 400)
+_N_TABLE, _N_GRID, _N_LATENT = 600, 400, (33, 800)
 # Counts of which a table is made, and those of which each has a place of its own.
 _MOST_COUNTS, _SINGLY = 1 << 20, 256
 
@@ -306,11 +307,11 @@ class _Table:
         """f at some standard deviations [H] from its mean, [H, ...]."""
         return self._f_mean + self._f_std * np.reshape(z, (-1, *(1,) * self._f_mean.ndim))
 
-    def _set_nodes(self, likely: Callable) -> None:
-        """Nodes of f, no further apart than what y says of f; ``likely`` is the mode of y at f."""
-        f = self._at((-3.0, 0.0, 3.0))
-        y = likely(f)
-        widths = [_reach(lambda f: self._log_prob(f, y), f, sign, 1.0) for sign in (-1.0, 1.0)]
+    def _set_nodes(self, mode: Callable, log_density: Callable) -> None:
+        """Nodes of f, no further apart than what y, at its mode, says of f."""
+        f = self._at(np.linspace(-3.0, 3.0, 7))
+        y = mode(f)
+        widths = [_reach(lambda f: log_density(f, y), f, sign, 1.0) for sign in (-1.0, 1.0)]
         ratio = np.max(self._f_std / np.minimum(*widths)) if self._f_std.any() else 0.0
         n = int(np.clip(15.0 * ratio, *_N_LATENT)) if ratio else 1
         z = np.linspace(-6.0, 6.0, n) if ratio else np.zeros(1)
@@ -373,13 +374,13 @@ class _Table:
         raise NotImplementedError
 
 
-class _Grid(_Table):
+class Grid(_Table):
     """At even steps of u, where w = c + b sinh(u) with the middle and the width of each entry."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._to_y, self._log_slope, self._to_w = _LINES[self._support]
-        self._set_nodes(lambda f: self._to_y(self._mode(f)))
+        self._set_nodes(self._mode, self._log_density)
         f = self._at((-6.0, 0.0, 6.0))
         mode = self._mode(f)
 
@@ -387,7 +388,8 @@ class _Grid(_Table):
             return _reach(lambda w: self._log_density(f, w), mode, sign, drop)
 
         self._c = mode[1]
-        self._b = np.hypot(reach(1.0, 1.0)[1], (mode[2] - mode[0]) / 12.0)
+        width = np.minimum(reach(-1.0, 1.0), reach(1.0, 1.0))[1]  # of the steeper side
+        self._b = np.hypot(width, (mode[2] - mode[0]) / 12.0)
         low, high = (mode - reach(-1.0, DROP)).min(0), (mode + reach(1.0, DROP)).max(0)
         self._low, high = (np.arcsinh((w - self._c) / self._b) for w in (low, high))
         self._step = (high - self._low) / _N_GRID
@@ -466,7 +468,7 @@ class _Counts(_Table):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._set_nodes(self._mode)
+        self._set_nodes(self._mode, self._log_prob)
         axes = (1,) * self._f_mean.ndim
         middles, sizes = (a.reshape(-1, *axes) for a in _blocks())
         parts: list[np.ndarray] = []
@@ -567,4 +569,4 @@ def _total_beside(log_density: Callable, mode: np.ndarray, sign: float) -> np.nd
 
 
 #: The table of each support.
-TABLES = {"counts": _Counts, "real": _Grid, "positive": _Grid, "unit": _Grid}
+TABLES = {"counts": _Counts, "real": Grid, "positive": Grid, "unit": Grid}

@@ -14,6 +14,7 @@ from ..parameters import Parameter
 from . import _numerical as numerical
 from .base import Likelihood, Noise
 from .scores import deviance_explained
+from .units import Units, mean_and_deviation
 
 __all__ = ["Exponential", "Gamma"]
 
@@ -38,10 +39,14 @@ class _Positive(Likelihood):
     def _shape(self, values: tuple) -> Any:
         """The shape k."""
 
+    def units(self, Y: np.ndarray, weights: np.ndarray) -> Units:
+        """The mean of each column, to which f = 0 then stands: gamma variables have any unit."""
+        mean = mean_and_deviation(Y, weights).shift
+        return Units(np.zeros_like(mean), mean)
+
     def offset(self, Y: np.ndarray, weights: np.ndarray, row: np.ndarray | None) -> np.ndarray:
         """Logarithm of the mean."""
-        largest = Y.max(0)  # a mean of 1e308 must not overflow
-        return np.log(np.average(Y / largest, axis=0, weights=weights)) + np.log(largest)
+        return np.log(np.average(Y, axis=0, weights=weights))
 
     def log_prob(self, values: tuple, F: Any, Y: Any, row: Any = None) -> Any:
         r""":math:`k (\log k + \log y - f) - k y e^{-f} - \log\Gamma(k) - \log y`."""
@@ -93,10 +98,10 @@ class _Positive(Likelihood):
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Of a lognormal mean: :math:`\mu`, :math:`\mu^2 (e^v - 1)`, and with :math:`e^v / k`."""
         k = np.asarray(self._shape(values))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore"):
             mean = np.exp(f_mean + 0.5 * f_var)
-            below = mean**2 * np.expm1(f_var)
-            return mean, below + mean**2 * np.exp(f_var) / k if include_noise else below
+            below = np.exp(2.0 * f_mean + f_var + np.log(np.expm1(f_var)))
+            return mean, below + np.exp(2.0 * (f_mean + f_var)) / k if include_noise else below
 
     def predict_quantiles(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, levels: Any, row: Any = None
@@ -121,9 +126,10 @@ class _Positive(Likelihood):
         share = _log_gamma(k, 0.0, f_mean, f_var).cdf(log_y)
         above = 1.0 - _log_gamma(k, 1.0, f_mean + f_var, f_var).cdf(log_y)
         smaller = _log_ratio(k, -f_var, 2.0 * f_var).cdf(np.zeros(Y.shape))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             mean = np.exp(f_mean + 0.5 * f_var)
-        return Y * (2.0 * share - 1.0) + 2.0 * mean * (above - smaller)
+            crps = Y * (2.0 * share - 1.0) + 2.0 * mean * (above - smaller)
+        return np.where(np.isinf(mean), np.inf, crps)
 
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
         """Share of the gamma deviance explained, :func:`sklearn.metrics.d2_tweedie_score`."""

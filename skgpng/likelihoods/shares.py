@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import betainc, expit, logit
+from scipy.special import betainc, betaln, expit, logit
 
 from .._runtime import tf
 from ..parameters import Parameter
@@ -17,8 +17,14 @@ __all__ = ["Beta"]
 
 # Learned precision: where it begins, a deviation of 0.15 about one half, and bounds.
 _PRECISION_START, _PRECISION_BOUNDS = 10.0, (1e-2, 1e8)
-# Draws are this far from 0 and 1.
-_EDGE = float(np.finfo(float).epsneg)
+# Draws are so far from 0 and from 1.
+_EDGES = 1e-300, 1.0 - float(np.finfo(float).epsneg)
+# Parameters of a beta distribution are this large at least: y is 0 or 1 then, for all that numbers
+# can tell.
+_LEAST = 1e-10
+# Tables take the precision as this over the variance of f at most. The logit of y given f is then
+# 50 times narrower than f about one half, and nodes of f need not be nearer to each other.
+_FINEST = 1e4
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,13 @@ class Beta(Likelihood):
 
     def offset(self, Y: np.ndarray, weights: np.ndarray, row: np.ndarray | None) -> np.ndarray:
         """Logit of the mean."""
-        return logit(np.clip(np.average(Y, axis=0, weights=weights), _EDGE, 1.0 - _EDGE))
+        return logit(np.clip(np.average(Y, axis=0, weights=weights), *_EDGES))
 
     def log_prob(self, values: tuple, F: Any, Y: Any, row: Any = None) -> Any:
         r"""Log density; :math:`1 - \mu` is the sigmoid of -f, and not 0 far out."""
         Y = tf.convert_to_tensor(Y)
         precision = tf.convert_to_tensor(values[0], Y.dtype)
-        a, b = precision * tf.math.sigmoid(F), precision * tf.math.sigmoid(-F)
+        a, b = (tf.maximum(precision * tf.math.sigmoid(f), _LEAST) for f in (F, -F))
         constant = tf.math.lgamma(precision) - tf.math.lgamma(a) - tf.math.lgamma(b)
         return constant + (a - 1.0) * tf.math.log(Y) + (b - 1.0) * tf.math.log1p(-Y)
 
@@ -76,16 +82,13 @@ class Beta(Likelihood):
 
     def cdf(self, values: tuple, F: np.ndarray, y: np.ndarray, row: Any = None) -> np.ndarray:
         """Of a beta distribution."""
-        F, precision = np.asarray(F), np.asarray(values[0])
-        return betainc(precision * expit(F), precision * expit(-F), np.clip(y, 0.0, 1.0))
+        return betainc(*_parameters(values, F), np.clip(y, 0.0, 1.0))
 
     def sample(
         self, values: tuple, F: np.ndarray, rng: np.random.RandomState, row: Any = None
     ) -> np.ndarray:
         """Beta variables, none of which is 0 or 1."""
-        F, precision = np.asarray(F), np.asarray(values[0])
-        draws = rng.beta(*(np.maximum(precision * expit(f), 1e-300) for f in (F, -F)))
-        return np.clip(draws, _EDGE, 1.0 - _EDGE)
+        return np.clip(rng.beta(*_parameters(values, F)), *_EDGES)
 
     def predict_mean_and_var(
         self,
@@ -107,3 +110,28 @@ class Beta(Likelihood):
         below = np.sum(weights * (expit(f) - mean) ** 2, 0)
         noise = np.sum(weights * self.conditional_variance(values, f), 0)
         return mean, below + noise if include_noise else below
+
+    def _distribution(self, values: tuple, f_mean: Any, f_var: Any, row: Any) -> Any:
+        """By a table, of the logit of y: where y is nearer to 0 or 1 than numbers are, too."""
+        f_mean, f_var = np.broadcast_arrays(*(np.asarray(v, float) for v in (f_mean, f_var)))
+        precision = np.minimum(values[0], _FINEST / np.maximum(f_var, 1e-300))
+
+        def log_density(F: np.ndarray, w: np.ndarray) -> np.ndarray:
+            a, b = _parameters((precision,), F)
+            return -a * np.logaddexp(0.0, -w) - b * np.logaddexp(0.0, w) - betaln(a, b)
+
+        return _OfLogits(log_density, f_mean, f_var, "unit", "Beta")
+
+
+class _OfLogits(numerical.Grid):
+    """Of log densities of the logit of y."""
+
+    def _log_density(self, f: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return self._log_prob(f, w)
+
+
+def _parameters(values: tuple, F: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both of the beta distributions."""
+    F, precision = np.asarray(F, float), np.asarray(values[0])
+    a, b = (np.maximum(precision * expit(f), _LEAST) for f in (F, -F))
+    return a, b

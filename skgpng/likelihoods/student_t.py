@@ -68,9 +68,9 @@ class StudentT(Likelihood):
     Parameters
     ----------
     df : float, default=None
-        Degrees of freedom, held fixed: 4 is a usual choice, the noise of outliers. None learns
-        them, between 2.01 and 1000. Where it is 2 or less the noise has no variance, and where it
-        is 1 or less no CRPS. Likelihoods that differ in it are equal, and share compiled code.
+        Degrees of freedom, held fixed, above 1: 4 is a usual choice where there are outliers. None
+        learns them, between 2.01 and 1000. Where they are 2 or less the noise has no variance.
+        Likelihoods that differ in them are equal, and share compiled code.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class StudentT(Likelihood):
     # a value like that learned, which compiled code does not depend on
     df: float | None = field(default=None, compare=False)
 
-    ranges: ClassVar[dict] = {"df": (0.0, np.inf)}
+    ranges: ClassVar[dict] = {"df": (1.0, np.inf)}  # with 1 or less y has no mean
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "df")
     noise: ClassVar[str | None] = "scale"
     noise_power: ClassVar[float] = 0.5

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng.likelihoods import AsymmetricLaplace, named
 
 
 class Layout(NamedTuple):
@@ -88,6 +90,12 @@ def layouts() -> list[Layout]:
         Layout(R, "default", {**sparse, "likelihood": "student_t"}),
         Layout(R, "rbf", {**sparse, "gamma": 1.0, "likelihood": "student_t"}),
         Layout(R, "default", {**sparse, "batch_size": 16, "likelihood": "student_t"}),
+        Layout(R, "default", {**sparse, "likelihood": "laplace"}),
+        Layout(R, "rbf", {"n_inducing": None, "likelihood": AsymmetricLaplace(quantile=0.9)}),
+        Layout(R, "default", {"n_inducing": None, "likelihood": "gamma"}),
+        # the "rbf" of variance 1e16 has a log mean whose exponential is infinite
+        Layout(R, "default", {**sparse, "likelihood": "exponential"}),
+        Layout(R, "default", {**sparse, "likelihood": "beta"}),
     ]
 
 
@@ -250,6 +258,10 @@ def draw_targets(rng: Any, X: np.ndarray, n_targets: int) -> tuple[np.ndarray, l
     return hazard(rng, y), [hazard.__name__]
 
 
+# y of another support, from real ones; what is at its ends is refused.
+SUPPORTS = {"real": lambda y: y, "positive": np.abs, "unit": expit}
+
+
 def draw_labels(rng: Any, n: int, n_classes: int) -> tuple[np.ndarray, list[str]]:
     kind = str(rng.choice(["even", "rare", "single", "separable"]))
     codes = rng.randint(n_classes, size=n)
@@ -333,6 +345,7 @@ def draw(seed: int, of: list[Layout]) -> Case:
         y, more = draw_labels(rng, n, layout.n_classes)
     else:
         y, more = draw_targets(rng, X, layout.n_classes)
+        y = SUPPORTS[named(estimator.likelihood).support](y)
     fit_params, X_new = {}, _rows_to_predict(rng, X)
     if rng.rand() < 0.25:
         fit_params["sample_weight"] = draw_weights(rng, n)
@@ -395,7 +408,8 @@ def _predictions(model: Any, X: np.ndarray) -> dict[str, np.ndarray]:
         }
     mean, std = model.predict(X, return_std=True)
     joint = {}
-    if np.max(std) < 1e150:  # the variance is finite
+    likelihood = model._predictor.likelihood
+    if np.max(std) < 1e150 and likelihood.location:  # the variance is finite
         cov = model.predict(X[:5], return_cov=True)[1]
         joint["covariance"] = (
             cov / model._predictor.units.scale**2

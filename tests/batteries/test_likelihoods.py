@@ -7,7 +7,15 @@ from batteries.drawn import cases_each, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgpng.likelihoods import Bernoulli, Gaussian, Softmax, StudentT
+from skgpng.likelihoods import (
+    AsymmetricLaplace,
+    Bernoulli,
+    Beta,
+    Gaussian,
+    Laplace,
+    Softmax,
+    StudentT,
+)
 
 
 def random_f(seed, C, size):
@@ -48,8 +56,24 @@ def test_expected_log_density_is_below_the_log_of_the_expected(seed, df, scale):
         (Gaussian(), (scale,), labels),
         (Bernoulli(), (), labels),
         (StudentT(), (scale, df), labels),
+        (Laplace(), (scale,), labels),
+        (AsymmetricLaplace(), (scale, 0.01), labels),
         (Softmax(3), (), labels[:, :1]),
     ):
         expected = likelihood.variational_expectations(values, f_mean, f_var, Y)
         predictive = likelihood.predict_log_density(values, f_mean, f_var, Y)
         assert np.all(np.asarray(expected) <= np.asarray(predictive) + 1e-9)
+
+
+@cases_each(15)
+@given(seeds, st.floats(-2, 4), st.floats(-3, 1.5))
+def test_shares_are_shares_whatever_f_is(seed, log_precision, log_variance):
+    """The table of their logit adds up to 1, and its moments are those of an integral over f."""
+    f_mean, _ = random_f(seed, 1, 4.0)
+    given = (10.0**log_precision,), f_mean, np.full_like(f_mean, 10.0**log_variance)
+    quantiles = Beta().predict_quantiles(*given, [0.01, 0.5, 0.99])
+    assert np.all((quantiles >= 0) & (quantiles <= 1)) and np.all(np.diff(quantiles) >= 0)
+    mean, variance = Beta().predict_mean_and_var(*given)
+    assert np.all((mean > 0) & (mean < 1) & (variance > 0) & (variance < mean * (1 - mean)))
+    table = Beta()._distribution(*given, None)
+    np.testing.assert_allclose(table.mean(), mean, rtol=0.02, atol=1e-4)

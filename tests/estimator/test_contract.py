@@ -13,12 +13,18 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+from skgpng.likelihoods import AsymmetricLaplace
 
 # max_iter=30: the checks fit some hundred times, and none asks for a converged fit
 CHECKED = [
     estimator(n_inducing=n, batch_size=batch, max_iter=30)
     for estimator in (GaussianProcessRegressor, GaussianProcessClassifier)
     for n, batch in (("auto", "auto"), (5, "auto"), (5, 8))
+]
+# by name, and as an object with a setting
+CHECKED += [
+    GaussianProcessRegressor(likelihood=likelihood, n_inducing=5, max_iter=30)
+    for likelihood in ("laplace", AsymmetricLaplace(quantile=0.8))
 ]
 
 
