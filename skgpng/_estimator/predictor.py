@@ -83,8 +83,9 @@ class Predictor:
 
     def mean(self, X: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Mean of y [N, P]."""
-        if self.likelihood.location:
-            return self._in_units(self.latent_mean(X))
+        if self.likelihood.location:  # f and the mean of its noise, which may not be 0
+            f_mean = self.latent_mean(X)
+            return self._in_units(self.likelihood.conditional_mean(self.values, f_mean, row))
         return self._moments(X, row, True)[0]
 
     def mean_and_std(

@@ -428,7 +428,7 @@ class Likelihood(abc.ABC):
         ``f_mean`` is [N, L], ``f_cov`` [L, N, N]. Known where that mean is linear in f.
         """
         if self.location:
-            return f_mean, f_cov
+            return self.conditional_mean(values, f_mean), f_cov
         raise ValueError(
             "return_cov=True needs a likelihood whose mean is the latent function, such as "
             "'gaussian'. Use sample_y, or return_std=True."

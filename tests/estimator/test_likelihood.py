@@ -52,6 +52,17 @@ class Counts(Likelihood):
         return ways - size * tf.math.softplus(share) - Y * tf.math.softplus(-share)
 
 
+@dataclass(frozen=True)
+class Gumbel(Likelihood):
+    """Noise whose mean is not zero."""
+
+    noise, noise_power, location, mean = "scale", 0.5, True, Zero()
+
+    def log_prob(self, values, F, Y, row=None):
+        z = (Y - F) / values[0]
+        return -z - tf.exp(-z) - tf.math.log(values[0])
+
+
 class Asking(GaussianProcessRegressor):
     """Of the documentation: what is known of each row, for scikit-learn's routing."""
 
@@ -353,3 +364,19 @@ def test_partial_fit_does_not_go_on_with_another_likelihood(rows):
         model.partial_fit(X, y)
     model.set_params(likelihood="gaussian").partial_fit(X, y)
     assert "df" in model.set_params(likelihood="student_t").fit(X, y).likelihood_
+
+
+def test_the_mean_of_noise_is_in_every_mean():
+    """Whatever is asked for beside it, the mean of y is one."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2.0, 2.0, (60, 2))
+    y = X[:, 0] + 0.5 * rng.gumbel(size=60)
+    model = GaussianProcessRegressor(KERNEL, likelihood=Gumbel(), n_inducing=10, tol=1e-2)
+    model.fit(X, y)
+    mean = model.predict(X)
+    np.testing.assert_allclose(model.predict(X, return_std=True)[0], mean, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(X, return_cov=True)[0], mean, rtol=1e-6)
+    shift = mean - model._predictor.units.shift
+    f = model._predictor.latent_mean(X)[:, 0] * model._predictor.units.scale
+    np.testing.assert_allclose(shift - f, np.euler_gamma * model.likelihood_["scale"], rtol=1e-4)
+    assert abs(np.mean(mean - y)) < 0.2
