@@ -241,10 +241,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return old
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
         X, weights = inducing.distinct_rows(*self._all_rows(problem))
-        parsed = problem.parsed
-        return inducing.select(
-            self.inducing_init, X, M, rng, weights, parsed.structure, parsed.values
-        )
+        kernel, values = problem.parsed.structure, problem.parsed.values
+        return inducing.select(self.inducing_init, X, M, rng, weights, kernel, values)
 
     def _all_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their weights; the points there are stand for rows that are not kept."""
@@ -408,7 +406,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _validate_new(self, X: Any) -> np.ndarray:
         """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
         check_is_fitted(self)
-        return check_range(validated(self, X, reset=False), self.dtype)
+        X = check_range(validated(self, X, reset=False), self.dtype)
+        kernels.check_levels(self._predictor.posterior.kernel, X)
+        return X
 
 
 @contextlib.contextmanager
