@@ -42,7 +42,7 @@ from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
 from .tuning import TUNING, Tuning
-from .validation import check_range, validated
+from .validation import check_range, of_weight, validated
 
 __all__ = ["BaseGaussianProcess", "default_kernel"]
 
@@ -300,6 +300,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if start == "on":
             return self.kernel_
         return default_kernel(X, weights) if self.kernel is None else self.kernel
+
+    def _check_kernel(self, X: np.ndarray, keep: np.ndarray, start: str) -> None:
+        """ValueError where the kernel given does not fit X: rows still stand where they stood."""
+        kernel = self.kernel_ if start == "on" else self.kernel
+        if kernel is not None:
+            parsed = kernels.parse(kernel, self._column_names)
+            kernels.check_columns(parsed, of_weight(X, keep), try_out=False)
 
     @property
     def _column_names(self) -> np.ndarray | None:

@@ -212,6 +212,7 @@ class BaseRegressor(BaseGaussianProcess):
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
         given.likelihood.check(of_weight(y, keep))
+        self._check_kernel(X, keep, start)
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)

@@ -84,7 +84,7 @@ class FromTFP(Kernel):
             K = self.covariance(tf.constant(X, tf.float64))
         slopes = tape.gradient(K, values, unconnected_gradients="zero")
         if not all(np.isfinite(slope).all() for slope in slopes):
-            raise ValueError("its gradient is not finite where rows are equal, so not to be learned.")
+            raise ValueError("it has no finite gradient where rows are equal. Take another kernel.")
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
