@@ -379,37 +379,33 @@ def test_levels_without_rows_are_the_prior():
 
 # --- in regressors -----------------------------------------------------------------------------
 
+# one after the other they would take minutes to compile
 TOGETHER = (
-    0.5 * Columns(Periodic(1.0, 3.0), [0])
-    + Linear([1.0, 1.0, 1.0])
-    + 0.1 * Polynomial(2, 0.5)
+    0.5 * Columns(Periodic(1.0, 3.0) + SpectralMixture([0.6], [[0.3]], [[0.1]]), [0])
+    + Polynomial(2, [0.1, 1.0, 0.5])
     + 0.1 * Columns(Cosine(2.0), [1])
-    + ArcCosine(1, [0.5, 1.0, 2.0])
-    + Columns(SpectralMixture([0.6, 0.5], [[0.3], [0.5]], [[0.1], [0.1]]), [0])
-    + ChangePoint(sk.RBF(), sk.RBF(2.0))
+    + ChangePoint(ArcCosine(1, [0.5, 1.0, 2.0]), Linear([1.0, 1.0, 1.0]))
     + FromTFP("MaternFiveHalves", amplitude=1.0, length_scale=2.0)
 )
 
 
-def test_all_are_learned_in_all_models():
+@pytest.mark.parametrize(
+    "model",
+    [
+        ScikitLearns(0.5 * Periodic(1.0, 3.0) + Linear([1.0, 1.0, 1.0]) + sk.WhiteKernel(0.1)),
+        GaussianProcessRegressor(TOGETHER, max_iter=12),
+        GaussianProcessRegressor(TOGETHER, n_inducing=20, batch_size=20, max_iter=12),
+    ],
+)
+def test_all_are_learned_in_all_models(model):
     rng = np.random.RandomState(0)
     rows = rng.uniform(-2, 2, (40, 3))
     y = np.sin(2 * rows[:, 0]) + 0.5 * rows[:, 1] + 0.1 * rng.randn(40)
-    settings = dict(max_iter=5, random_state=0)
-    for model in (
-        ScikitLearns(TOGETHER + sk.WhiteKernel(0.1)),
-        GaussianProcessRegressor(TOGETHER, **settings),
-        GaussianProcessRegressor(TOGETHER, n_inducing=20, **settings),
-        GaussianProcessRegressor(TOGETHER, n_inducing=20, batch_size=20, **settings),
-        GaussianProcessClassifier(TOGETHER, n_inducing=20, **settings),
-    ):
-        labels = isinstance(model, GaussianProcessClassifier)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(rows, y > 0 if labels else y)
-        assert model.score(rows, y > 0 if labels else y) > 0.8
-        learned = model.kernel_.theta[: len(TOGETHER.theta)]
-        assert np.mean(np.abs(learned - TOGETHER.theta) > 1e-5) > 0.8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows, y)
+    assert model.score(rows, y) > 0.9
+    assert np.mean(np.abs(model.kernel_.theta - model.kernel.theta) > 1e-5) > 0.8
 
 
 @pytest.mark.parametrize("n_components", [1, 3])
