@@ -50,7 +50,7 @@ KERNELS = {
     "linear": Linear(ARD),
     "polynomial": Polynomial(3, ARD, 0.7),
     "cosine": Cosine([1.0, 2.3, 4.0]),
-    **{f"arc-cosine-{order}": ArcCosine(order, ARD, 0.7) for order in (0, 1, 2)},
+    **{f"arc-cosine-{order}": ArcCosine(order, ARD, 0.7) for order in (1, 2)},
     "spectral mixture": SpectralMixture(
         [0.6, 1.5], [[0.3, 0.1, 0.2], [0.5, 0.2, 0.1]], [[0.1, 0.2, 0.1], [0.05, 0.1, 0.3]]
     ),
@@ -70,6 +70,8 @@ MIXED = {
         }.items()
     },
     "levels times others": Columns(RBF(ARD[:2]), [0, 1]) * Columns(Categorical(5, 0.5), [-1]),
+    # where rows are equal, rounding of the angle hides its differences
+    "arc-cosine-0": ArcCosine(0, ARD, 0.7),
     "change point": ChangePoint(RBF(0.7), 2.0 * Linear(0.5), 0.2, 3.0, column=1),
     "chained": ChangePoint(ChangePoint(RBF(0.7), RBF(2.0), -0.5, 3.0), Matern(0.3), 0.5, 9.0),
     "from TFP": FromTFP("RationalQuadratic", amplitude=1.2, length_scale=0.7),
