@@ -368,7 +368,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         training rows in units of its length scale, all stationary kernels k of a sum or product
         (and of all classes) taken together; then divided by the total. A kernel with one length
         scale for all columns tells them apart by their spread only: use one per column
-        (``RBF(np.ones(n_features))``, or the default kernel).
+        (``RBF(np.ones(n_features))``, or the default kernel). A column that only kernels without
+        a length scale see, such as one of levels, has 0.
 
         Raises
         ------

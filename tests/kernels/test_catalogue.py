@@ -121,6 +121,16 @@ def test_gradients_in_rows(kernel):
 
 
 @every_case
+def test_float32_in_float32_out(kernel):
+    parsed = kernels.parse(kernel)
+    values = tuple(np.asarray(v, np.float32) for v in parsed.values)
+    K = kernels.covariance(parsed.structure, values, X.astype(np.float32))
+    assert K.dtype == tf.float32
+    assert kernels.diagonal(parsed.structure, values, X.astype(np.float32)).dtype == tf.float32
+    np.testing.assert_allclose(K, kernel(X), rtol=1e-4, atol=1e-3)  # of cubes of the rows
+
+
+@every_case
 def test_whether_it_is_stationary(kernel):
     shift = np.array([0.3, -2.0, 1.0])
     rows = np.column_stack([X[:, :2], X[:, 2] % 3])  # levels that stay levels
