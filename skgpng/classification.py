@@ -300,6 +300,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         keep = weights > 0
+        self._check_kernel(X, keep, start)
         X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
         if merges_rows(Options.of(self), self._conjugate, len(X), self._tuning):
             codes = np.unique(y, return_inverse=True)[1]

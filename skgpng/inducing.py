@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin
 
 from . import kernels
 from ._linalg import one_blas_thread
@@ -216,12 +217,18 @@ def random_subset(
 
 
 def kmeans(
-    X: np.ndarray, n_inducing: int, random_state: np.random.RandomState, weights: np.ndarray
+    X: np.ndarray,
+    n_inducing: int,
+    random_state: np.random.RandomState,
+    weights: np.ndarray,
+    discrete: Any = False,
 ) -> np.ndarray:
     """Centres of weighted k-means, [M, D]; all rows where there are no more than M.
 
     Distances are taken in units of each column's standard deviation. Of more than 20,000 rows,
-    that many are drawn in proportion to their weights.
+    that many are drawn in proportion to their weights. Where columns are ``discrete`` [D], any two
+    of their levels are as far from each other as two rows are on average in another column, and a
+    centre has the levels of the row that is nearest to it.
 
     Examples
     --------
@@ -237,14 +244,23 @@ def kmeans(
     n_rows = max(_MAX_ROWS, n_inducing)
     if len(X) > n_rows:
         X, weights = X[_draw(X, n_rows, random_state, weights)], np.ones(n_rows)
+    mixed = np.any(discrete)
+    rows = X / scale
+    if mixed:
+        each = (np.equal.outer(x, np.unique(x)) for x in X[:, discrete].T)
+        rows = np.column_stack([rows[:, ~discrete], *each])
     # Ten rounds: where the points start matters, their last digits do not, training moves them.
     means = KMeans(n_inducing, n_init=1, max_iter=10, random_state=random_state)
     weights = weights / power_of_two(weights.max())
     with warnings.catch_warnings():
         # fewer kinds of rows than centres but for rounding: points on one spot do no harm
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = means.fit(X / scale, sample_weight=weights)
-    return fitted.cluster_centers_ * scale
+        centres = means.fit(rows, sample_weight=weights).cluster_centers_
+    if not mixed:
+        return centres * scale
+    Z = X[pairwise_distances_argmin(centres, rows)].astype(np.float64)
+    Z[:, ~discrete] = centres[:, : np.sum(~discrete)] * scale[~discrete]
+    return Z
 
 
 def greedy_variance(
@@ -357,9 +373,6 @@ def _covariance(kernel: kernels.KernelStructure, values: tuple, X1: Any, X2: Any
     return sum(kernels.covariance(k, v, X1, X2).numpy() for k, v in latents)
 
 
-_METHODS = {"kmeans": kmeans, "random": random_subset}
-
-
 def select(
     method: str,
     X: np.ndarray,
@@ -380,7 +393,8 @@ def select(
     random_state : RandomState
     weights : ndarray of shape (N,)
     kernel : KernelStructure, default=None
-        Structure, from :func:`skgpng.kernels.parse`; only ``"greedy_variance"`` needs it.
+        Structure, from :func:`skgpng.kernels.parse`. ``"greedy_variance"`` needs it; for
+        ``"kmeans"`` it says which columns are discrete.
     values : tuple of ndarray, default=None
         Hyperparameters in the order of ``ParsedKernel.values``.
 
@@ -395,8 +409,11 @@ def select(
     >>> select("random", np.eye(5), 3, np.random.RandomState(0), np.ones(5)).shape
     (3, 5)
     """
-    if method != "greedy_variance":
-        return _METHODS[method](X, n_inducing, random_state, weights)
+    if method == "random":
+        return random_subset(X, n_inducing, random_state, weights)
+    if method == "kmeans":
+        discrete = False if kernel is None else kernels.discrete_columns(kernel, X.shape[1])
+        return kmeans(X, n_inducing, random_state, weights, discrete)
     if kernel is None or values is None:
         raise ValueError("'greedy_variance' needs the kernel: pass its structure and values.")
     return greedy_variance(X, n_inducing, random_state, weights, kernel, values)

@@ -96,6 +96,8 @@ class Parameters(NamedTuple):
     inducing_points : ndarray of shape (M, D), or ()
     train_inducing : bool
         Whether training moves them.
+    discrete : ndarray of shape (D,), default=False
+        Columns in which it leaves them as they are.
     """
 
     kernel: tuple[Parameter, ...]
@@ -103,6 +105,7 @@ class Parameters(NamedTuple):
     mean: tuple[Parameter, ...] = ()
     inducing_points: Any = ()
     train_inducing: bool = False
+    discrete: Any = False
 
     @property
     def leaves(self) -> tuple[Parameter, ...]:
@@ -128,4 +131,4 @@ class Parameters(NamedTuple):
             for part, values in parts
         )
         kernel, likelihood, mean = moved
-        return Parameters(kernel, likelihood, mean, theta.inducing_points, self.train_inducing)
+        return Parameters(kernel, likelihood, mean, theta.inducing_points, *self[4:])

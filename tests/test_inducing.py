@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from skgpng import inducing
-from skgpng.kernels import parse
+from skgpng.kernels import Categorical, Columns, parse
 
 METHODS = ["kmeans", "greedy_variance", "random"]
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -191,6 +191,21 @@ def test_kmeans_with_a_constant_column(X):
     X[:, 1] = 5.0
     Z = select("kmeans", X, 6)
     np.testing.assert_allclose(Z[:, 1], 5.0, rtol=1e-12)
+
+
+def test_kmeans_gives_levels_to_discrete_columns():
+    """Real columns are those of centres, levels those of rows: none is between two others."""
+    rng = np.random.RandomState(20)
+    level = np.repeat([0.0, 4.0, 7.0], 20)
+    X = np.column_stack([level, level + 0.1 * rng.randn(60)])
+    Z = inducing.kmeans(X, 3, rng, np.ones(60), np.array([True, False]))
+    np.testing.assert_array_equal(np.sort(Z[:, 0]), [0.0, 4.0, 7.0])
+    for value, centre in Z:
+        np.testing.assert_allclose(centre, X[level == value, 1].mean(), rtol=1e-10)
+    X[:, 1] = rng.randn(60)
+    Z = select("kmeans", X, 9, kernel=Columns(Categorical(8), [0]) * RBF())
+    assert set(Z[:, 0]) == {0.0, 4.0, 7.0}
+    assert not set(Z[:, 1]) & set(X[:, 1])
 
 
 def test_kmeans_draws_from_many_rows(X, monkeypatch):

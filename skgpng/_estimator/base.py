@@ -43,7 +43,7 @@ from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
 from .tuning import TUNING, Tuning
-from .validation import check_range, validated
+from .validation import check_range, of_weight, validated
 
 __all__ = ["BaseGaussianProcess", "default_kernel"]
 
@@ -280,10 +280,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             return old
         # repeated rows count once, so that a weight of 2 chooses what the row twice would choose
         X, weights = inducing.distinct_rows(*self._all_rows(problem))
-        parsed = problem.parsed
-        return inducing.select(
-            self.inducing_init, X, M, rng, weights, parsed.structure, parsed.values
-        )
+        kernel, values = problem.parsed.structure, problem.parsed.values
+        return inducing.select(self.inducing_init, X, M, rng, weights, kernel, values)
 
     def _all_rows(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their weights; the points there are stand for rows that are not kept."""
@@ -341,6 +339,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         if start == "on":
             return self.kernel_
         return default_kernel(X, weights) if self.kernel is None else self.kernel
+
+    def _check_kernel(self, X: np.ndarray, keep: np.ndarray, start: str) -> None:
+        """ValueError where the kernel given does not fit X: rows still stand where they stood."""
+        kernel = self.kernel_ if start == "on" else self.kernel
+        if kernel is not None:
+            parsed = kernels.parse(kernel, self._column_names)
+            kernels.check_columns(parsed, of_weight(X, keep), try_out=False)
 
     @property
     def _column_names(self) -> np.ndarray | None:
@@ -402,7 +407,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         training rows in units of its length scale, all stationary kernels k of a sum or product
         (and of all classes) taken together; then divided by the total. A kernel with one length
         scale for all columns tells them apart by their spread only: use one per column
-        (``RBF(np.ones(n_features))``, or the default kernel).
+        (``RBF(np.ones(n_features))``, or the default kernel). A column that only kernels without
+        a length scale see, such as one of levels, has 0.
 
         Raises
         ------
@@ -447,7 +453,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _validate_new(self, X: Any) -> np.ndarray:
         """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
         check_is_fitted(self)
-        return check_range(validated(self, X, reset=False), self.dtype)
+        X = check_range(validated(self, X, reset=False), self.dtype)
+        kernels.check_levels(self._predictor.posterior.kernel, X)
+        return X
 
 
 @contextlib.contextmanager

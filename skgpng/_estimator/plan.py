@@ -391,7 +391,8 @@ def _parameters(
         observation = _near_the_start(problem, tuning)
     moves = options.train_inducing and points is not None
     Z = () if points is None else points
-    return Parameters(kernel, observation, problem.mean, Z, bool(moves))
+    discrete = kernels.discrete_columns(problem.parsed.structure, len(spread))
+    return Parameters(kernel, observation, problem.mean, Z, bool(moves), discrete)
 
 
 def _near_each_other(kernel: tuple[Parameter, ...], spread: np.ndarray, tuning: Tuning) -> tuple:

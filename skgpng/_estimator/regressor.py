@@ -292,6 +292,7 @@ class BaseRegressor(BaseGaussianProcess):
         before = self._predictor.likelihood if start == "on" else None
         likelihood = given.likelihood.for_targets(of_weight(y, keep), before)
         likelihood.check(of_weight(y, keep))
+        self._check_kernel(X, keep, start)
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)

@@ -64,9 +64,9 @@ class Coordinates(NamedTuple):
 
 def _in_order(parameters: Parameters) -> list[Parameter]:
     """Parameters in the order of Hyperparameters, inducing points as one of them."""
-    kernel, likelihood, mean, Z, moves = parameters
+    kernel, likelihood, mean, Z, *_ = parameters
     anywhere = np.broadcast_to([-np.inf, np.inf], (*np.shape(Z), 2))
-    points = () if isinstance(Z, tuple) else (Parameter("", Z, anywhere, moves, real=True),)
+    points = () if isinstance(Z, tuple) else (Parameter("", Z, anywhere, real=True),)
     return [*kernel, *likelihood, *points, *mean]
 
 
@@ -88,8 +88,12 @@ def coordinates_of(parameters: Parameters, X_scale: np.ndarray) -> Coordinates:
     bounds = [np.reshape(_on_the_line(p, p.bounds), (-1, 2)) for p in each]
     low, high = np.concatenate([np.zeros((0, 2)), *bounds]).T
     before = sum(np.size(p.value) for p in parameters.kernel + parameters.likelihood)
-    unit = np.ones(len(low))
-    unit[before : before + M * len(X_scale)] = np.tile(X_scale, M)
+    free = np.repeat([float(p.free) for p in each], sizes)
+    unit, of_points = np.ones(len(low)), slice(before, before + M * len(X_scale))
+    # levels are held, and in units of 1 they are not rounded
+    unit[of_points] = np.tile(np.where(parameters.discrete, 1.0, X_scale), M)
+    moves = parameters.train_inducing & ~np.broadcast_to(parameters.discrete, np.shape(X_scale))
+    free[of_points] = np.tile(moves, M)
     return Coordinates(
         np.array(sizes, int),
         np.array([axis for p in each for axis in np.shape(p.value)], int),
@@ -97,7 +101,7 @@ def coordinates_of(parameters: Parameters, X_scale: np.ndarray) -> Coordinates:
         unit,
         low,
         high,
-        np.repeat([float(p.free) for p in each], sizes),
+        free,
         _joint_prior(each),
     )
 

@@ -7,12 +7,25 @@ one formula. What scikit-learn lacks is written as a :class:`Kernel`; a class wi
 taken as it is, by exact models.
 """
 
+from .arc_cosine import ArcCosine
 from .base import Kernel
-from .checks import check_columns, check_inducing_points, column_scales, seen_columns
+from .categorical import Categorical
+from .change_point import ChangePoint
+from .checks import (
+    check_columns,
+    check_inducing_points,
+    check_levels,
+    column_scales,
+    discrete_columns,
+    seen_columns,
+)
 from .columns import Columns
 from .formula import Formula, formula_of
-from .linear import DotProduct as _DotProduct  # noqa: F401  registers its formula
+from .from_tfp import FromTFP
+from .linear import Linear, Polynomial
 from .parsing import ParsedKernel, at_theta, free_names, parse, rebuild
+from .periodic import Cosine, Periodic
+from .spectral_mixture import SpectralMixture
 from .stationary import (
     Stationary,
     matern12,
@@ -34,19 +47,30 @@ from .tree import (
 )
 
 __all__ = [
+    "ArcCosine",
+    "Categorical",
+    "ChangePoint",
     "Columns",
+    "Cosine",
     "Formula",
+    "FromTFP",
     "Kernel",
     "KernelStructure",
+    "Linear",
     "ParsedKernel",
+    "Periodic",
+    "Polynomial",
+    "SpectralMixture",
     "Stationary",
     "at_theta",
     "bind",
     "check_columns",
     "check_inducing_points",
+    "check_levels",
     "column_scales",
     "covariance",
     "diagonal",
+    "discrete_columns",
     "formula_of",
     "free_names",
     "is_stationary",

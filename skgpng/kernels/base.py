@@ -10,9 +10,10 @@ from sklearn.gaussian_process import kernels as sk
 from sklearn.utils.validation import _get_feature_names
 
 from .._runtime import outside_graphs, tf
+from .checks import check_columns
 from .formula import Formula
 from .parsing import ParsedKernel, free_names, parse
-from .tree import covariance, diagonal, walk
+from .tree import covariance, diagonal
 
 __all__ = ["Kernel", "names_of"]
 
@@ -74,18 +75,21 @@ class Kernel(Formula, sk.Kernel):
 
     def get_params(self, deep: bool = True) -> dict:
         """Arguments of ``__init__``, with those of operands as ``name__argument``."""
-        params = super().get_params(deep=False)
+        params = self._given()
         for name, operand in self._operands().items() if deep else ():
             params |= {f"{name}__{k}": v for k, v in operand.get_params().items()}
         return params
 
+    def _given(self) -> dict[str, Any]:
+        """Arguments of ``__init__``."""
+        return super().get_params(deep=False)
+
     def _operands(self) -> dict[str, Any]:
-        given = super().get_params(deep=False)
+        given = self._given()
         return {name: value for name, value in given.items() if isinstance(value, sk.Kernel)}
 
     def _own(self) -> list:
-        names = super().get_params(deep=False)
-        found = (getattr(self, f"hyperparameter_{name}", None) for name in names)
+        found = (getattr(self, f"hyperparameter_{name}", None) for name in self._given())
         return [hyperparameter for hyperparameter in found if hyperparameter is not None]
 
     def _own_free(self) -> list:
@@ -132,7 +136,7 @@ class Kernel(Formula, sk.Kernel):
         own = {h.name for h in self._own()}
         shown = [
             f"{name}={_short(value) if name in own else repr(value)}"
-            for name, value in super().get_params(deep=False).items()
+            for name, value in self._given().items()
             if not isinstance(value, sk.Kernel) and name.removesuffix("_bounds") not in own - {name}
         ]
         return (
@@ -183,8 +187,8 @@ class Kernel(Formula, sk.Kernel):
                 "the same, as in Y[X.columns]."
             )
         parsed = parse(self, names)
-        for _ in walk(parsed.structure, np.arange(np.shape(np.atleast_2d(X))[1])):
-            pass  # raises where columns are selected that are not there
+        for rows in (X,) if Y is None else (X, Y):
+            check_columns(parsed, np.atleast_2d(np.asarray(rows, np.float64)), try_out=False)
         return parsed
 
 
@@ -200,7 +204,7 @@ def _hyperparameter(name: str) -> property:
         bounds = np.reshape(bounds, (-1, 2)) if np.ndim(bounds) > 2 else bounds
         return sk.Hyperparameter(name, "numeric", bounds, np.size(getattr(self, name)))
 
-    return property(described)
+    return property(described, doc=f"Name, bounds and size of ``{name}``.")
 
 
 def _short(value: Any) -> str:

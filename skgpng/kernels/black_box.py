@@ -47,6 +47,7 @@ class BlackBox(Formula):
         Its hyperparameters, in the order of its ``theta``.
     """
 
+    foreign = True
     template: Any
     names: tuple[str, ...]
 

@@ -13,7 +13,14 @@ from .formula import is_ours
 from .parsing import ParsedKernel, place
 from .tree import KernelStructure, bind, walk, without_values
 
-__all__ = ["check_columns", "check_inducing_points", "column_scales", "seen_columns"]
+__all__ = [
+    "check_columns",
+    "check_inducing_points",
+    "check_levels",
+    "column_scales",
+    "discrete_columns",
+    "seen_columns",
+]
 
 _SELECTS = "A kernel that hands on other columns than it is given says so in its method selects."
 
@@ -76,37 +83,96 @@ def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np
 # --- whether a kernel fits --------------------------------------------------------------------
 
 
-def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
+def check_columns(parsed: ParsedKernel, X: np.ndarray, try_out: bool = True) -> None:
     """Raise ValueError where a kernel does not fit the columns of X [N, D].
 
     A hyperparameter of a kernel of scikit-learn's has one value, or one for each column that the
-    kernel sees; an ``ExpSineSquared`` takes one column. Other kernels are evaluated on the first
-    rows.
+    kernel sees; an ``ExpSineSquared`` takes one column. Kernels whose formula is not ours are
+    evaluated on the first rows, with ``try_out``.
     """
     all_ours = all(is_ours(kernel.formula) for kernel, _ in walk(parsed.structure))
     for kernel, seen, path, parameters in _nodes(parsed, X.shape[1]):
         if seen is None:  # no columns of X; it was tried out with the kernel above it
+            _refuse_levels(kernel, path)
             continue
-        if not is_ours(kernel.formula) or kernel.formula is BlackBox:
-            _try_out(kernel, path, parameters, X[:3, seen])
+        own = parameters[: len(kernel.own)]
+        if not is_ours(kernel.formula) or kernel.formula.foreign:
+            if try_out:
+                _try_out(kernel, path, parameters, X[:3, seen])
         else:
             hint = "" if all_ours else f" {_SELECTS}"
-            _check_vectors(parameters[: len(kernel.own)], len(seen), X.shape[1], hint)
+            _check_vectors(kernel, own, len(seen), X.shape[1], hint)
         if kernel.formula.one_column and len(seen) > 1:
             raise ValueError(
                 f"{place(path)}: {kernel.formula.__name__} is a covariance on one column only, but "
                 f"it looks at {len(seen)}. {kernel.formula.one_column}"
             )
         try:
-            without_values(kernel).selects(seen)
+            bound = bind(kernel, tuple(p.value for p in parameters))
+            bound.check(len(seen))
+            bound.selects(seen)
         except ValueError as error:
             raise ValueError(f"{place(path)}: {error}") from error
+    check_levels(parsed.structure, X)
+
+
+def discrete_columns(structure: KernelStructure, n_features: int) -> np.ndarray:
+    """Whether a kernel takes each column of X for indices of levels, [D].
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import Categorical, Columns, discrete_columns, parse
+    >>> kernel = Columns(Categorical(3), [1]) * Columns(RBF(), [0])
+    >>> discrete_columns(parse(kernel).structure, 2)
+    array([False,  True])
+    """
+    found = np.zeros(n_features, bool)
+    for columns, _ in _of_levels(structure, n_features):
+        found[columns] = True
+    return found
+
+
+def check_levels(structure: KernelStructure, X: np.ndarray) -> None:
+    """Raise ValueError where rows X [N, D] have what is no level of a discrete column."""
+    for columns, n_levels in _of_levels(structure, X.shape[1]):
+        values = X[:, columns]
+        is_level = (values == np.floor(values)) & (values >= 0) & (values < n_levels)
+        if not is_level.all():
+            row, k = np.argwhere(~is_level)[0]
+            raise ValueError(
+                f"Row {row} of X has {values[row, k]:.6g} in column {columns[k]}, of which the "
+                f"kernel takes the levels 0 to {n_levels - 1} only. Leave the column out of "
+                "scaling, and encode what it holds by sklearn.preprocessing.OrdinalEncoder, or "
+                "give the kernel more levels."
+            )
+
+
+def _of_levels(structure: KernelStructure, n_features: int) -> Any:
+    """Columns, and how many levels they have, of each kernel that takes them for levels."""
+    for kernel, seen in walk(structure, np.arange(n_features)):
+        n_levels = without_values(kernel).levels()
+        if n_levels is not None and seen is not None:
+            yield seen, n_levels
+
+
+def _refuse_levels(kernel: KernelStructure, path: str) -> None:
+    if without_values(kernel).levels() is not None:
+        raise ValueError(
+            f"{place(path)}: {kernel.formula.__name__} takes a column for levels, but the kernel "
+            "above it hands on what are no columns of X."
+        )
 
 
 def _check_vectors(
-    parameters: tuple[Parameter, ...], n_seen: int, n_features: int, hint: str
+    kernel: KernelStructure,
+    parameters: tuple[Parameter, ...],
+    n_seen: int,
+    n_features: int,
+    hint: str,
 ) -> None:
-    for name, value, *_ in parameters:
+    names = zip(kernel.names, parameters, strict=True)
+    for name, value, *_ in (p for own, p in names if own not in kernel.formula.shaped):
         if np.ndim(value) and len(value) != n_seen:
             seen = f"X has {n_seen} features" if n_seen == n_features else f"it sees {n_seen}"
             raise ValueError(
@@ -125,7 +191,7 @@ def _try_out(
     rows, n = tf.constant(X, tf.float64), len(X)
     try:
         found = [bound.covariance(rows), bound.covariance(rows, rows[:1]), bound.diagonal(rows)]
-        if isinstance(bound, BlackBox):
+        if bound.foreign:
             bound.check_gradient(X)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

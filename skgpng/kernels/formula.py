@@ -31,10 +31,18 @@ class Formula(abc.ABC):
         ``theta`` have their logarithms.
     one_column : str
         What to do instead, where it is a covariance of rows of one column only; else empty.
+    shaped : tuple of str
+        Hyperparameters that are arrays of a shape of their own, see :meth:`check`. Arrays of the
+        others have one value for each column.
+    foreign : bool
+        Whether the formula is somebody else's, and so is tried out before it is used, with its
+        method ``check_gradient(X)``.
     """
 
     real: ClassVar[tuple[str, ...]] = ()
     one_column: ClassVar[str] = ""
+    shaped: ClassVar[tuple[str, ...]] = ()
+    foreign: ClassVar[bool] = False
 
     @abc.abstractmethod
     def covariance(self, X1: Any, X2: Any = None) -> Any:
@@ -64,6 +72,19 @@ class Formula(abc.ABC):
         """Variance [N] about the mean of rows X [N, D], where that far from zero is larger.
 
         ``None`` for most kernels; see :func:`skgpng.kernels.jitter_unit`.
+        """
+        return None
+
+    def check(self, n_columns: int) -> None:  # noqa: B027  most have nothing to check
+        """Raise ValueError where values that are ``shaped`` do not fit, or so many columns.
+
+        Hyperparameters are arrays here.
+        """
+
+    def levels(self) -> int | None:
+        """How many levels a column has that it takes for their indices 0, 1, ...; else None.
+
+        Other values are refused, and training leaves these columns of inducing points as they are.
         """
         return None
 

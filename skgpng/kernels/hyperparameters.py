@@ -9,7 +9,7 @@ import numpy as np
 from ..parameters import Parameter
 from .formula import Formula, is_ours
 
-__all__ = ["own_names", "parameter_of"]
+__all__ = ["check_shape", "own_names", "parameter_of"]
 
 # Formulas divide by these: they may not be zero even where they are fixed.
 _DIVISORS = {"length_scale", "periodicity", "alpha"}
@@ -18,7 +18,12 @@ _DIVISORS = {"length_scale", "periodicity", "alpha"}
 def own_names(kernel: Any) -> tuple[str, ...]:
     """Hyperparameters of a kernel itself, in the order of its parameters."""
     given = kernel.get_params(deep=False)
-    return tuple(name for name in given if hasattr(type(kernel), f"hyperparameter_{name}"))
+    bounded = given if isinstance(kernel, Formula) else ()
+    return tuple(
+        name
+        for name in given
+        if f"{name}_bounds" in bounded or hasattr(type(kernel), f"hyperparameter_{name}")
+    )
 
 
 def parameter_of(kernel: Any, name: str, path: str, formula: type[Formula] = Formula) -> Parameter:
@@ -31,13 +36,21 @@ def parameter_of(kernel: Any, name: str, path: str, formula: type[Formula] = For
     free = not (isinstance(given, str) and given == "fixed")
     zero = not free and name.rpartition("__")[2] not in _DIVISORS
     sign = "" if real else "positive or zero and " if zero else "positive and "
-    most_axes = 1 if is_ours(formula) else np.inf
+    plain = is_ours(formula) and not formula.foreign and name not in formula.shaped
+    most_axes = 1 if plain else np.inf
     value = _value(params[name], path + name, sign, most_axes)
     if not free:
         bounds = np.stack([value, value], -1)
     else:
         bounds = _bounds(given, value, f"{path}{name}_bounds", -np.inf if real else 0.0)
     return Parameter(path + name, value, bounds, free, real)
+
+
+def check_shape(name: str, value: Any, *shapes: tuple[int, ...]) -> None:
+    """ValueError where an array, or a number with the shape (), has none of these shapes."""
+    if np.shape(value) not in shapes:
+        allowed = " or ".join(map(str, shapes))
+        raise ValueError(f"{name} has the shape {np.shape(value)}, but it takes {allowed}.")
 
 
 def _value(given: Any, name: str, sign: str, most_axes: float) -> np.ndarray:

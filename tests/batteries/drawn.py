@@ -21,6 +21,7 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from skgpng import kernels, models
+from skgpng.kernels import ArcCosine, ChangePoint, Cosine, Linear, Periodic, Polynomial
 from skgpng.parameters import Hyperparameters
 
 JITTER = 1e-6
@@ -37,7 +38,15 @@ stationary = st.one_of(
     st.builds(Matern, positive, nu=st.sampled_from([0.5, 1.5, 2.5])),
     st.builds(RationalQuadratic, positive, positive),
 )
-leaves = stationary | st.builds(DotProduct, positive) | st.builds(ConstantKernel, positive)
+ours = st.one_of(
+    st.builds(Periodic, st.floats(0.5, 3.0), positive),
+    st.builds(Cosine, positive),
+    st.builds(Linear, positive),
+    st.builds(Polynomial, st.sampled_from([1, 2]), positive, positive),
+    st.builds(ArcCosine, st.sampled_from([0, 1, 2]), positive, positive),
+    st.builds(ChangePoint, stationary, st.builds(Linear), st.floats(-1.0, 1.0), positive),
+)
+leaves = stationary | st.builds(DotProduct, positive) | st.builds(ConstantKernel, positive) | ours
 # Of the distance in two or more dimensions it is no covariance (as cos |x| is none): D = 1 only.
 periodic = st.builds(ExpSineSquared, length_scale=st.floats(0.5, 3.0), periodicity=positive)
 

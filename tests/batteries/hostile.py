@@ -22,6 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng.kernels import ArcCosine, Linear, Periodic
 from skgpng.likelihoods import AsymmetricLaplace, named
 
 
@@ -70,6 +71,8 @@ def layouts() -> list[Layout]:
         Layout(R, "default", {**sparse, "dtype": "float32"}, dtype="float32"),
         Layout(R, "default", sparse, n_classes=2),
         Layout(R, "rbf", {"early_stopping": True, "n_inducing": 8}),
+        Layout(R, "ours", {"n_inducing": None}),
+        Layout(C, "ours", sparse, 2),
         Layout(C, "default", {}, 2),
         Layout(C, "default", sparse, 2),
         Layout(C, "default", {**sparse, "batch_size": 16}, 2),
@@ -114,6 +117,10 @@ KERNELS = {
     "default": lambda rng: None,
     "rbf": lambda rng: ConstantKernel(_variance(rng), _WIDE) * RBF(_length(rng)),
     "linear": lambda rng: DotProduct(_length(rng)) + ConstantKernel(_variance(rng), _WIDE) * RBF(),
+    "ours": lambda rng: (
+        ConstantKernel(_variance(rng), _WIDE) * Periodic(1.0, _length(rng))
+        + ArcCosine(1, _length(rng)) * Linear(_length(rng))
+    ),
     "noisy": lambda rng: (
         ConstantKernel(_variance(rng), _WIDE) * Matern(_length(rng), nu=1.5)
         + WhiteKernel(_length(rng))

@@ -75,6 +75,16 @@ def test_what_each_entry_is():
     np.testing.assert_array_equal(held.free[15:23], 0.0)
 
 
+def test_discrete_columns_are_held_and_not_rounded():
+    parameters = every_kind()._replace(discrete=np.array([True, False]))
+    space = vector.coordinates_of(parameters, X_SCALE)
+    np.testing.assert_array_equal(space.free[15:23], [0.0, 1.0] * 4)
+    np.testing.assert_array_equal(space.unit[15:23], [1.0, X_SCALE[1]] * 4)
+    others = np.delete(np.arange(len(space.free)), slice(15, 23))
+    expected = vector.coordinates_of(every_kind(), X_SCALE).free
+    np.testing.assert_array_equal(space.free[others], expected[others])
+
+
 def test_no_parameters_at_all():
     form, space, u = tensors(Parameters((), ()))
     assert vector.constrain(form, space, u)[0] == Hyperparameters((), ())
