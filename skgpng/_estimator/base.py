@@ -301,7 +301,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """The kernel given, or the fitted one that ``partial_fit`` goes on with."""
         if start == "on":
             return self.kernel_
-        return default_kernel(X, weights) if self.kernel is None else self.kernel
+        if self.kernel is None:
+            return default_kernel(X, weights)
+        return kernels.completed(self.kernel, X, weights, self._column_names)
 
     @property
     def _column_names(self) -> np.ndarray | None:

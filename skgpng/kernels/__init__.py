@@ -7,9 +7,11 @@ one formula. What scikit-learn lacks is written as a :class:`Kernel`; a class wi
 taken as it is, by exact models.
 """
 
+from .additive import OrthogonalAdditive
 from .base import Kernel
-from .checks import check_columns, check_inducing_points, column_scales, seen_columns
+from .checks import check_columns, check_inducing_points, column_scales, ends, seen_columns
 from .columns import Columns
+from .completion import completed
 from .formula import Formula, formula_of
 from .linear import DotProduct as _DotProduct  # noqa: F401  registers its formula
 from .parsing import ParsedKernel, parse, rebuild
@@ -38,14 +40,17 @@ __all__ = [
     "Formula",
     "Kernel",
     "KernelStructure",
+    "OrthogonalAdditive",
     "ParsedKernel",
     "Stationary",
     "bind",
     "check_columns",
     "check_inducing_points",
     "column_scales",
+    "completed",
     "covariance",
     "diagonal",
+    "ends",
     "formula_of",
     "is_stationary",
     "jitter_unit",

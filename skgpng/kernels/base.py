@@ -10,11 +10,11 @@ from sklearn.gaussian_process import kernels as sk
 from sklearn.utils.validation import _get_feature_names
 
 from .._runtime import outside_graphs, tf
-from .formula import Formula
+from .formula import Formula, reason_not_read
 from .parsing import ParsedKernel, parse
 from .tree import covariance, diagonal, walk
 
-__all__ = ["Kernel", "names_of"]
+__all__ = ["Kernel", "names_of", "short"]
 
 
 class Kernel(Formula, sk.Kernel):
@@ -126,12 +126,14 @@ class Kernel(Formula, sk.Kernel):
         return np.concatenate([np.zeros((0, 2)), *(np.reshape(b, (-1, 2)) for b in own + below)])
 
     def _to_theta(self, name: str, values: Any) -> np.ndarray:
+        if values is None:
+            raise ValueError(reason_not_read(self, [name]))
         return np.asarray(values, float) if name in self.real else np.log(values)
 
     def __repr__(self) -> str:
         own = {h.name for h in self._own()}
         shown = [
-            f"{name}={_short(value) if name in own else repr(value)}"
+            f"{name}={short(value) if name in own else repr(value)}"
             for name, value in super().get_params(deep=False).items()
             if not isinstance(value, sk.Kernel) and name.removesuffix("_bounds") not in own - {name}
         ]
@@ -196,6 +198,7 @@ def names_of(X: Any) -> tuple[str, ...] | None:
 
 def _hyperparameter(name: str) -> property:
     def described(self: Any) -> sk.Hyperparameter:
+        """Number of values and bounds, as scikit-learn has them."""
         bounds = getattr(self, f"{name}_bounds")
         bounds = np.reshape(bounds, (-1, 2)) if np.ndim(bounds) > 2 else bounds
         return sk.Hyperparameter(name, "numeric", bounds, np.size(getattr(self, name)))
@@ -203,11 +206,13 @@ def _hyperparameter(name: str) -> property:
     return property(described)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Numbers as scikit-learn's kernels print them."""
+    if value is None:
+        return "None"
     if np.ndim(value) == 0:
         return f"{value:.3g}"
-    return f"[{', '.join(map(_short, value))}]"
+    return f"[{', '.join(map(short, value))}]"
 
 
 def _rows(X: Any) -> Any:

@@ -13,7 +13,7 @@ from .formula import is_ours
 from .parsing import ParsedKernel, place
 from .tree import KernelStructure, bind, walk, without_values
 
-__all__ = ["check_columns", "check_inducing_points", "column_scales", "seen_columns"]
+__all__ = ["check_columns", "check_inducing_points", "column_scales", "ends", "seen_columns"]
 
 _SELECTS = "A kernel that hands on other columns than it is given says so in its method selects."
 
@@ -61,6 +61,30 @@ def column_scales(parsed: ParsedKernel, n_features: int) -> list[np.ndarray]:
     ]
 
 
+def ends(parsed: ParsedKernel) -> tuple[np.ndarray, ...]:
+    """Bounds of each parameter, without those at which a part of its kernel is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.kernels import OrthogonalAdditive, completed, ends, parse
+    >>> kernel = completed(OrthogonalAdditive(length_scale=1.0), np.eye(2))
+    >>> print(ends(parse(kernel))[0])
+    [0.005   inf]
+    """
+    open_ends = [
+        (kernel.formula.open_ends.get(name), (0.0, np.inf))
+        for kernel, *_ in _nodes(parsed)
+        for name in kernel.names
+    ]
+    found = []
+    for bounds, (side, none) in zip(parsed.bounds, open_ends, strict=True):
+        found.append(bounds.copy())
+        if side is not None:
+            found[-1][..., side] = none[side]
+    return tuple(found)
+
+
 def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np.ndarray:
     if seen is None or np.shape(parameter.value) not in ((), (len(seen),)):
         n = "unknown" if seen is None else len(seen)
@@ -91,22 +115,28 @@ def check_columns(parsed: ParsedKernel, X: np.ndarray) -> None:
             _try_out(kernel, path, parameters, X[:3, seen])
         else:
             hint = "" if all_ours else f" {_SELECTS}"
-            _check_vectors(parameters[: len(kernel.own)], len(seen), X.shape[1], hint)
+            _check_vectors(kernel, parameters[: len(kernel.own)], len(seen), X.shape[1], hint)
         if kernel.formula.one_column and len(seen) > 1:
             raise ValueError(
                 f"{place(path)}: {kernel.formula.__name__} is a covariance on one column only, but "
                 f"it looks at {len(seen)}. {kernel.formula.one_column}"
             )
         try:
+            bind(kernel, tuple(p.value for p in parameters)).check(len(seen))
             without_values(kernel).selects(seen)
         except ValueError as error:
             raise ValueError(f"{place(path)}: {error}") from error
 
 
 def _check_vectors(
-    parameters: tuple[Parameter, ...], n_seen: int, n_features: int, hint: str
+    kernel: KernelStructure,
+    parameters: tuple[Parameter, ...],
+    n_seen: int,
+    n_features: int,
+    hint: str,
 ) -> None:
-    for name, value, *_ in parameters:
+    names = zip(kernel.names, parameters, strict=True)
+    for name, value, *_ in (p for own, p in names if own not in kernel.formula.shaped):
         if np.ndim(value) and len(value) != n_seen:
             seen = f"X has {n_seen} features" if n_seen == n_features else f"it sees {n_seen}"
             raise ValueError(

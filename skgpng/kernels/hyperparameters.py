@@ -31,7 +31,7 @@ def parameter_of(kernel: Any, name: str, path: str, formula: type[Formula] = For
     free = not (isinstance(given, str) and given == "fixed")
     zero = not free and name.rpartition("__")[2] not in _DIVISORS
     sign = "" if real else "positive or zero and " if zero else "positive and "
-    most_axes = 1 if is_ours(formula) else np.inf
+    most_axes = 1 if is_ours(formula) and name not in formula.shaped else np.inf
     value = _value(params[name], path + name, sign, most_axes)
     if not free:
         bounds = np.stack([value, value], -1)
