@@ -92,7 +92,7 @@ class OrthogonalAdditive(Kernel):
         *("length_scale", "order_variances", "nodes", "weights", "length_scale_bounds"),
     )
     shaped: ClassVar[tuple[str, ...]] = ("order_variances", "nodes", "weights")
-    open_ends: ClassVar[dict[str, int]] = {"length_scale": 1, "order_variances": 0}
+    open_ends: ClassVar[dict[str, tuple]] = {"length_scale": (1,), "order_variances": (0, 1)}
     length_scale: Any
     order_variances: Any
     max_order: int
@@ -141,19 +141,17 @@ class OrthogonalAdditive(Kernel):
     def _of_all_sets(self, K: Any) -> Any:
         r"""The sum over sets of columns, of constrained kernels [D, ...].
 
-        Elementary symmetric polynomials e of the columns from their power sums p, by Newton's
-        identities: :math:`d\, e_d = \sum_{j=1}^d (-1)^{j-1} e_{d-j} p_j`. All columns are taken at
-        once; rounding is that of :math:`(\sum_i |\tilde k_i|)^d / d!`, which for few orders is as
-        large as the variance. A recursion over columns would round less, and take three times as
-        long.
+        Sets are told apart by their last column i: the products of those of d columns add up to
+        :math:`t_{d,i} = \tilde k_i \sum_{j<i} t_{d-1,j}`. Only numbers that are a part of the sum
+        are added, so that nothing cancels, as in Newton's identities for powers of
+        :math:`\tilde k`.
         """
-        e, p, power = [tf.ones_like(K[0])], [], K
-        for d in range(1, self.max_order + 1):
-            p.append(tf.reduce_sum(power, 0))
-            power = power * K if d < self.max_order else power
-            terms = [(-1) ** (j - 1) * e[d - j] * p[j - 1] for j in range(1, d + 1)]
-            e.append(tf.add_n(terms) / d)
-        return tf.add_n([self.order_variances[d] * each for d, each in enumerate(e)])
+        t = K  # [D, ...]
+        total = self.order_variances[0] + self.order_variances[1] * tf.reduce_sum(t, 0)
+        for d in range(2, self.max_order + 1):
+            t = K * tf.cumsum(t, 0, exclusive=True)
+            total += self.order_variances[d] * tf.reduce_sum(t, 0)
+        return total
 
     def constrained(self, X1: Any, X2: Any = None) -> Any:
         """Of each column, without what its mean over the nodes explains, [D, N1, N2]."""
@@ -191,6 +189,10 @@ class OrthogonalAdditive(Kernel):
         unit, origin = tf.reshape(scale, [-1, 1]), nodes[:, :1]
         weights /= tf.reduce_sum(weights, 1, keepdims=True)
         return (tf.transpose(X) - origin) / unit, (nodes - origin) / unit, weights
+
+    def depth(self, n_columns: int) -> int:
+        """All columns."""
+        return n_columns
 
     def check(self, n_columns: int) -> None:
         shape, n = np.shape(self.order_variances), self.max_order + 1

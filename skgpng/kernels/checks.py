@@ -62,7 +62,7 @@ def column_scales(parsed: ParsedKernel, n_features: int) -> list[np.ndarray]:
 
 
 def ends(parsed: ParsedKernel) -> tuple[np.ndarray, ...]:
-    """Bounds of each parameter, without those at which a part of its kernel is not there.
+    """Bounds of each parameter, without those at which it may end, see ``Formula.open_ends``.
 
     Examples
     --------
@@ -72,17 +72,15 @@ def ends(parsed: ParsedKernel) -> tuple[np.ndarray, ...]:
     >>> print(ends(parse(kernel))[0])
     [0.005   inf]
     """
-    open_ends = [
-        (kernel.formula.open_ends.get(name), (0.0, np.inf))
+    sides = [
+        kernel.formula.open_ends.get(name, ())
         for kernel, *_ in _nodes(parsed)
         for name in kernel.names
     ]
-    found = []
-    for bounds, (side, none) in zip(parsed.bounds, open_ends, strict=True):
-        found.append(bounds.copy())
-        if side is not None:
-            found[-1][..., side] = none[side]
-    return tuple(found)
+    found = tuple(bounds.copy() for bounds in parsed.bounds)
+    for bounds, side in zip(found, sides, strict=True):
+        bounds[..., list(side)] = np.array([-np.inf, np.inf])[list(side)]
+    return found
 
 
 def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np.ndarray:

@@ -51,8 +51,8 @@ class Formula(abc.ABC):
         Hyperparameters that are arrays of a shape of their own, see :meth:`check`. Arrays of the
         others have one value for each column.
     open_ends : dict
-        Hyperparameters that at their lower (0) or upper (1) bound say that a part of the kernel is
-        not there: training may end so.
+        Hyperparameters that may end at their lower (0) or upper (1) bound without a warning, such
+        as one that says there that a part of the kernel is not needed.
     reads : tuple of str
         Parameters that are read from the rows of a fit where they are ``None``, see
         :meth:`read_from` and :func:`skgpng.kernels.completed`.
@@ -61,7 +61,7 @@ class Formula(abc.ABC):
     real: ClassVar[tuple[str, ...]] = ()
     one_column: ClassVar[str] = ""
     shaped: ClassVar[tuple[str, ...]] = ()
-    open_ends: ClassVar[dict[str, int]] = {}
+    open_ends: ClassVar[dict[str, tuple]] = {}
     reads: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
@@ -94,6 +94,10 @@ class Formula(abc.ABC):
         ``None`` for most kernels; see :func:`skgpng.kernels.jitter_unit`.
         """
         return None
+
+    def depth(self, n_columns: int) -> int:
+        """Numbers that are in memory together for each covariance of rows [N, D]; 1 for most."""
+        return 1
 
     def check(self, n_columns: int) -> None:  # noqa: B027  most have nothing to check
         """Raise ValueError where values that are ``shaped`` do not fit, or so many columns.
