@@ -33,19 +33,8 @@ SHOWN = 10
 COLUMNS = {
     "concrete": ["cement", "slag", "ash", "water", "plasticizer", "coarse", "fine", "age"],
     "boston": [
-        "crim",
-        "zn",
-        "indus",
-        "chas",
-        "nox",
-        "rm",
-        "age",
-        "dis",
-        "rad",
-        "tax",
-        "ptratio",
-        "b",
-        "lstat",
+        *("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax"),
+        *("ptratio", "b", "lstat"),
     ],
 }
 

@@ -31,8 +31,8 @@ from .stationary import MATERN
 
 __all__ = ["OrthogonalAdditive"]
 
-# A column of more values is stood for by so many, each the mean of as many rows. With 50 of them
-# in place of all 927 rows of concrete (split 0) no share differed by more than 0.001.
+# A column of more values is stood for by so many, each the mean of as many rows. In place of all
+# (up to 291) values of concrete, split 0, 50 changed no share by more than 0.004, 20 by 0.02.
 _NODES = 50
 # Length scales begin at the deviation of their column; bounds in units of it. At the upper one, the
 # kernel is that of a line with a millionth of the variance.
@@ -84,7 +84,7 @@ class OrthogonalAdditive(Kernel):
     >>> for part in model.additive_components_[:2]:
     ...     print(part.columns, round(part.share, 1))
     (0,) 0.8
-    (1, 2) 0.2
+    (1, 2) 0.1
     """
 
     real: ClassVar[tuple[str, ...]] = ("nodes", "weights")
