@@ -21,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng.kernels import OrthogonalAdditive
 
 
 class Layout(NamedTuple):
@@ -88,6 +89,8 @@ def layouts() -> list[Layout]:
         Layout(R, "default", {**sparse, "likelihood": "student_t"}),
         Layout(R, "rbf", {**sparse, "gamma": 1.0, "likelihood": "student_t"}),
         Layout(R, "default", {**sparse, "batch_size": 16, "likelihood": "student_t"}),
+        Layout(R, "additive", {"n_inducing": None}),
+        Layout(R, "additive", sparse),
     ]
 
 
@@ -110,6 +113,7 @@ KERNELS = {
         ConstantKernel(_variance(rng), _WIDE) * Matern(_length(rng), nu=1.5)
         + WhiteKernel(_length(rng))
     ),
+    "additive": lambda rng: ConstantKernel(_variance(rng), _WIDE) * OrthogonalAdditive(),
 }
 
 
