@@ -7,11 +7,13 @@ that are independent, with the density of each at nodes s of weights q, its vari
 
 .. math::
 
-    V_S = \sigma_{|S|}^4\, w^\top \Bigl(\bigodot_{i \in S} M_i\Bigr) w, \qquad
-    M_i = \tilde k_i(Z, s)\, \mathrm{diag}(q)\, \tilde k_i(s, Z),
+    V_S = \sigma_{|S|}^4\, w^\top \Bigl(\bigodot_{i \in S} B_i B_i^\top\Bigr) w
+    = \sigma_{|S|}^4 \sum_{a, b, \dots} \Bigl(\sum_n w_n B_{i, na} B_{j, nb} \cdots\Bigr)^2, \qquad
+    B_i = \tilde k_i(Z, s)\, \mathrm{diag}(q)^{1/2} .
 
-and parts are uncorrelated, so that :math:`V_S` over their sum is a Sobol index (Lu, Boukouvalas &
-Hensman 2022, eq. 11 and appendix G).
+The second form does not cancel: with little noise w is large and of both signs. Parts are
+uncorrelated, so that :math:`V_S` over their sum is a Sobol index, in closed form as that of Lu,
+Boukouvalas & Hensman (2022, "Additive Gaussian Processes Revisited") for normal densities.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from .posterior import CholeskyPosterior, Posterior
 
 __all__ = ["Components", "components_of"]
 
-# Numbers in the largest array (16 MB).
-_CHUNK = 2**21
+# Directions of less than this part of the largest are left out: a function that has a share of 1e-8
+# in them is far from smooth.
+_REST = 1e-8
 
 
 @dataclass(frozen=True)
@@ -47,31 +50,17 @@ class Components:
 
     def variances(self) -> dict[tuple[int, ...], np.ndarray]:
         """V_S [L] of each set S of positions but the empty one."""
-        total: dict[tuple[int, ...], np.ndarray] = {}
-        for M, left, right in self._matrices():
-            for weighted, latent in zip(left.T, np.eye(left.shape[1]), strict=True):
-                product = weighted[:, None] * (right @ latent)
-                for chosen, value in _sums(M, product, self.max_order):
-                    total[chosen] = total.get(chosen, 0.0) + value * latent
-        scales = (self.factor * np.asarray(self.kernel.order_variances)) ** 2
-        return {
-            tuple(sorted(self.columns[list(chosen)].tolist())): scales[len(chosen)] * values
-            for chosen, values in total.items()
-        }
-
-    def _matrices(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """M_i [D, n, M] between some of the points and all, with the weights w of both."""
-        kernel, points, w = (
-            self.kernel,
-            self.posterior.points[:, self.columns],
-            self.posterior.weights,
-        )
+        kernel, points = self.kernel, self.posterior.points[:, self.columns]
         q = kernel.weights / kernel.weights.sum(1, keepdims=True)
-        A = kernel.constrained(points, kernel.nodes.T).numpy()  # [D, M, m]
-        size = max(1, _CHUNK // (A.shape[0] * A.shape[1]))
-        for at in range(0, len(points), size):
-            some = slice(at, at + size)
-            yield (A[:, some] * q[:, None]) @ A.swapaxes(1, 2), w[some], w
+        at_nodes = kernel.constrained(points, kernel.nodes.T).numpy()  # [D, M, m]
+        B = [_without_rest(a) for a in at_nodes * np.sqrt(q)[:, None]]
+        each = [dict(_squares(B, w[:, None], self.max_order)) for w in self.posterior.weights.T]
+        scales = (self.factor * np.asarray(kernel.order_variances)) ** 2
+        return {
+            tuple(sorted(self.columns[list(s)].tolist())): scales[len(s)]
+            * np.array([squares[s] for squares in each])
+            for s in each[0]
+        }
 
     def mean_and_variance(self, X: np.ndarray, chosen: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance [N, L] of the part of these positions at rows X.
@@ -111,13 +100,23 @@ def components_of(posterior: Posterior) -> Components:
     return Components(posterior, found.kernel, float(found.factor), found.columns)
 
 
-def _sums(
-    M: np.ndarray, product: np.ndarray, order: int, first: int = 0
+def _without_rest(a: np.ndarray) -> np.ndarray:
+    """B [M, r] with B B' = a a' for a [M, m], but for directions that no smooth function has."""
+    U, size, _ = np.linalg.svd(a, full_matrices=False)
+    keep = size > _REST * max(size[0], np.finfo(float).tiny)
+    return U[:, keep] * size[keep]
+
+
+def _squares(
+    B: list[np.ndarray], weighted: np.ndarray, order: int, first: int = 0
 ) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Each set of so many columns at most, from the first on, and the sum of ``product`` with M."""
-    totals = np.tensordot(M[first:], product, 2)
-    for k, total in enumerate(totals.tolist(), first):
-        yield (k,), total
-        if order > 1 and k + 1 < len(M):
-            for others, value in _sums(M, product * M[k], order - 1, k + 1):
+    """Each set of so many columns at most, from the first on, with its sum of squares.
+
+    ``weighted`` [M, R] are w times the products of the columns of B of those chosen before.
+    """
+    for k in range(first, len(B)):
+        yield (k,), float(np.sum((weighted.T @ B[k]) ** 2))
+        if order > 1:
+            product = (weighted[:, :, None] * B[k][:, None]).reshape(len(weighted), -1)
+            for others, value in _squares(B, product, order - 1, k + 1):
                 yield (k, *others), value

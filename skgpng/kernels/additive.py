@@ -11,7 +11,7 @@ With a kernel :math:`k_i` of each column, and the density :math:`p_i` of its val
 Functions of :math:`\tilde k_i` have the mean zero over :math:`p_i`, so that the part of each set of
 columns is what the parts of its subsets leave: the functional ANOVA decomposition (Durrande,
 Ginsbourger, Roustant & Carraro 2013; with one variance for each order Lu, Boukouvalas & Hensman
-2022, "Additive Gaussian Processes Revisited", eq. 3 to 5).
+2022, "Additive Gaussian Processes Revisited").
 """
 
 from __future__ import annotations

@@ -89,14 +89,23 @@ def test_mean_and_standard_deviation(fitted, columns):
     np.testing.assert_allclose(std, deviation, rtol=1e-4)
 
 
-def test_shares_are_variances_over_independent_columns(fitted):
-    kernel = fitted.kernel_.k1.k2
-    pairs = zip(kernel.nodes, kernel.weights, strict=True)
-    rows = np.column_stack([RNG.choice(z, 20000, p=w / w.sum()) for z, w in pairs])
-    total = fitted.predict(rows).var()
-    for part in fitted.additive_components_[:3]:
-        found = fitted.predict_component(rows, part.columns).var() / total
-        assert part.share == pytest.approx(found, abs=0.02)  # 20000 rows know it to 0.005
+def test_shares_are_variances_over_independent_columns():
+    """Of columns of few values, over all rows that there can be."""
+    levels = [np.array([0.0, 1.0, 5.0]), np.array([-1.0, 1.0]), np.arange(4.0)]
+    rows = np.column_stack([RNG.choice(v, 60, p=RNG.dirichlet(np.ones(len(v)))) for v in levels])
+    y = 3.0 * np.sin(rows[:, 0]) + rows[:, 1] * rows[:, 2] + rows.prod(1) + 0.1 * RNG.randn(60)
+    kernel = OrthogonalAdditive(max_order=3, nu=0.5)
+    model = GaussianProcessRegressor(kernel, alpha=1e-6, optimizer=None).fit(rows, y)
+    grid = np.array(list(itertools.product(*levels)))
+    found = [[np.mean(rows[:, k] == v) for v in values] for k, values in enumerate(levels)]
+    density = np.array([np.prod(p) for p in itertools.product(*found)])
+    total = np.cov(model.predict(grid), aweights=density, ddof=0)
+    parts = model.additive_components_
+    assert len(parts) == 7 and parts[3].share > 0.01
+    for part in parts:
+        mean = model.predict_component(grid, part.columns)
+        assert abs(density @ mean) < 1e-7 * y.std()
+        assert part.share == pytest.approx(density @ mean**2 / total, rel=1e-6, abs=1e-10)
 
 
 # --- of other models -----------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_a_normal_density_by_quadrature():
         X[:, :1],
     ).set_params(order_variances_bounds="fixed")
     x = np.linspace(-2, 3, 9)
-    v = scale**2 + delta**2  # Lu, Boukouvalas & Hensman 2022, section 3
+    v = scale**2 + delta**2  # as in Lu, Boukouvalas & Hensman 2022
     u = scale / np.sqrt(v) * np.exp(-0.5 * (x - mu) ** 2 / v)
     c = scale / np.sqrt(scale**2 + 2.0 * delta**2)
     k = RBF(scale)
