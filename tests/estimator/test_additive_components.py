@@ -92,8 +92,9 @@ def test_mean_and_standard_deviation(fitted, columns):
 def test_shares_are_variances_over_independent_columns():
     """Of columns of few values, over all rows that there can be."""
     levels = [np.array([0.0, 1.0, 5.0]), np.array([-1.0, 1.0]), np.arange(4.0)]
-    rows = np.column_stack([RNG.choice(v, 60, p=RNG.dirichlet(np.ones(len(v)))) for v in levels])
-    y = 3.0 * np.sin(rows[:, 0]) + rows[:, 1] * rows[:, 2] + rows.prod(1) + 0.1 * RNG.randn(60)
+    rng = np.random.RandomState(1)
+    rows = np.column_stack([rng.choice(v, 60) for v in levels])
+    y = 3.0 * np.sin(rows[:, 0]) + rows[:, 1] * rows[:, 2] + rows.prod(1) + 0.1 * rng.randn(60)
     kernel = OrthogonalAdditive(max_order=3, nu=0.5)
     model = GaussianProcessRegressor(kernel, alpha=1e-6, optimizer=None).fit(rows, y)
     grid = np.array(list(itertools.product(*levels)))
