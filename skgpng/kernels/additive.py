@@ -25,7 +25,7 @@ import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import tf
-from .base import Kernel, short
+from .base import Kernel
 from .formula import Additive
 from .stationary import MATERN
 
@@ -252,12 +252,6 @@ class OrthogonalAdditive(Kernel):
         if not isinstance(nu, Real) or nu not in MATERN:
             raise ValueError(f"nu must be one of {', '.join(map(str, MATERN))}, got {nu!r}.")
         return {"max_order": int(max_order), "nu": float(nu)}
-
-    def __repr__(self) -> str:
-        """Without the nodes, which are many."""
-        own = {"length_scale": self.length_scale, "order_variances": self.order_variances}
-        learned = [f"{name}={short(value)}" for name, value in own.items()]
-        return f"OrthogonalAdditive({', '.join(learned)}, max_order={self.max_order}, nu={self.nu})"
 
 
 def _density(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

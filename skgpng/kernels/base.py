@@ -14,7 +14,7 @@ from .formula import Formula, reason_not_read
 from .parsing import ParsedKernel, parse
 from .tree import covariance, diagonal, walk
 
-__all__ = ["Kernel", "names_of", "short"]
+__all__ = ["Kernel", "names_of"]
 
 
 class Kernel(Formula, sk.Kernel):
@@ -131,11 +131,15 @@ class Kernel(Formula, sk.Kernel):
         return np.asarray(values, float) if name in self.real else np.log(values)
 
     def __repr__(self) -> str:
+        """As its call, without bounds, and without arrays that its class has fixed for good."""
         own = {h.name for h in self._own()}
+        hidden = {name for name in own if not hasattr(self, f"{name}_bounds")}
         shown = [
-            f"{name}={short(value) if name in own else repr(value)}"
+            f"{name}={_short(value) if name in own else repr(value)}"
             for name, value in super().get_params(deep=False).items()
-            if not isinstance(value, sk.Kernel) and name.removesuffix("_bounds") not in own - {name}
+            if not isinstance(value, sk.Kernel)
+            and name.removesuffix("_bounds") not in own - {name}
+            and name not in hidden
         ]
         return (
             f"{type(self).__name__}({', '.join([*map(repr, self._operands().values()), *shown])})"
@@ -206,13 +210,13 @@ def _hyperparameter(name: str) -> property:
     return property(described)
 
 
-def short(value: Any) -> str:
+def _short(value: Any) -> str:
     """Numbers as scikit-learn's kernels print them."""
     if value is None:
         return "None"
     if np.ndim(value) == 0:
         return f"{value:.3g}"
-    return f"[{', '.join(map(short, value))}]"
+    return f"[{', '.join(map(_short, value))}]"
 
 
 def _rows(X: Any) -> Any:
