@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 import skgpng
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng._inference import covariances
 from skgpng.kernels import Columns, OrthogonalAdditive, completed
 
 RNG = np.random.RandomState(0)
@@ -67,6 +68,13 @@ def test_means_add_up_to_the_prediction(fitted):
     np.testing.assert_allclose(total_of(fitted, new), fitted.predict(new), rtol=1e-8)
     # orthogonal to the constant, over the rows fitted: every column has fewer parts than rows
     assert abs(fitted.predict_component(X, [3]).mean()) < 1e-8 * Y.std()
+
+
+def test_predictions_in_parts(fitted, monkeypatch):
+    expected = fitted.predict(X, return_std=True)
+    monkeypatch.setattr(covariances, "_CHUNK", 20 * 150 * 5)
+    for one, other in zip(fitted.predict(X, return_std=True), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
 def brute_force(model, columns):
