@@ -60,7 +60,7 @@ def _positions(columns: Any, names: Any, seen: np.ndarray, most: int) -> list[in
     given = [columns] if isinstance(columns, str | Integral) else list(columns)
     known: dict = {int(k): int(k) for k in seen}
     known |= {} if names is None else {str(names[k]): int(k) for k in seen}
-    chosen = [known[c] for c in given if c in known]
+    chosen = [known[c] for c in given if isinstance(c, str | Integral) and c in known]
     if len(set(chosen)) < len(given) or len(given) > most:
         raise ValueError(
             f"columns={columns!r} are no part of the function: give up to {most} different ones of "

@@ -44,9 +44,11 @@ def completed(kernel: Any, X: Any, sample_weight: Any = None, names: Any = None)
     >>> from sklearn.gaussian_process import GaussianProcessRegressor
     >>> from sklearn.gaussian_process.kernels import WhiteKernel
     >>> from skgpng.kernels import OrthogonalAdditive, completed
-    >>> X = np.random.RandomState(0).uniform(-1, 1, (40, 2))
-    >>> kernel = completed(OrthogonalAdditive() + WhiteKernel(0.01), X)
-    >>> model = GaussianProcessRegressor(kernel).fit(X, np.sin(3 * X[:, 0]) + X[:, 1])
+    >>> rng = np.random.RandomState(0)
+    >>> X = rng.uniform(-1, 1, (40, 2))
+    >>> y = np.sin(3 * X[:, 0]) + X[:, 1] ** 2 + 0.1 * rng.randn(40)
+    >>> kernel = completed(OrthogonalAdditive(max_order=1) + WhiteKernel(0.1), X)
+    >>> model = GaussianProcessRegressor(kernel, normalize_y=True).fit(X, y)
     >>> model.kernel_.k1.length_scale.shape
     (2,)
     """

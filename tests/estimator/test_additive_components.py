@@ -200,7 +200,7 @@ def test_partial_fit_and_the_classifier():
 # --- errors --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("columns", [(0, 0), (0, 1, 2), (7,), "width", (-1,), [None]])
+@pytest.mark.parametrize("columns", [(0, 0), (0, 1, 2), (7,), "width", (-1,), [None], [[0]]])
 def test_columns_that_are_no_part(fitted, columns):
     with pytest.raises(ValueError, match="give up to 2 different ones of 0, 1, 2, 3, 4, or"):
         fitted.predict_component(X, columns)
