@@ -182,6 +182,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         With ``early_stopping``: mean log density of the held-out rows at each look, scaled y.
     feature_relevances_ : ndarray of shape (n_features,)
         From the length scales, see there.
+    additive_components_ : list of (columns, share)
+        Under an :class:`skgpng.kernels.OrthogonalAdditive` kernel, see there.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (``n_features_in_``,)
         Where X has column names.

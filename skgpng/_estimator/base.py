@@ -338,7 +338,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """The kernel given, or the fitted one that ``partial_fit`` goes on with."""
         if start == "on":
             return self.kernel_
-        return default_kernel(X, weights) if self.kernel is None else self.kernel
+        if self.kernel is None:
+            return default_kernel(X, weights)
+        return kernels.completed(self.kernel, X, weights, self._column_names)
 
     def _check_kernel(self, X: np.ndarray, keep: np.ndarray, start: str) -> None:
         """ValueError where the kernel given does not fit X: rows still stand where they stood."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from .._inference.covariances import jitter_units
 from .._training import result as endings
 from .._training.result import Result
@@ -323,7 +324,7 @@ def _values_at_bounds(plan: Plan, result: Result) -> str:
     problem, parsed, likelihood = plan.problem, plan.problem.parsed, plan.problem.likelihood
     if plan.options.default_kernel:
         return ""
-    names, values, bounds = parsed.names, result.theta.kernel, parsed.bounds
+    names, values, bounds = parsed.names, result.theta.kernel, kernels.ends(parsed)
     if parsed.noise_name is not None:
         names = (*names, parsed.noise_name)
         values = (*values, np.asarray(likelihood.noise_level(result.theta.likelihood)))

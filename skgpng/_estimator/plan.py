@@ -235,12 +235,21 @@ def most_calls(
 
 
 def chunk_rows(
-    N: int, M: int | None, n_latent: int, once: bool = False, tuning: Tuning = TUNING
+    N: int,
+    M: int | None,
+    n_latent: int,
+    once: bool = False,
+    tuning: Tuning = TUNING,
+    depth: int = 1,
 ) -> int:
-    """Rows of a step on all of them that are taken at a time; ``once``: in a single pass."""
+    """Rows of a step on all of them that are taken at a time.
+
+    ``once``: in a single pass; ``depth``: numbers that the kernel holds for each covariance.
+    """
     if M is None:
-        return max(64, tuning.block // N)
-    return max(1024, (tuning.block if once else tuning.chunk) // (M * n_latent))
+        return max(64, tuning.block // (N * depth))
+    size = (tuning.block if once else tuning.chunk) // (M * n_latent * depth)
+    return max(1024 // depth, 64, size)
 
 
 def stream_capacity(M: int, tuning: Tuning = TUNING) -> int:
@@ -288,7 +297,8 @@ def make_plan(
         N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
-    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning)
+    depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
+    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning, depth)
     if near or kernels.needs_all_rows(problem.parsed.structure):
         chunk = N
     grows = batch < N and options.batch_size == "auto" and not near

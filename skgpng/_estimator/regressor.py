@@ -13,6 +13,7 @@ from .. import kernels, likelihoods
 from .._runtime import outside_graphs, refuse_beyond
 from .._training.result import Result
 from ..likelihoods import Likelihood
+from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
 from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
@@ -80,6 +81,77 @@ class BaseRegressor(BaseGaussianProcess):
         if not hasattr(self, "_predictor"):
             raise AttributeError("n_neighbors_ is there after fit only.")
         return getattr(self._predictor.posterior, "n_neighbors", None)
+
+    @property
+    def additive_components_(self) -> list[AdditiveComponent]:
+        """Which columns explain how much of f, under an ``OrthogonalAdditive`` kernel.
+
+        A list of records, the largest share first: ``columns``, the positions (of a data frame the
+        names) of columns that act together, and ``share``, the part of the variance of the fitted
+        function that is theirs alone, beyond that of fewer of them. Shares add up to one; of
+        several targets each is an array. The variance is that over columns that are independent,
+        each distributed as in the rows fitted. Means and standard deviations are those of
+        :meth:`predict_component`. It is computed when it is asked for.
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``, for other kernels, and where predictions are from neighbours.
+        """
+        if not hasattr(self, "_predictor"):
+            raise AttributeError("additive_components_ is there after fit only.")
+        try:
+            return shares_of(self._predictor, self._column_names)
+        except ValueError as error:
+            raise AttributeError(f"additive_components_: {error}") from error
+
+    @outside_graphs
+    def predict_component(self, X: Any, columns: Any, return_std: bool = False) -> Any:
+        """One part of an additive function: what these columns do together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            All columns, of which the others do not matter.
+        columns : list or tuple of int or str
+            Positions, or names where X was a data frame, as in ``additive_components_``. ``()`` is
+            the constant.
+        return_std : bool, default=False
+            Whether to return the standard deviation of the part too.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            In the units of y where the mean of y is the latent function, else in those of f. The
+            means of all parts and the constant add up to that of f, which is ``predict``.
+        std : ndarray of the same shape
+            Only with ``return_std``; without noise.
+
+        Raises
+        ------
+        ValueError
+            For columns that are not there, or more of them than act together; for other kernels
+            than ``OrthogonalAdditive``, and where predictions are from neighbours.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> from skgpng.kernels import OrthogonalAdditive
+        >>> X = np.random.RandomState(0).uniform(-1, 1, (80, 2))
+        >>> model = GaussianProcessRegressor(OrthogonalAdditive())
+        >>> model = model.fit(X, X[:, 0] ** 2 + np.sin(3 * X[:, 1]))
+        >>> mean, std = model.predict_component([[0.5, 0.0]], [1], return_std=True)
+        >>> print(abs(mean[0]) < 0.1, std[0] < 0.1)
+        True True
+        """
+        check_is_fitted(self, "elbo_")
+        X = self._validate_new(X)
+        found = part_at(self._predictor, X, columns, self._column_names)
+        mean, std = (values[:, 0] if values.shape[1] == 1 else values for values in found)
+        return (mean, std) if return_std else mean
 
     @property
     def log_marginal_likelihood_value_(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._linalg import exact_distances
 from .._runtime import compiled_once, tf
-from ..kernels import KernelStructure, covariance, diagonal, jitter_unit, of_each_latent
+from ..kernels import KernelStructure, covariance, depth, diagonal, jitter_unit, of_each_latent
 from .base import add, zeros
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "sum_over",
 ]
 
+# Numbers in the largest array of a kernel that holds several for each covariance (8 MB).
+_CHUNK = 2**20
 
 # --- arrays ----------------------------------------------------------------------------------
 
@@ -49,8 +51,15 @@ def cross_covariances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of points and rows, [1 or L, M, N], and the prior variance of the rows, [1 or L, N]."""
     X = X.astype(points.dtype, copy=False)
-    K, prior = _compiled(kernel, points.dtype.name)(values, points, X)
-    return np.asarray(K), np.asarray(prior)
+    parts, at_a_time = depth(kernel, X.shape[1]), _compiled(kernel, points.dtype.name)
+    if parts == 1:
+        K, prior = at_a_time(values, points, X)
+        return np.asarray(K), np.asarray(prior)
+    size = max(1, _CHUNK // max(1, len(points) * parts))
+    some = [X[at : at + size] for at in range(0, max(len(X), 1), size)]
+    each = zip(*(at_a_time(values, points, x) for x in some), strict=True)
+    K, prior = (np.concatenate(arrays, -1) for arrays in each)
+    return K, prior
 
 
 @compiled_once

@@ -209,6 +209,20 @@ class CholeskyPosterior(Posterior):
             f_mean = self._mean(K)
         return f_mean, np.broadcast_to(cov, (f_mean.shape[1], *cov.shape[1:]))
 
+    def of_part(self, covariances: Callable, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance [N, L] of a function that f is the sum of with others.
+
+        ``covariances(points, X)`` are its own before the fit, [M, N], and its variances [N].
+        """
+
+        def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            K, prior = covariances(self.points, X)
+            f_mean, f_var = K.T @ self.weights, _variance(prior[None], *self._factors(K[None])).T
+            return f_mean, np.broadcast_to(f_var, f_mean.shape)
+
+        f_mean, f_var = self._in_chunks(one, X.astype(self.points.dtype, copy=False))
+        return f_mean, f_var
+
     def explained_variance(self, X: np.ndarray) -> np.ndarray:
         """Share [N] of the prior variance that is known where the values at the points are."""
         K, prior = self._cross(X)

@@ -7,6 +7,7 @@ one formula. What scikit-learn lacks is written as a :class:`Kernel`; a class wi
 taken as it is, by exact models.
 """
 
+from .additive import OrthogonalAdditive
 from .arc_cosine import ArcCosine
 from .base import Kernel
 from .categorical import Categorical
@@ -17,9 +18,11 @@ from .checks import (
     check_levels,
     column_scales,
     discrete_columns,
+    ends,
     seen_columns,
 )
 from .columns import Columns
+from .completion import completed
 from .formula import Formula, formula_of
 from .from_tfp import FromTFP
 from .linear import Linear, Polynomial
@@ -38,6 +41,7 @@ from .tree import (
     KernelStructure,
     bind,
     covariance,
+    depth,
     diagonal,
     is_stationary,
     jitter_unit,
@@ -57,6 +61,7 @@ __all__ = [
     "Kernel",
     "KernelStructure",
     "Linear",
+    "OrthogonalAdditive",
     "ParsedKernel",
     "Periodic",
     "Polynomial",
@@ -68,9 +73,12 @@ __all__ = [
     "check_inducing_points",
     "check_levels",
     "column_scales",
+    "completed",
     "covariance",
+    "depth",
     "diagonal",
     "discrete_columns",
+    "ends",
     "formula_of",
     "free_names",
     "is_stationary",

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _get_feature_names
 
 from .._runtime import outside_graphs, tf
 from .checks import check_columns
-from .formula import Formula
+from .formula import Formula, reason_not_read
 from .parsing import ParsedKernel, free_names, parse
 from .tree import covariance, diagonal
 
@@ -130,14 +130,20 @@ class Kernel(Formula, sk.Kernel):
         return np.concatenate([np.zeros((0, 2)), *(np.reshape(b, (-1, 2)) for b in own + below)])
 
     def _to_theta(self, name: str, values: Any) -> np.ndarray:
+        if values is None:
+            raise ValueError(reason_not_read(self, [name]))
         return np.asarray(values, float) if name in self.real else np.log(values)
 
     def __repr__(self) -> str:
+        """As its call, without bounds, and without arrays that its class has fixed for good."""
         own = {h.name for h in self._own()}
+        hidden = {name for name in own if not hasattr(self, f"{name}_bounds")}
         shown = [
             f"{name}={_short(value) if name in own else repr(value)}"
             for name, value in self._given().items()
-            if not isinstance(value, sk.Kernel) and name.removesuffix("_bounds") not in own - {name}
+            if not isinstance(value, sk.Kernel)
+            and name.removesuffix("_bounds") not in own - {name}
+            and name not in hidden
         ]
         return (
             f"{type(self).__name__}({', '.join([*map(repr, self._operands().values()), *shown])})"
@@ -200,6 +206,7 @@ def names_of(X: Any) -> tuple[str, ...] | None:
 
 def _hyperparameter(name: str) -> property:
     def described(self: Any) -> sk.Hyperparameter:
+        """Number of values and bounds, as scikit-learn has them."""
         bounds = getattr(self, f"{name}_bounds")
         bounds = np.reshape(bounds, (-1, 2)) if np.ndim(bounds) > 2 else bounds
         return sk.Hyperparameter(name, "numeric", bounds, np.size(getattr(self, name)))
@@ -209,6 +216,8 @@ def _hyperparameter(name: str) -> property:
 
 def _short(value: Any) -> str:
     """Numbers as scikit-learn's kernels print them."""
+    if value is None:
+        return "None"
     if np.ndim(value) == 0:
         return f"{value:.3g}"
     return f"[{', '.join(map(_short, value))}]"

@@ -19,6 +19,7 @@ __all__ = [
     "check_levels",
     "column_scales",
     "discrete_columns",
+    "ends",
     "seen_columns",
 ]
 
@@ -66,6 +67,28 @@ def column_scales(parsed: ParsedKernel, n_features: int) -> list[np.ndarray]:
         for parameter, seen in each
         if parameter.name.rpartition("__")[2] == "length_scale"
     ]
+
+
+def ends(parsed: ParsedKernel) -> tuple[np.ndarray, ...]:
+    """Bounds of each parameter, without those at which it may end, see ``Formula.open_ends``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.kernels import OrthogonalAdditive, completed, ends, parse
+    >>> kernel = completed(OrthogonalAdditive(length_scale=1.0), np.eye(2))
+    >>> print(ends(parse(kernel))[0])
+    [0.005   inf]
+    """
+    sides = [
+        kernel.formula.open_ends.get(name, ())
+        for kernel, *_ in _nodes(parsed)
+        for name in kernel.names
+    ]
+    found = tuple(bounds.copy() for bounds in parsed.bounds)
+    for bounds, side in zip(found, sides, strict=True):
+        bounds[..., list(side)] = np.array([-np.inf, np.inf])[list(side)]
+    return found
 
 
 def _scale(parameter: Parameter, seen: np.ndarray | None, n_features: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from .._runtime import tf
 from .base import Kernel, names_of
+from .formula import Additive
 
 __all__ = ["Columns"]
 
@@ -79,6 +80,9 @@ class Columns(Kernel):
         weights = np.zeros(n_columns)
         weights[list(self.columns)] = of_selected
         return weights
+
+    def additive(self, columns: np.ndarray) -> Additive | None:
+        return self.kernel.additive(_selected(columns, self.columns))
 
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """ValueError for a column that is not there, or is there twice."""

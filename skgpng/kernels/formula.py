@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .._runtime import tf
 
-__all__ = ["FORMULAS", "Formula", "formula_of", "is_ours"]
+__all__ = [
+    "FORMULAS",
+    "Additive",
+    "Formula",
+    "formula_of",
+    "is_ours",
+    "not_read",
+    "reason_not_read",
+]
 
 # Rows whose covariances are evaluated for the sake of their diagonal.
 _BLOCK = 32
+
+
+class Additive(NamedTuple):
+    """What of a kernel is a sum of functions of few columns, see ``OrthogonalAdditive``."""
+
+    kernel: Any  # that formula
+    factor: Any  # by which it is multiplied
+    columns: np.ndarray  # positions of the columns that it sees
 
 
 class Formula(abc.ABC):
@@ -37,12 +53,20 @@ class Formula(abc.ABC):
     foreign : bool
         Whether the formula is somebody else's, and so is tried out before it is used, with its
         method ``check_gradient(X)``.
+    open_ends : dict
+        Hyperparameters that may end at their lower (0) or upper (1) bound without a warning, such
+        as one that says there that a part of the kernel is not needed.
+    reads : tuple of str
+        Parameters that are read from the rows of a fit where they are ``None``, see
+        :meth:`read_from` and :func:`skgpng.kernels.completed`.
     """
 
     real: ClassVar[tuple[str, ...]] = ()
     one_column: ClassVar[str] = ""
     shaped: ClassVar[tuple[str, ...]] = ()
     foreign: ClassVar[bool] = False
+    open_ends: ClassVar[dict[str, tuple]] = {}
+    reads: ClassVar[tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def covariance(self, X1: Any, X2: Any = None) -> Any:
@@ -75,6 +99,10 @@ class Formula(abc.ABC):
         """
         return None
 
+    def depth(self, n_columns: int) -> int:
+        """Numbers that are in memory together for each covariance of rows [N, D]; 1 for most."""
+        return 1
+
     def check(self, n_columns: int) -> None:  # noqa: B027  most have nothing to check
         """Raise ValueError where values that are ``shaped`` do not fit, or so many columns.
 
@@ -96,12 +124,20 @@ class Formula(abc.ABC):
         """
         return None
 
+    def additive(self, columns: np.ndarray) -> Additive | None:
+        """The orthogonal additive kernel of which it is a multiple, where it sees these columns."""
+        return None
+
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """Of the columns of X that it is given, those that it hands on to its operands.
 
         ``None`` where these are no columns of X, as after a rotation.
         """
         return columns
+
+    def read_from(self, X: np.ndarray, weights: np.ndarray) -> dict:
+        """Values of all parameters in ``reads``, from rows X [N, D] and their weights [N]."""
+        return {}
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
@@ -116,6 +152,21 @@ class Formula(abc.ABC):
 def is_ours(formula: type[Formula]) -> bool:
     """Whether a formula comes with skgpng: then it need not be tried out."""
     return formula.__module__.startswith(f"{__package__}.")
+
+
+def not_read(kernel: Any) -> list[str]:
+    """Parameters that are ``None`` until they are read from rows."""
+    reads = kernel.reads if isinstance(kernel, Formula) else ()
+    return [name for name in reads if getattr(kernel, name) is None]
+
+
+def reason_not_read(kernel: Any, names: list[str]) -> str:
+    """For messages: what to do about parameters that are ``None``."""
+    return (
+        f"{', '.join(names)} of {type(kernel).__name__} is None: read from the rows in the fit of "
+        "skgpng's estimators. Elsewhere, and to predict before fit, read it from rows X yourself: "
+        "skgpng.kernels.completed(kernel, X)."
+    )
 
 
 #: The formula of each class of scikit-learn's kernels that has one.

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import tf
-from .formula import Formula, formula_of
+from .formula import Additive, Formula, formula_of
 
 __all__ = ["Compound", "Constant", "Operator", "Power", "Product", "Sum"]
 
@@ -112,6 +112,14 @@ class Product(Operator):
 
     def diagonal(self, X: Any) -> Any:
         return self._of(lambda k: k.diagonal(X))
+
+    def additive(self, columns: np.ndarray) -> Additive | None:
+        """Of a product with a constant."""
+        for constant, other in (self.operands, self.operands[::-1]):
+            found = other.additive(columns)
+            if found is not None and isinstance(constant, Constant):
+                return found._replace(factor=constant.constant_value * found.factor)
+        return None
 
     def variation(self, X: Any) -> Any:
         """A product with what is no polynomial varies as much far from zero as its variance."""

@@ -11,12 +11,21 @@ from sklearn.gaussian_process import kernels as sk
 
 from ..parameters import Parameter
 from .black_box import BlackBox, template_of
-from .formula import FORMULAS, Formula
+from .formula import FORMULAS, Formula, not_read, reason_not_read
 from .hyperparameters import own_names, parameter_of
 from .operators import Compound
 from .tree import KernelStructure, comparable, without_values
 
-__all__ = ["ParsedKernel", "at_theta", "free_names", "parse", "place", "rebuild"]
+__all__ = [
+    "ParsedKernel",
+    "at_theta",
+    "free_names",
+    "handed_on",
+    "parse",
+    "place",
+    "rebuild",
+    "taken_alone",
+]
 
 
 class ParsedKernel(NamedTuple):
@@ -213,13 +222,10 @@ def _take_apart(kernel: Any, path: str, noise: dict, columns: tuple[str, ...] | 
     }
     if type(kernel) is sk.Sum and len(operands) == 1:  # the other term is noise
         return _take_apart(*operands.popitem()[1], noise, columns)
-    formula, settings = _formula(kernel, path, columns)
-    names = dict(settings)["names"] if formula is BlackBox else own_names(kernel)
-    operands = {} if formula is BlackBox else operands
-    own = tuple(parameter_of(kernel, name, path, formula) for name in names)
-    alone = KernelStructure(formula, names, tuple(np.ndim(p.value) for p in own), settings, ())
-    handed_on = _handed_on(alone, path, columns) if operands else None
-    below = {name: _take_apart(*operand, noise, handed_on) for name, operand in operands.items()}
+    alone, own = taken_alone(kernel, path, columns)
+    operands = {} if alone.formula is BlackBox else operands
+    names = _names_handed_on(alone, path, columns) if operands else None
+    below = {name: _take_apart(*operand, noise, names) for name, operand in operands.items()}
     structures = tuple((name, part[0]) for name, part in below.items())
     return (
         alone._replace(operands=structures),
@@ -228,17 +234,30 @@ def _take_apart(kernel: Any, path: str, noise: dict, columns: tuple[str, ...] | 
     )
 
 
-def _handed_on(
-    alone: KernelStructure, path: str, columns: tuple[str, ...] | None
-) -> tuple[str, ...] | None:
-    """Names of the columns that a kernel hands on to its operands: they select among these."""
-    if columns is None:
-        return None
+def taken_alone(
+    kernel: Any, path: str, columns: tuple[str, ...] | None
+) -> tuple[KernelStructure, tuple[Parameter, ...]]:
+    """Structure of a kernel without its operands, and its own parameters."""
+    formula, settings = _formula(kernel, path, columns)
+    names = dict(settings)["names"] if formula is BlackBox else own_names(kernel)
+    own = tuple(parameter_of(kernel, name, path, formula) for name in names)
+    return KernelStructure(formula, names, tuple(np.ndim(p.value) for p in own), settings, ()), own
+
+
+def handed_on(alone: KernelStructure, path: str, n_columns: int) -> np.ndarray | None:
+    """Positions of the columns that a kernel hands on to its operands, where they are columns."""
     try:
-        seen = without_values(alone).selects(np.arange(len(columns)))
+        return without_values(alone).selects(np.arange(n_columns))
     except ValueError as error:
         raise ValueError(f"{place(path)}: {error}") from error
-    return None if seen is None else tuple(columns[k] for k in seen)
+
+
+def _names_handed_on(
+    alone: KernelStructure, path: str, columns: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Names of the columns that a kernel hands on: operands select among these."""
+    seen = None if columns is None else handed_on(alone, path, len(columns))
+    return None if columns is None or seen is None else tuple(columns[k] for k in seen)
 
 
 def _formula(
@@ -256,6 +275,8 @@ def _formula(
             f"{where} is a CompoundKernel inside another kernel. It holds one kernel for each "
             "latent function: make it the outermost, as in CompoundKernel([RBF() + RBF(), RBF()])."
         )
+    if missing := not_read(kernel):
+        raise ValueError(f"{where}: {reason_not_read(kernel, missing)}")
     own = type(kernel) if isinstance(kernel, Formula) else None
     formula = own or FORMULAS.get(type(kernel), BlackBox)
     try:

@@ -16,6 +16,7 @@ from .._runtime import custom_gradient, tf
 from .formula import Formula, formula_of
 
 __all__ = [
+    "MATERN",
     "Stationary",
     "matern12",
     "matern32",
@@ -136,7 +137,8 @@ class RBF(Decreasing):
         return squared_exponential(squared_distance(X1, X2, self.length_scale))
 
 
-_MATERN = {0.5: matern12, 1.5: matern32, 2.5: matern52, np.inf: squared_exponential}
+#: Of each smoothness nu, as a function of the squared distance.
+MATERN = {0.5: matern12, 1.5: matern32, 2.5: matern52, np.inf: squared_exponential}
 
 
 @formula_of(sk.Matern)
@@ -146,7 +148,7 @@ class Matern(Decreasing):
     nu: float
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
-        return _MATERN[self.nu](squared_distance(X1, X2, self.length_scale))
+        return MATERN[self.nu](squared_distance(X1, X2, self.length_scale))
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
@@ -154,7 +156,7 @@ class Matern(Decreasing):
         nu = given["nu"]
         if not isinstance(nu, Real) or not float(nu) > 0:
             raise ValueError(f"Matern(nu={nu!r}) is not supported: nu must be positive.")
-        return {"nu": float(nu)} if nu in _MATERN else None
+        return {"nu": float(nu)} if nu in MATERN else None
 
 
 @formula_of(sk.RationalQuadratic)

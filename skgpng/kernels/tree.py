@@ -21,6 +21,7 @@ __all__ = [
     "bind",
     "comparable",
     "covariance",
+    "depth",
     "diagonal",
     "is_stationary",
     "jitter_unit",
@@ -196,6 +197,21 @@ def is_stationary(structure: KernelStructure) -> bool:
     (True, False)
     """
     return without_values(structure).is_stationary()
+
+
+def depth(structure: KernelStructure, n_columns: int) -> int:
+    """Numbers that are in memory together for each covariance of rows [N, D].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.kernels import OrthogonalAdditive, completed, depth, parse
+    >>> depth(parse(completed(2.0 * OrthogonalAdditive(), np.eye(5))).structure, 5)
+    5
+    """
+    each = walk(structure, np.arange(n_columns))
+    sees = ((without_values(k), n_columns if seen is None else len(seen)) for k, seen in each)
+    return max(kernel.depth(n) for kernel, n in sees)
 
 
 def metric(structure: KernelStructure, values: tuple, n_columns: int) -> np.ndarray | None:

@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, Matern, WhiteKernel
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-from skgpng.kernels import ArcCosine, Linear, Periodic
+from skgpng.kernels import ArcCosine, Linear, OrthogonalAdditive, Periodic
 from skgpng.likelihoods import AsymmetricLaplace, named
 
 
@@ -99,6 +99,8 @@ def layouts() -> list[Layout]:
         # the "rbf" of variance 1e16 has a log mean whose exponential is infinite
         Layout(R, "default", {**sparse, "likelihood": "exponential"}),
         Layout(R, "default", {**sparse, "likelihood": "beta"}),
+        Layout(R, "additive", {"n_inducing": None}),
+        Layout(R, "additive", sparse),
     ]
 
 
@@ -125,6 +127,7 @@ KERNELS = {
         ConstantKernel(_variance(rng), _WIDE) * Matern(_length(rng), nu=1.5)
         + WhiteKernel(_length(rng))
     ),
+    "additive": lambda rng: ConstantKernel(_variance(rng), _WIDE) * OrthogonalAdditive(),
 }
 
 

@@ -198,6 +198,8 @@ def test_most_steps_and_calls():
 )
 def test_chunk_rows(N, M, L, once, expected):
     assert planning.chunk_rows(N, M, L, once) == expected
+    deep = planning.chunk_rows(N, M, L, once, depth=4)
+    assert max(64, expected // 5) <= deep <= max(64, expected // 4)
 
 
 def test_stream_capacity():
