@@ -42,14 +42,21 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         weak prior, by which few rows are not overfitted: its length scales are near each other in
         units of their columns, the noise near a tenth of the variance of y. A kernel given is taken
         as it is, in the units of X and without a prior.
-    likelihood : {"gaussian", "student_t", "poisson"} or Likelihood, default="gaussian"
-        Distribution of y given the latent function f. ``"student_t"`` has heavy tails, so that
-        outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
-        very heavy, and 1000, as good as normal) are learned. ``"poisson"`` is for counts 0, 1,
-        2, ...: f is the logarithm of their rate, for each unit of the ``exposure`` of a row (see
-        ``fit``), with a constant mean that is learned; it has no noise level, so no ``alpha`` and
-        no ``WhiteKernel``. An object of :mod:`skgpng.likelihoods` may be one of your own. Only
-        ``"gaussian"`` is exact: training steps of the others cost what they cost a classifier.
+    likelihood : str or Likelihood, default="gaussian"
+        Distribution of y given the latent function f: ``"gaussian"``, ``"student_t"``,
+        ``"poisson"``, ``"negative_binomial"``, ``"zero_inflated_poisson"``, ``"ordinal"``, or an
+        object of :mod:`skgpng.likelihoods`, which may be one of your own. ``"student_t"`` has
+        heavy tails, so that outliers do not pull the function; its scale and its degrees of
+        freedom (between 2.01, very heavy, and 1000, as good as normal) are learned.
+        ``"poisson"`` is for counts 0, 1, 2, ...: f is the logarithm of their rate, for each unit
+        of the ``exposure`` of a row (see ``fit``), with a constant mean that is learned.
+        ``"negative_binomial"`` is for counts that scatter more than that, with a learned
+        dispersion, ``"zero_inflated_poisson"`` for counts with a learned share of zeros that no
+        rate explains. ``"ordinal"`` is for grades, two to a hundred different values of y in
+        their order, with learned cut points; predictions are grades, the median one in
+        ``predict``. Counts and grades have no noise level, so no ``alpha`` and no
+        ``WhiteKernel``. Only ``"gaussian"`` is exact: training steps of the others cost what they
+        cost a classifier.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
@@ -115,11 +122,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
         Whether y is scaled to zero mean and unit variance for training (with ``"student_t"`` by
-        median and quartiles, which outliers do not move; counts never are). ``False`` takes y as
-        it is: the mean of the prior is zero, the kernel given is in the units of y, and should fit
-        them. The default kernel (``kernel=None``) has no units of its own: with it y is scaled
-        either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are on the
-        scaled y.
+        median and quartiles, which outliers do not move; counts and grades never are). ``False``
+        takes y as it is: the mean of the prior is zero, the kernel given is in the units of y, and
+        should fit them. The default kernel (``kernel=None``) has no units of its own: with it y is
+        scaled either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are
+        on the scaled y.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -148,7 +155,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         What was learned of the likelihood, in the units of y: ``{"variance": ...}``, the same as
         ``noise_variance_``, or for ``"student_t"`` ``{"scale": ..., "df": ...}``, with
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df. Of
-        ``"poisson"`` nothing, ``{}``.
+        ``"poisson"`` nothing, ``{}``; of the other counts ``{"dispersion": ...}`` and
+        ``{"zero_share": ...}``; of ``"ordinal"`` ``{"grades": ..., "cut_points": ...}``.
     inducing_points_ : ndarray of shape (M, n_features) or None
     n_neighbors_ : int or None
         Rows near by from which predictions are made.
@@ -354,7 +362,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         include_noise: bool = True,
         **known: Any,
     ) -> Any:
-        """Predictive mean, with standard deviation or covariance on request.
+        """Predictive mean, with standard deviation or covariance on request; of grades the median.
 
         Before ``fit`` it is the prior's: mean zero, the kernel as given, and with
         ``include_noise`` the noise of a ``WhiteKernel`` and ``alpha``.
@@ -416,8 +424,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Returns
         -------
         ndarray of shape (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles)
-            In the units of y; of counts the smallest whose probability, together with that of all
-            below, reaches the quantile.
+            In the units of y; of counts and grades the smallest whose probability, together with
+            that of all below, reaches the quantile.
 
         Raises
         ------
@@ -443,8 +451,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Returns
         -------
         ndarray of shape (n_samples,)
-            In nats, for densities in the units of y; summed over targets. Of counts the log
-            probability. ValueError for values of y that the likelihood cannot have, as in ``fit``.
+            In nats, for densities in the units of y; summed over targets. Of counts and grades the
+            log probability. ValueError for values of y that the likelihood cannot have, as in
+            ``fit``.
 
         Examples
         --------
@@ -536,7 +545,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         float
             The coefficient of determination R^2 of ``predict``, or what takes its place for the
             likelihood: for counts D^2, their share of the deviance
-            (:func:`sklearn.metrics.d2_tweedie_score` of power 1).
+            (:func:`sklearn.metrics.d2_tweedie_score` of power 1), for grades that of the absolute
+            error (:func:`sklearn.metrics.d2_absolute_error_score`).
         """
         likelihood = likelihoods.named(self.likelihood)
         return likelihood.score(y, self.predict(X, **known), sample_weight)

@@ -1,0 +1,155 @@
+"""Held-out log density of what y is modelled as, beside Gaussian noise.
+
+    python examples/benchmarks/likelihoods.py counts [SETS ...] [--splits 10]
+    python examples/benchmarks/likelihoods.py ordinal [SETS ...] [--splits 1]
+        [--data-folder ../shared/data]
+
+Both print, for each set, the mean log probability of a held-out count or grade, in nats. That of
+Gaussian noise is the probability of the interval of half a unit around it: all are probabilities of
+the same events. Splits are those of the data folder, columns as they are, and the default kernel.
+
+``counts``: "coal_yearly" (mining disasters of a year), "late_flights" (flights of flights200k more
+than an hour late, of those that leave in each half hour of the day, in twelve classes of distance;
+all that leave are the exposure, of which Gaussian noise gets the logarithm as a column), "abalone"
+(rings).
+
+``ordinal``: grades of wine. Likelihoods other than Gaussian noise have 256 inducing points, as has
+"gaussian, M=256"; "gaussian" is the default, from more than 1000 rows on neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import _common as common
+import numpy as np
+from scipy.special import log_ndtr
+
+COUNTS = ["coal_yearly", "late_flights", "abalone"]
+ORDINAL = ["wine_red", "wine_white"]
+ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+
+
+# --- data and fits ---------------------------------------------------------------------------
+
+
+def rows_of(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list]:
+    """X, y, exposure and splits."""
+    sets = common.data_sets(folder)
+    if name != "late_flights":
+        X, y, splits = sets.load(name)
+        return X, y.astype(float), None, splits
+    flights, delay, _ = sets.load("flights200k")
+    distance, hour = flights.T
+    edges = np.linspace(0.0, 24.0, 49), np.quantile(distance, np.linspace(0.0, 1.0, 13))
+    left, late = (
+        np.histogram2d(hour[k], distance[k], edges)[0] for k in (delay > -999, delay > 60)
+    )
+    middle = [0.5 * (e[1:] + e[:-1]) for e in edges]
+    X = np.stack(np.meshgrid(middle[0], np.log(middle[1]), indexing="ij"), -1)
+    some = left > 0
+    return X[some], late[some], left[some], sets.generated_splits(int(some.sum()))
+
+
+def probability_of_unit(model: Any, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log of the normal probability of the interval from y - 1/2 to y + 1/2."""
+    mean, std = model.predict(X, return_std=True)
+    z = np.abs(y - mean) / std  # in the tail the logarithms of both ends are far apart
+    low, high = log_ndtr((-z * std - 0.5) / std), log_ndtr((-z * std + 0.5) / std)
+    return high + np.log1p(-np.exp(low - high))
+
+
+def fit(X: np.ndarray, y: np.ndarray, exposure: Any, rows: tuple, settings: dict) -> dict:
+    """Train on one split."""
+    from skgpng import GaussianProcessRegressor
+
+    train, test = rows
+    gaussian, known = settings["likelihood"] == "gaussian", [{}, {}]
+    if exposure is not None and gaussian:
+        X = np.column_stack([X, np.log(exposure)])
+    elif exposure is not None:
+        known = [{"exposure": exposure[part]} for part in rows]
+    begin = time.perf_counter()
+    model = GaussianProcessRegressor(random_state=0, **settings)
+    model.fit(X[train], y[train], **known[0])
+    seconds = time.perf_counter() - begin
+    if gaussian:
+        density = probability_of_unit(model, X[test], y[test])
+    else:
+        density = model.log_predictive_density(X[test], y[test], **known[1])
+    learned = {k: np.round(v, 4).tolist() for k, v in model.likelihood_.items()}
+    return {"density": float(np.mean(density)), "seconds": seconds, "learned": learned}
+
+
+def compare(name: str, models: dict, a: argparse.Namespace) -> dict[str, list]:
+    """All models on all splits of a set."""
+    X, y, exposure, splits = rows_of(name, a.data_folder)
+    runs: dict[str, list] = {label: [] for label in models}
+    for k, rows in enumerate(splits[: a.splits]):
+        for label, settings in models.items():
+            runs[label].append(fit(X, y, exposure, rows, settings))
+            print(name, k, label, runs[label][-1], flush=True)
+    return {"size": [*X.shape, min(a.splits, len(splits))], **runs}
+
+
+def report(every: dict[str, dict], models: dict, note: str, a: argparse.Namespace) -> None:
+    """Mean log probability, seconds of a fit, and what was learned of the first split."""
+    lines = []
+    for name, runs in every.items():
+        n, d, splits = runs["size"]
+        for label in models:
+            learned = runs[label][0]["learned"].get(note, "")
+            seconds = common.spread([r["seconds"] for r in runs[label]], 2)
+            density = np.mean([r["density"] for r in runs[label]])
+            lines.append([name, f"{n}, {d}", splits, label, f"{density:.4f}", seconds, learned])
+    header = ["set", "N, D", "splits", "likelihood", "log probability", "seconds a fit", note]
+    common.finish(a.json, common.interpreters([], ["skgpng"]), common.table(header, lines), every)
+
+
+# --- subcommands -----------------------------------------------------------------------------
+
+
+def counts(a: argparse.Namespace) -> None:
+    """Negative binomial, Poisson and Gaussian."""
+    names = ["gaussian", "poisson", "zero_inflated_poisson", "negative_binomial"]
+    models = {name: {"likelihood": name} for name in names}
+    every = {name: compare(name, models, a) for name in a.sets or COUNTS}
+    report(every, models, "dispersion", a)
+
+
+def ordinal(a: argparse.Namespace) -> None:
+    """Ordered cut points beside Gaussian noise."""
+    models = {
+        "gaussian": {"likelihood": "gaussian"},
+        "gaussian, M=256": {"likelihood": "gaussian", "n_inducing": 256},
+        "ordinal": {"likelihood": "ordinal", "n_inducing": 256},
+    }
+    every = {name: compare(name, models, a) for name in a.sets or ORDINAL}
+    report(every, models, "cut_points", a)
+
+
+def main() -> None:
+    """One subcommand."""
+    parts = ARGUMENTS.add_subparsers(required=True)
+    for function, sets, splits in ((counts, COUNTS, 10), (ordinal, ORDINAL, 1)):
+        part = parts.add_parser(function.__name__, help=function.__doc__)
+        part.add_argument("sets", nargs="*", metavar="SETS", help=", ".join(sets))
+        part.add_argument("--splits", type=int, default=splits)
+        common.add_data(part)
+        common.add_output(part)
+        part.set_defaults(run=function)
+    a = ARGUMENTS.parse_args()
+    warnings.simplefilter("ignore")
+    importlib.import_module("tensorflow")
+    a.run(a)
+
+
+if __name__ == "__main__":
+    main()
