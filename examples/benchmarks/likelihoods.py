@@ -19,9 +19,10 @@ all that leave are the exposure, of which Gaussian noise gets the logarithm as a
 
 ``gpflow``: the same models by GPflow, with columns scaled and one Matern-5/2 length scale a column:
 Poisson's counts of "coal_yearly" with all rows (its VGP), grades of "wine_red" with 100 inducing
-points (its SVGP). GPflow trains by L-BFGS on all rows to its own end, at most 1000 steps; its
-ordinal likelihood has fixed cut points, half-way between grades, and learns the scale of its noise.
-It must be there in the interpreter that runs this.
+points (its SVGP). GPflow trains the first by L-BFGS to its own end, the second by 1000 natural
+gradients of 0.1 beside Adam of 0.03, on all rows (by L-BFGS it ends in NaN). Its ordinal likelihood
+has fixed cut points, half-way between grades, and learns the scale of its noise. GPflow must be
+there in the interpreter that runs this.
 """
 
 from __future__ import annotations
@@ -170,28 +171,42 @@ def fit_gpflow(X: np.ndarray, y: np.ndarray, rows: tuple, M: int | None) -> dict
     train, test = rows
     D = X.shape[1]
     kernel = gpflow.kernels.Matern52(lengthscales=np.full(D, D**0.5))
+    label = y - y.min()  # grades are 0, 1, ... there
     begin = time.perf_counter()
     if M is None:
-        data = X[train], y[train, None]
-        mean = gpflow.functions.Constant()
-        likelihood = gpflow.likelihoods.Poisson()
-        model = gpflow.models.VGP(data, kernel, likelihood, mean_function=mean)
-        loss, label = model.training_loss, y
+        mean, data = gpflow.functions.Constant(), (X[train], y[train, None])
+        model = gpflow.models.VGP(data, kernel, gpflow.likelihoods.Poisson(), mean_function=mean)
+        gpflow.optimizers.Scipy().minimize(model.training_loss, model.trainable_variables)
+        given = X[test], y[test, None]
     else:
-        label = y - y.min()  # 0, 1, ...
-        data = X[train], label[train, None]
-        edges = np.arange(label.max()) + 0.5
-        centre = label[train].mean()
-        mean = gpflow.functions.Constant(centre)
-        Z = kmeans2(X[train], M, minit="points", seed=0)[0]
-        likelihood = gpflow.likelihoods.Ordinal(edges)
+        mean, Z = gpflow.functions.Constant(label[train].mean()), kmeans2(X[train], M, seed=0)[0]
+        likelihood = gpflow.likelihoods.Ordinal(np.arange(label.max()) + 0.5)
         model = gpflow.models.SVGP(kernel, likelihood, Z, mean_function=mean, num_data=len(train))
-        loss = model.training_loss_closure(data)
-    options = {"maxiter": 1000}
-    gpflow.optimizers.Scipy().minimize(loss, model.trainable_variables, options=options)
+        train_svgp(model, (X[train], label[train, None]))
+        given = X[test], label[test, None]
     seconds = time.perf_counter() - begin
-    density = model.predict_log_density((X[test], label[test, None])).numpy()
+    density = model.predict_log_density(given).numpy()
     return {"density": float(np.mean(density)), "seconds": seconds, "learned": {}}
+
+
+def train_svgp(model: Any, data: tuple, steps: int = 1000) -> None:
+    """By natural gradients beside Adam, on all rows."""
+    import gpflow
+    import tensorflow as tf
+    from tf_keras.optimizers.legacy import Adam
+
+    for q in (model.q_mu, model.q_sqrt):
+        gpflow.set_trainable(q, False)
+    natural, adam = gpflow.optimizers.NaturalGradient(0.1), Adam(0.03)
+    loss = model.training_loss_closure(data, compile=False)
+
+    @tf.function
+    def step() -> None:
+        natural.minimize(loss, var_list=[(model.q_mu, model.q_sqrt)])
+        adam.minimize(loss, var_list=model.trainable_variables)
+
+    for _ in range(steps):
+        step()
 
 
 def main() -> None:

@@ -373,7 +373,12 @@ def test_units_and_offset():
 
 
 def test_names():
-    assert [named(n) for n in NAMES] == [Gaussian(), StudentT(), Poisson()]
+    assert [named(n) for n in ("gaussian", "student_t", "poisson")] == [
+        Gaussian(),
+        StudentT(),
+        Poisson(),
+    ]
+    assert [named(n) for n in NAMES] == [likelihood() for likelihood in NAMES.values()]
     assert named(Laplace()) == Laplace()
     assert for_labels(2) == Bernoulli() and for_labels(3) == Softmax(3)
     for wrong in ("poison", Gaussian, None):
