@@ -43,19 +43,18 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         units of their columns, the noise near a tenth of the variance of y. A kernel given is taken
         as it is, in the units of X and without a prior.
     likelihood : str or Likelihood, default="gaussian"
-        Distribution of y given the latent function f, by a name of
-        :data:`skgpng.likelihoods.NAMES` or as an object, whose settings are parameters too
-        (``likelihood__df``). ``"student_t"`` has heavy tails, so that
-        outliers do not pull the function; its scale and its degrees of freedom (between 2.01,
-        very heavy, and 1000, as good as normal) are learned. ``"laplace"`` is between it and
-        normal noise; ``AsymmetricLaplace(quantile=0.9)`` is quantile regression, and predicts that
-        quantile. ``"gamma"`` and ``"exponential"`` are for positive y, of which f is the
-        logarithm of the mean, ``"beta"`` for shares between 0 and 1, of which it is the logit.
-        ``"poisson"`` is for counts 0, 1,
-        2, ...: f is the logarithm of their rate, for each unit of the ``exposure`` of a row (see
-        ``fit``), with a constant mean that is learned; it has no noise level, so no ``alpha`` and
-        no ``WhiteKernel``. An object of :mod:`skgpng.likelihoods` may be one of your own. Only
-        ``"gaussian"`` is exact: training steps of the others cost what they cost a classifier.
+        Distribution of y given the latent function f: a name of :data:`skgpng.likelihoods.NAMES`,
+        or an object, whose settings are parameters too (``likelihood__df``) and which may be one
+        of your own. ``"student_t"`` has heavy tails, so that outliers do not pull the function;
+        ``"laplace"`` is between it and normal noise; ``AsymmetricLaplace(quantile=0.9)`` predicts
+        that quantile; ``"heteroscedastic"`` is Gaussian noise whose variance is a function of X.
+        ``"poisson"``, ``"negative_binomial"`` and ``"zero_inflated_poisson"`` are for counts: f is
+        the logarithm of their rate, for each unit of the ``exposure`` of a row (see ``fit``).
+        ``"gamma"`` and ``"exponential"`` are for positive y, of which f is the logarithm of the
+        mean, ``"beta"`` for shares, of which it is the logit, ``"ordinal"`` for grades, of which
+        the median one is predicted. ``Coregionalised(rank)`` is for several targets that belong
+        together. Only ``"gaussian"`` is exact: training steps of the others cost what they cost a
+        classifier.
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
@@ -121,11 +120,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         hyperparameters, inducing points and their distribution.
     normalize_y : bool, default=True
         Whether y is scaled to zero mean and unit variance for training (with ``"student_t"`` by
-        median and quartiles, which outliers do not move; counts never are). ``False`` takes y as
-        it is: the mean of the prior is zero, the kernel given is in the units of y, and should fit
-        them. The default kernel (``kernel=None``) has no units of its own: with it y is scaled
-        either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are on the
-        scaled y.
+        median and quartiles, which outliers do not move; counts and grades never are). ``False``
+        takes y as it is: the mean of the prior is zero, the kernel given is in the units of y, and
+        should fit them. The default kernel (``kernel=None``) has no units of its own: with it y is
+        scaled either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are
+        on the scaled y.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -362,7 +361,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         include_noise: bool = True,
         **known: Any,
     ) -> Any:
-        """Predictive mean, with standard deviation or covariance on request.
+        """Predictive mean, with standard deviation or covariance on request; of grades the median.
 
         Before ``fit`` it is the prior's: mean zero, the kernel as given, and with
         ``include_noise`` the noise of a ``WhiteKernel`` and ``alpha``.
@@ -424,8 +423,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Returns
         -------
         ndarray of shape (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles)
-            In the units of y; of counts the smallest whose probability, together with that of all
-            below, reaches the quantile.
+            In the units of y; of counts and grades the smallest whose probability, together with
+            that of all below, reaches the quantile.
 
         Raises
         ------
@@ -451,8 +450,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Returns
         -------
         ndarray of shape (n_samples,)
-            In nats, for densities in the units of y; summed over targets. Of counts the log
-            probability. ValueError for values of y that the likelihood cannot have, as in ``fit``.
+            In nats, for densities in the units of y; summed over targets. Of counts and grades the
+            log probability. ValueError for values of y that the likelihood cannot have, as in
+            ``fit``.
 
         Examples
         --------
@@ -545,8 +545,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             The coefficient of determination R^2 of ``predict``, or what takes its place for the
             likelihood: for counts D^2, their share of the deviance
             (:func:`sklearn.metrics.d2_tweedie_score` of power 1), for ``"gamma"`` and
-            ``"exponential"`` that of power 2, and for quantiles
-            :func:`sklearn.metrics.d2_pinball_score`.
+            ``"exponential"`` that of power 2, for quantiles
+            :func:`sklearn.metrics.d2_pinball_score`, for grades
+            :func:`sklearn.metrics.d2_absolute_error_score`.
         """
         likelihood = likelihoods.named(self.likelihood)
         return likelihood.score(y, self.predict(X, **known), sample_weight)

@@ -7,7 +7,7 @@ Poisson's. All entries [...] at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -190,11 +190,11 @@ def _cdf(k: np.ndarray, m: np.ndarray, s: np.ndarray, size: float, upper: Any = 
     for chosen, nodes in ((wide, _even_nodes), (~wide, _nodes_at_step)):
         if chosen.any():
             at, std = a[chosen], np.maximum(s[chosen], 1e-12)
-            step, log_density = m[chosen] - np.log(at), _log_ratio(at, size)
+            step = m[chosen] - np.log(at)
             x, w = nodes(at, std, size, step)
-            w = w * np.exp(log_density(x))
+            w = w * np.exp(_log_ratio(x, at, size))
             share = np.sum(w * ndtr(sign[chosen] * (x - step) / std), 0)
-            found[chosen] = share / np.sum(w, 0)  # 1 but for rounding, so that all adds up to 1
+            found[chosen] = share / np.sum(w, 0)
     return found
 
 
@@ -215,13 +215,9 @@ def _nodes_at_step(a: np.ndarray, std: np.ndarray, size: float, step: np.ndarray
     return numerical.intervals(low, np.minimum(at, 0.0), np.maximum(at, 0.0), high, finer=finer)
 
 
-def _log_ratio(a: np.ndarray, size: float) -> Callable:
-    r"""Log density of :math:`\log(g/h) - \log a`, largest at 0."""
-    if np.isinf(size):
-        peak = _log_peak(a)
-        return lambda x: peak + a * (x - np.expm1(x))
-    peak = _log_peak(a) + _log_peak(size) - _log_peak(a + size)
-    return lambda x: peak + _fall(x, a, size)
+def _log_ratio(x: np.ndarray, a: np.ndarray, size: float) -> np.ndarray:
+    r"""Log density of :math:`\log(g/h) - \log a`, up to a constant: 0 at its peak, which is 0."""
+    return a * (x - np.expm1(x)) if np.isinf(size) else _fall(x, a, size)
 
 
 def _fall(x: np.ndarray, a: Any, b: Any) -> np.ndarray:
@@ -248,10 +244,3 @@ def _left_end(a: Any, b: Any) -> np.ndarray:
         slope = a * b * -np.expm1(x) / (b + a * np.exp(x))
         x = x - (_fall(x, a, b) + numerical.DROP) / slope
     return x
-
-
-def _log_peak(a: Any) -> np.ndarray:
-    r""":math:`a \log a - a - \log\Gamma(a)`; Stirling's series where that has lost its digits."""
-    large = np.maximum(a, 1e3)
-    series = 0.5 * np.log(large / (2.0 * np.pi)) - 1.0 / (12.0 * large) + 1.0 / (360.0 * large**3)
-    return np.where(a > 1e3, series, a * np.log(a) - a - gammaln(a))

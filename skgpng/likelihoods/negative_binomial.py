@@ -38,7 +38,7 @@ class NegativeBinomial(Counts):
     >>> from skgpng.likelihoods import NegativeBinomial
     >>> f_mean, f_var = np.log([[2.0]]), np.array([[0.1]])
     >>> NegativeBinomial().predict_quantiles((0.5,), f_mean, f_var, [0.05, 0.5, 0.95])
-    array([[[0., 2., 6.]]])
+    array([[[0., 1., 6.]]])
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ("dispersion",)

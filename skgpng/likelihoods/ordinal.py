@@ -26,6 +26,8 @@ _CUT_BOUNDS, _GAP_BOUNDS = (-1e3, 1e3), (1e-4, 1e3)
 _START_STD = float(np.sqrt(2.0))
 # Rows by which each grade is taken to be more frequent than it is, to begin with.
 _PSEUDO_COUNT = 0.5
+# The mean of a normal variable in an interval of less probability is lost to rounding.
+_LEAST_SHARE = 1e-9
 # Below, log Phi is taken from its asymptotic series, to 1e-14; erfc is zero from -38.
 _FAR = -30.0
 # Steps of the sum over f, in units of what is narrower of f and noise, and its most nodes.
@@ -134,9 +136,15 @@ class Ordinal(Likelihood):
     ) -> tuple[np.ndarray, float, bool]:
         """Expected f and noise given the grade, to begin with; the noise has the variance 1."""
         edges = _edges(values) / _START_STD
-        density = np.exp(-0.5 * edges**2 - _LOG_ROOT_2PI)
-        expected = -_START_STD * np.diff(density) / np.diff(ndtr(edges))
-        targets = expected[np.searchsorted(self._levels, Y)]
+        density, shares = np.exp(-0.5 * edges**2 - _LOG_ROOT_2PI), np.diff(ndtr(edges))
+        within = np.clip(edges, edges[1] - 1.0, edges[-2] + 1.0)
+        likely = shares > _LEAST_SHARE  # else between the cut points
+        expected = np.where(
+            likely,
+            -np.diff(density) / np.where(likely, shares, 1.0),
+            0.5 * (within[1:] + within[:-1]),
+        )
+        targets = _START_STD * expected[np.searchsorted(self._levels, Y)]
         return targets - targets.mean(0), 1.0, False
 
     # --- training ------------------------------------------------------------------------

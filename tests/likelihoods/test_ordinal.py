@@ -7,7 +7,7 @@ import pytest
 import reference
 from derivatives import assert_gradients
 from scipy.special import log_ndtr
-from scipy.stats import norm
+from scipy.stats import norm, truncnorm
 
 from skgpng._runtime import tf
 from skgpng.likelihoods import Noise, Ordinal, Poisson
@@ -206,9 +206,16 @@ def test_start_gives_each_grade_its_share():
     shares = np.diff(norm.cdf(likelihood.learned(values, None)["cut_points"] / np.sqrt(2.0)))
     expected = np.array([9.5, 18.5]) / 47.0
     np.testing.assert_allclose(shares, expected, rtol=1e-12)
+    edges = np.array([-np.inf, *likelihood.learned(values, None)["cut_points"], np.inf])
     targets, noise, moves = likelihood.as_regression(y, values, None, 1.0)
+    means = truncnorm.mean(edges[:-1] / np.sqrt(2.0), edges[1:] / np.sqrt(2.0))
+    own = np.sqrt(2.0) * means[np.searchsorted(GRADES, y)]
+    np.testing.assert_allclose(targets, own - own.mean(), rtol=1e-6)
     assert noise == 1.0 and not moves
     assert targets.shape == (6, 1) and (np.diff(targets[:, 0]) >= 0).all()
+    far = np.array(-300.0), np.array([1.0, 500.0])
+    targets = likelihood.as_regression(y, far, None, 1.0)[0]
+    assert np.isfinite(targets).all() and (np.diff(targets[:, 0]) >= 0).all()
 
 
 def column(*numbers):
