@@ -10,6 +10,7 @@ import pytest
 import reference
 import tensorflow_probability as tfp
 from kernels.cases import ARD, KERNELS, MIXED, mixed_rows
+from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor as ScikitLearns
@@ -234,7 +235,7 @@ def test_arc_cosine_is_the_expectation_over_neurons(order):
     grid = np.linspace(0.0, 9.0 * np.sqrt(S.max()), 1201)
     density = multivariate_normal(np.zeros(2), S).pdf(np.stack(np.meshgrid(grid, grid), -1))
     inner = grid**order * density * grid[:, None] ** order
-    expected = 2.0 * np.trapezoid(np.trapezoid(inner, grid), grid)
+    expected = 2.0 * trapezoid(trapezoid(inner, grid), grid)
     found = ArcCosine(order, w, 0.7)(rows)
     np.testing.assert_allclose(found[0, 1], expected, rtol=1e-4)
     np.testing.assert_allclose(np.diag(found), [1.0, 1.0, 3.0][order] * np.diag(S) ** order)
