@@ -111,7 +111,7 @@ def test_imports_inside_a_room_go_one_way(package):
 # Names that one room knows, and the rooms that may: a likelihood or a model is one file, and
 # nothing else asks which it is.
 SECRETS = {
-    "likelihoods": r"\b(StudentT|Poisson|Bernoulli|Softmax)\b",
+    "likelihoods": r"\b(StudentT|Poisson|Bernoulli|Softmax|Logit|RobustMax)\b",
     "_inference": r"\b(Collapsed|Sites|Sparse)\b",
     "kernels": r"\b(BlackBox|Columns)\b",
 }

@@ -24,6 +24,7 @@ from .._inference.posterior import Posterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._version import __version__
+from ..likelihoods import Likelihood
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -294,6 +295,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _unexplained(self, problem: Problem) -> float:
         return unexplained_share(self._predictor.posterior, problem.rows)
+
+    def _before(self, likelihood: Likelihood, start: str) -> Predictor | None:
+        """What was learned before with this likelihood, and may be gone on with."""
+        old = self._predictor if start in ("warm", "on") else None
+        if old is None or old.likelihood == likelihood:
+            return old
+        if start == "on":
+            raise ValueError(
+                f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
+                "what was learned does not go on with it. Use fit to begin anew, or set it back."
+            )
+        return None
 
     # --- kernels -------------------------------------------------------------------------
 

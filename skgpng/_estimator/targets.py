@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels import ParsedKernel
-from ..likelihoods import Likelihood, Noise, Units
+from ..likelihoods import Likelihood, Noise, Units, tried_offset
 from ..parameters import Parameter
+from .predictor import Predictor
+from .problem import Rows
 
-__all__ = ["Given", "noise_given", "resumed", "units_of", "what_fixes_noise"]
+__all__ = ["Given", "begun", "noise_given", "units_of", "what_fixes_noise"]
 
 # Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
 # and not zero.
@@ -90,7 +92,20 @@ def what_fixes_noise(given: Given) -> str:
     return "noise_variance of fit, or a WhiteKernel that is fixed"
 
 
-def resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
+def begun(
+    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
+) -> tuple[tuple, tuple]:
+    """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
+    _, Y, weights, row = rows
+    if old is None:
+        values = tuple(p.value for p in observation)
+        offset = tried_offset(likelihood, values, Y, weights, row)
+        return observation, likelihood.mean.parameters(offset)
+    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
+    return _resumed(observation, old.values), _resumed(mean, old.posterior.mean_values)
+
+
+def _resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
     """Parameters that go on from learned values, within their bounds, if they are as many."""
     each = zip(parameters, values, strict=True)
     return tuple(

@@ -26,22 +26,29 @@ from __future__ import annotations
 from typing import Any
 
 from .base import ExpectedLogDensity, Likelihood, Noise
+from .classes import RobustMax, Softmax
 from .counts import Poisson
 from .gaussian import Gaussian
-from .labels import Bernoulli, Softmax, for_labels
+from .labels import Labels, Mislabelled
 from .student_t import StudentT
 from .trial import tried_offset
+from .two_classes import Bernoulli, Logit
 from .units import Units
 
 __all__ = [
+    "LABEL_NAMES",
     "NAMES",
     "ROW_NAMES",
     "Bernoulli",
     "ExpectedLogDensity",
     "Gaussian",
+    "Labels",
     "Likelihood",
+    "Logit",
+    "Mislabelled",
     "Noise",
     "Poisson",
+    "RobustMax",
     "Softmax",
     "StudentT",
     "Units",
@@ -80,3 +87,63 @@ def named(given: Any) -> Likelihood:
         f"likelihood must be one of {', '.join(map(repr, NAMES))} or an object of "
         f"skgpng.likelihoods, got {given!r:.80}."
     )
+
+
+# --- labels ----------------------------------------------------------------------------------
+
+#: What the argument ``likelihood`` of the classifier may be called, beside "auto".
+LABEL_NAMES: dict[str, Any] = {
+    "probit": Bernoulli,
+    "logit": Logit,
+    "softmax": Softmax,
+    "robust_max": RobustMax,
+}
+
+
+def for_labels(n_classes: int, given: Any = "auto", epsilon: Any = "auto") -> Labels:
+    """The likelihood of so many classes, from its name or the one given.
+
+    Parameters
+    ----------
+    n_classes : int
+    given : str or Labels, default="auto"
+        A name in :data:`LABEL_NAMES`; "auto" is "probit" for two classes, else "softmax".
+    epsilon : float, None or "auto", default="auto"
+        Share of wrong labels; None, and a number above 0, make it one of ``values``. "auto" is
+        what the likelihood has by default.
+
+    Raises
+    ------
+    ValueError
+        Where the likelihood is one of another number of classes, or has an epsilon of its own.
+
+    Examples
+    --------
+    >>> from skgpng.likelihoods import for_labels
+    >>> for_labels(2), for_labels(3)
+    (Bernoulli(epsilon=0.001), Softmax(n_classes=3, epsilon=0.0))
+    """
+    if isinstance(given, Labels):
+        if epsilon != "auto":
+            raise ValueError(
+                f"epsilon={epsilon!r} and the object {given!r:.80} both say how many labels are "
+                "wrong. Leave epsilon='auto', or give the likelihood by its name."
+            )
+        if given.number_of_classes != n_classes:
+            raise ValueError(
+                f"likelihood={given!r:.80} is one of {given.number_of_classes} classes, but y has "
+                f"{n_classes}. Give it by its name, such as 'softmax', to have as many as y."
+            )
+        return given
+    cls = LABEL_NAMES["probit" if n_classes == 2 else "softmax"]
+    cls = cls if given == "auto" else LABEL_NAMES[given]
+    of_two = cls in (Bernoulli, Logit)
+    if of_two and n_classes > 2:
+        raise ValueError(
+            f"likelihood={given!r} is one of two classes, but y has {n_classes}. Use 'softmax' or "
+            "'robust_max', or 'auto'."
+        )
+    size = () if of_two else (n_classes,)
+    if epsilon == "auto":
+        return cls(*size)
+    return cls(*size, epsilon=0.0 if epsilon == 0 else None)
