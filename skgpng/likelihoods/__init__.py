@@ -28,6 +28,7 @@ from typing import Any
 from .base import ExpectedLogDensity, Likelihood, Noise
 from .classes import RobustMax, Softmax
 from .counts import Poisson
+from .distribution import FromDistribution
 from .gaussian import Gaussian
 from .labels import Labels, Mislabelled
 from .student_t import StudentT
@@ -41,6 +42,7 @@ __all__ = [
     "ROW_NAMES",
     "Bernoulli",
     "ExpectedLogDensity",
+    "FromDistribution",
     "Gaussian",
     "Labels",
     "Likelihood",
