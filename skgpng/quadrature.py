@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln, ndtr, ndtri
+from scipy.special import gammaln, log_ndtr, ndtri
 from scipy.stats import kstwobign, qmc
 
 from ._runtime import custom_gradient, tf
@@ -371,7 +371,12 @@ def log_expected_sigmoid(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     mean, variance = np.broadcast_arrays(np.asarray(mean, float), variance)
     far = mean + variance < 0.0
     at = np.where(far, -mean - variance, mean)
-    each = zip(*logistic_nodes(), strict=True)  # one at a time: rows may be many
-    p = sum(w * ndtr(at / np.sqrt(variance + tau**2)) for tau, w in each)
-    with np.errstate(divide="ignore"):  # no density left: minus infinity
-        return np.where(far, mean + 0.5 * variance, 0.0) + np.log(p)
+    tau, w = logistic_nodes()
+    # in units of one in the middle: as none is below minus the variance, exponents are at most
+    # half the largest tau^2
+    unit = log_ndtr(at / np.sqrt(variance + 0.25 * tau[-1] ** 2))
+    p = sum(  # one at a time: rows may be many
+        w_h * np.exp(log_ndtr(at / np.sqrt(variance + tau_h**2)) - unit)
+        for tau_h, w_h in zip(tau, w, strict=True)
+    )
+    return np.where(far, mean + 0.5 * variance, 0.0) + unit + np.log(p)
