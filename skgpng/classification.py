@@ -315,6 +315,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """
         return self._partial_fit(X, y, sample_weight, classes=classes)
 
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn: whether there may be more classes than two."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = not likelihoods.is_of_two(self.likelihood)
+        return tags
+
     @property
     def _conjugate(self) -> bool:
         return False

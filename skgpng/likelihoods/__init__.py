@@ -55,6 +55,7 @@ __all__ = [
     "StudentT",
     "Units",
     "for_labels",
+    "is_of_two",
     "named",
     "tried_offset",
 ]
@@ -102,6 +103,20 @@ LABEL_NAMES: dict[str, Any] = {
 }
 
 
+def is_of_two(given: Any) -> bool:
+    """Whether a likelihood of the classifier, by its name or as an object, is one of two classes.
+
+    Examples
+    --------
+    >>> from skgpng.likelihoods import is_of_two
+    >>> is_of_two("logit"), is_of_two("softmax")
+    (True, False)
+    """
+    if isinstance(given, Labels):
+        return given.number_of_classes == 2
+    return given in ("probit", "logit")
+
+
 def for_labels(n_classes: int, given: Any = "auto", epsilon: Any = "auto") -> Labels:
     """The likelihood of so many classes, from its name or the one given.
 
@@ -137,15 +152,14 @@ def for_labels(n_classes: int, given: Any = "auto", epsilon: Any = "auto") -> La
                 f"{n_classes}. Give it by its name, such as 'softmax', to have as many as y."
             )
         return given
-    cls = LABEL_NAMES["probit" if n_classes == 2 else "softmax"]
-    cls = cls if given == "auto" else LABEL_NAMES[given]
-    of_two = cls in (Bernoulli, Logit)
-    if of_two and n_classes > 2:
-        raise ValueError(
+    name = given if given != "auto" else "probit" if n_classes == 2 else "softmax"
+    if is_of_two(name) and n_classes > 2:
+        raise ValueError(  # as scikit-learn says it
+            "Only binary classification is supported. The type of the target is multiclass: "
             f"likelihood={given!r} is one of two classes, but y has {n_classes}. Use 'softmax' or "
             "'robust_max', or 'auto'."
         )
-    size = () if of_two else (n_classes,)
+    cls, size = LABEL_NAMES[name], () if is_of_two(name) else (n_classes,)
     if epsilon == "auto":
         return cls(*size)
     return cls(*size, epsilon=0.0 if epsilon == 0 else None)
