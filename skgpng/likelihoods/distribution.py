@@ -113,6 +113,8 @@ class FromDistribution(Likelihood):
         **parameters: Any,
     ) -> None:
         """Check all that can be checked without y."""
+        for name, given in parameters.items():
+            _parameter(name, given)
         if location and noise is None and "scale" in parameters:
             noise = "scale"
         if noise is not None and not (location and noise in parameters):
