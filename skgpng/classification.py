@@ -373,8 +373,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return tuple(p._replace(value=given, bounds=given + np.zeros(2), free=False) for p in each)
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
-        learned = plan.problem.likelihood.learned(result.theta.likelihood, np.ones(1))
-        return {"likelihood_": learned}
+        likelihood = cast(Labels, plan.problem.likelihood)
+        return {"likelihood_": likelihood.report(result.theta.likelihood)}
 
     def _classes(self, y: np.ndarray, start: str, classes: Any = None) -> np.ndarray:
         if start in ("fresh", "warm"):

@@ -107,6 +107,10 @@ class Labels(Likelihood):
         )
         return p, np.maximum(np.exp(square) - p**2, 0.0)
 
+    def report(self, values: tuple) -> dict:
+        """What ``likelihood_`` of the classifier says: what was learned, by name."""
+        return self.learned(values, np.ones(1))
+
     def decision(self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
         """Scores that order classes and rows as probabilities do: log odds of two classes [N].
 
@@ -158,7 +162,7 @@ class Mislabelled(Labels):
         each = (Parameter("epsilon", np.array(_EPSILON_START), bounds),)
         return each[: len(self.parameter_names)]
 
-    def learned(self, values: tuple, scale: np.ndarray) -> dict:
+    def report(self, values: tuple) -> dict:
         """The share of labels taken to be wrong, also where it was given."""
         return {"epsilon": float(self._epsilon(values))}
 

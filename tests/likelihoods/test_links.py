@@ -94,7 +94,7 @@ def test_density_given_f(cls, e, given):
     q = e + (1 - 2 * e) * LINKS[cls](np.where(Y == 1, F_MEAN, -F_MEAN))
     np.testing.assert_allclose(likelihood.log_prob(values, F_MEAN, Y), np.log(q), rtol=1e-9)
     assert likelihood.parameter_names == (("epsilon",) if given is None else ())
-    assert likelihood.learned(values, np.ones(1)) == {"epsilon": e}
+    assert likelihood.report(values) == {"epsilon": e}
 
 
 @two_classes
