@@ -137,6 +137,23 @@ class FromDistribution(Likelihood):
 
     noise_power: ClassVar[float] = 0.5
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Arguments by name, parameters as they begin."""
+        own = "make", "support", "location", "noise", "log_concave"
+        return {name: getattr(self, name) for name in own} | dict(self.given)
+
+    def with_params(self, **params: Any) -> FromDistribution:
+        """The likelihood with other arguments."""
+        return FromDistribution(**{**self.get_params(), **params})
+
+    def learned(self, values: tuple, scale: np.ndarray) -> dict:
+        """Values in the units of y, by name; arguments of these names only say where they begin."""
+        found = {}
+        for name, value in zip(self.parameter_names, values, strict=True):
+            own = value * np.asarray(scale) if name == self.noise else np.asarray(value)
+            found[name] = float(own.ravel()[0]) if own.size == 1 else own
+        return found
+
     @property
     def mean(self) -> Mean:  # type: ignore[override]
         """A constant, but for y that is centred."""

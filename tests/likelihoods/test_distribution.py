@@ -275,6 +275,11 @@ def test_parameters_are_as_given():
     assert df.value == 4.0 and not df.free
     assert not tail.real and tail.bounds.tolist() == [0.5, 2.0]
     assert likelihood.noise == "scale" and likelihood.support == "real"
+    other = likelihood.with_params(df=(5.0, "fixed"))
+    assert other.get_params() == {**likelihood.get_params(), "df": (5.0, "fixed")}
+    learned = likelihood.learned((0.5, 1.0, 4.0, 1.0), np.array([10.0, 20.0]))
+    np.testing.assert_allclose(learned["scale"], [5.0, 10.0])
+    assert learned["df"] == 4.0 and isinstance(learned["df"], float)
 
 
 @pytest.mark.parametrize("support", _SUPPORTS)
