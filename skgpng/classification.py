@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -18,6 +18,7 @@ from . import kernels, likelihoods
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
 from ._estimator.problem import Problem, Rows
+from ._estimator.targets import begun
 from ._estimator.validation import (
     check_range,
     check_weights,
@@ -27,7 +28,8 @@ from ._estimator.validation import (
 from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
-from .likelihoods import Units
+from .likelihoods import LABEL_NAMES, Labels, Units
+from .parameters import Parameter
 
 __all__ = ["GaussianProcessClassifier"]
 
@@ -41,7 +43,7 @@ _TIE = 1e-8
 class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     r"""Gaussian process classification that scales, trained with natural gradients.
 
-    Two classes share one latent function and the probit link
+    Unless ``likelihood`` says otherwise two classes share one latent function and the probit link
     :math:`p(y=1|f) = \epsilon + (1-2\epsilon)\Phi(f)`, :math:`\epsilon = 10^{-3}`; more classes
     have a latent function each, and the softmax link. With few rows the
     variational distribution has the form of the exact optimum (Opper & Archambeau 2009); with
@@ -56,6 +58,18 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         need no scaling by the user, and length scales have a weak prior that keeps them near each
         other, by which few rows are not overfitted; a kernel given has none. A ``CompoundKernel``
         of as many kernels as there are classes gives each class its own.
+    likelihood : {"auto", "probit", "logit", "softmax", "robust_max"} or Labels, default="auto"
+        Probability of the labels given the latent functions. ``"probit"`` and ``"logit"`` are links
+        of one function, for two classes; ``"softmax"`` and ``"robust_max"`` have a function for
+        each of two classes or more. ``"robust_max"`` takes the class with the largest function,
+        but for errors. ``"auto"`` is ``"probit"`` for two classes, else ``"softmax"``. An object
+        of :mod:`skgpng.likelihoods` may be one of your own.
+    epsilon : float in [0, 0.5), None or "auto", default="auto"
+        Share of labels that are wrong, whatever the latent functions are, any of the other classes
+        as likely. ``None`` learns it, as may be wise where labels were given by hand or by a
+        machine: predictions then are probabilities of labels with such errors. ``"auto"`` is 1e-3
+        for probit and robust-max, which bounds the cost of an outlier, and 0 for logit and
+        softmax.
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
         learns its own, and ``kernel_`` is a ``CompoundKernel``.
@@ -75,7 +89,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         without inducing points, else Adam.
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size, reached over the first five steps. Where every step uses all
-        rows, ``"auto"`` is 0.5 for two classes and 0.3 for more; else 0.1.
+        rows, ``"auto"`` is 0.5 for one latent function and 0.3 for more; else 0.1.
     learning_rate : float or "auto", default="auto"
         Step size of Adam in the logarithm of the hyperparameters. ``"auto"`` is 0.1 where every
         step uses all rows, 0.03 with growing batches, else 0.01. It is cut to a third at each
@@ -128,6 +142,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     classes_ : ndarray of shape (n_classes,)
     kernel_ : sklearn.gaussian_process.kernels.Kernel
         The kernel with the learned values.
+    likelihood_ : dict
+        ``epsilon``, as given or as learned; of a likelihood of your own what it learned, by name.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
         Lower bound of the log evidence; without the prior of the default kernel.
@@ -168,6 +184,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseGaussianProcess._parameter_constraints,
+        "likelihood": [StrOptions({"auto", *LABEL_NAMES}), Labels],
+        "epsilon": [None, Interval(Real, 0.0, 0.5, closed="left"), StrOptions({"auto"})],
         "shared_kernel": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
     }
@@ -176,6 +194,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self,
         kernel: Any = None,
         *,
+        likelihood: Any = "auto",
+        epsilon: float | str | None = "auto",
         shared_kernel: bool = True,
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
@@ -198,6 +218,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
+        self.likelihood = likelihood
+        self.epsilon = epsilon
         self.shared_kernel = shared_kernel
         self.n_inducing = n_inducing
         self.inducing_init = inducing_init
@@ -238,8 +260,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ------
         ValueError
             For a parameter out of its range, NaN or infinity, values of X beyond 1e150, shapes
-            that do not fit, fewer than two classes, a kernel setting that is not supported, or
-            matrices that do not fit into memory; before any training.
+            that do not fit, fewer than two classes, a likelihood of another number of classes, a
+            kernel setting that is not supported, or matrices that do not fit into memory; before
+            any training.
         numpy.linalg.LinAlgError
             A ValueError, where the kernel matrix cannot be factorised, with what helps.
         TypeError
@@ -275,8 +298,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Raises
         ------
         ValueError
-            As ``fit``; where ``classes`` is missing at first or differs later; for a label that
-            is not among them; with ``early_stopping`` and with ``class_weight="balanced"``.
+            As ``fit``; where ``classes`` is missing at first or differs later, or the likelihood
+            does; for a label that is not among them; with ``early_stopping`` and with
+            ``class_weight="balanced"``.
 
         Examples
         --------
@@ -290,6 +314,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ['down' 'up']
         """
         return self._partial_fit(X, y, sample_weight, classes=classes)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags of scikit-learn: whether there may be more classes than two."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = not likelihoods.is_of_two(self.likelihood)
+        return tags
 
     @property
     def _conjugate(self) -> bool:
@@ -308,18 +338,22 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             X, y = X[rows], y[rows]
         kernel = self._start_kernel(X, weights, start)
         classes = self._classes(y, start, **given)
-        labels, likelihood = _positions(y, classes), likelihoods.for_labels(len(classes))
-        n_latent = likelihood.n_latent(1)
+        labels = _positions(y, classes)
+        likelihood = likelihoods.for_labels(len(classes), self.likelihood, self.epsilon)
+        old, n_latent = self._before(likelihood, start), likelihood.n_latent(1)
         kernel, parsed = self._kernel_of_each(kernel, n_latent)
         parsed, start = self._start_values(parsed, start, X)
         self.classes_ = classes
         weights = weights * self._weight_of_each(labels, classes, weights)[labels]
         Y = labels.reshape(-1, 1).astype(np.float64)
+        rows_of_labels = Rows(X, Y, weights, np.zeros((len(X), 0)))
+        before = None if start == "fresh" else old  # a kernel of another form begins anew
+        observation, mean = begun(likelihood, self._observation(likelihood), rows_of_labels, before)
         return Problem(
-            rows=Rows(X, Y, weights, np.zeros((len(X), 0))),
+            rows=rows_of_labels,
             likelihood=likelihood,
-            observation=(),
-            mean=likelihood.mean.parameters(np.zeros(n_latent)),
+            observation=observation,
+            mean=mean,
             n_latent=n_latent,
             kernel=kernel,
             parsed=parsed,
@@ -331,8 +365,17 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             start=start,
         )
 
+    def _observation(self, likelihood: Labels) -> tuple[Parameter, ...]:
+        """Parameters of the likelihood, with the epsilon that is given."""
+        each = likelihood.parameters(None, 1.0)
+        if not isinstance(self.epsilon, Real):
+            return each
+        given = np.asarray(self.epsilon, float)
+        return tuple(p._replace(value=given, bounds=given + np.zeros(2), free=False) for p in each)
+
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
-        return {}
+        likelihood = cast(Labels, plan.problem.likelihood)
+        return {"likelihood_": likelihood.report(result.theta.likelihood)}
 
     def _classes(self, y: np.ndarray, start: str, classes: Any = None) -> np.ndarray:
         if start in ("fresh", "warm"):
@@ -405,11 +448,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Returns
         -------
         f_mean, f_var : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Variance, not standard deviation. One column less dimension with two classes.
+            Variance, not standard deviation. One dimension where there is one latent function.
         """
         X = self._validate_new(X)
         f_mean, f_var = self._predictor.latent(X)
-        return (f_mean[:, 0], f_var[:, 0]) if len(self.classes_) == 2 else (f_mean, f_var)
+        return (f_mean[:, 0], f_var[:, 0]) if f_mean.shape[1] == 1 else (f_mean, f_var)
 
     def log_marginal_likelihood(self) -> float:
         """Lower bound of the log marginal likelihood of the training labels: ``elbo_``."""
@@ -420,9 +463,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def decision_function(self, X: Any) -> np.ndarray:
         r"""Scores that order classes and rows as ``predict_proba`` does.
 
-        With two classes the probit score :math:`f_{mean} / \sqrt{1 + f_{var}}`, positive where
-        ``classes_[1]`` is more likely; with more the logarithms of their probabilities, of those
-        below 1e-308 that of 2.2e-308.
+        With two classes positive where ``classes_[1]`` is more likely: with the probit link the
+        score :math:`f_{mean} / \sqrt{1 + f_{var}}`, else the log odds. With more classes the
+        logarithms of their probabilities, of those below 1e-308 that of 2.2e-308.
 
         Parameters
         ----------
@@ -432,17 +475,16 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        f_mean, f_var = self.latent_mean_and_variance(X)
-        if len(self.classes_) == 2:
-            return f_mean / np.sqrt(1.0 + f_var)
-        return np.log(np.maximum(self._probabilities(f_mean, f_var), np.finfo(float).tiny))
+        X = self._validate_new(X)
+        return self._labels.decision(self._predictor.values, *self._predictor.latent(X))
 
     @outside_graphs
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent functions integrated out.
 
-        Two classes: :math:`\epsilon + (1-2\epsilon)\Phi(f_{mean} / \sqrt{1 + f_{var}})`, a closed
-        form. More: the mean of the softmax at fixed points. Nothing is sampled.
+        Probit: :math:`\epsilon + (1-2\epsilon)\Phi(f_{mean} / \sqrt{1 + f_{var}})`, a closed form.
+        Logit and robust-max: by quadrature. Softmax: the mean at fixed points. Nothing is sampled.
+        With an ``epsilon`` these are probabilities of labels, errors among them.
 
         Parameters
         ----------
@@ -458,7 +500,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         return p if p.shape[1] > 1 else np.hstack([1.0 - p, p])
 
     def _probabilities(self, f_mean: np.ndarray, f_var: np.ndarray) -> np.ndarray:
-        return self._predictor.likelihood.predict_mean_and_var((), f_mean, f_var)[0]
+        return self._labels.predict_mean_and_var(self._predictor.values, f_mean, f_var)[0]
+
+    @property
+    def _labels(self) -> Labels:
+        return cast(Labels, self._predictor.likelihood)
 
     @outside_graphs
     def predict(self, X: Any) -> np.ndarray:
@@ -473,11 +519,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ndarray of shape (n_samples,)
         """
         X = self._validate_new(X)
-        likely = self._is_second(X) if len(self.classes_) == 2 else self._latent_argmax(X)
+        likely = self._is_second(X) if self._labels.symmetric else self._latent_argmax(X)
         return self.classes_[likely]
 
     def _latent_argmax(self, X: np.ndarray) -> np.ndarray:
-        return np.argmax(self._probabilities(*self._predictor.latent(X)), axis=1)
+        p = self._probabilities(*self._predictor.latent(X))
+        return np.argmax(p, axis=1) if p.shape[1] > 1 else (p[:, 0] > 0.5).astype(np.intp)
 
     def _is_second(self, X: np.ndarray) -> np.ndarray:
         """Whether the second of two classes is the more probable one, 0 or 1 for each row.

@@ -113,7 +113,8 @@ def test_imports_inside_a_room_go_one_way(package):
 SECRETS = {
     "likelihoods": (
         r"\b(StudentT|Laplace|AsymmetricLaplace|Gamma|Exponential|Beta|Poisson|NegativeBinomial|"
-        r"ZeroInflatedPoisson|Ordinal|Bernoulli|Softmax|HeteroscedasticGaussian|Coregionalised)\b"
+        r"ZeroInflatedPoisson|Ordinal|Bernoulli|Softmax|HeteroscedasticGaussian|Coregionalised|"
+        r"Logit|RobustMax)\b"
     ),
     "_inference": r"\b(Collapsed|Sites|Sparse)\b",
     "kernels": r"\b(BlackBox|Columns)\b",

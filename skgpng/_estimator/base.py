@@ -332,6 +332,18 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _unexplained(self, problem: Problem) -> float:
         return unexplained_share(self._predictor.posterior, problem.rows)
 
+    def _before(self, likelihood: Likelihood, start: str) -> Predictor | None:
+        """What was learned before with this likelihood, and may be gone on with."""
+        old = self._predictor if start in ("warm", "on") else None
+        if old is None or _told(old.likelihood) == _told(likelihood):
+            return old
+        if start == "on":
+            raise ValueError(
+                f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
+                "what was learned does not go on with it. Use fit to begin anew, or set it back."
+            )
+        return None
+
     # --- kernels -------------------------------------------------------------------------
 
     def _start_kernel(self, X: np.ndarray, weights: np.ndarray, start: str) -> Kernel:
@@ -475,3 +487,8 @@ def _all_or_nothing(estimator: Any) -> Iterator[None]:
 def _form(parsed: kernels.ParsedKernel) -> tuple:
     """What two kernels have in common that differ in numbers only."""
     return parsed.structure, parsed.names, [np.shape(v) for v in parsed.values]
+
+
+def _told(likelihood: Likelihood) -> tuple:
+    """All that is said of it: likelihoods of one code are equal, whatever their numbers."""
+    return likelihood, likelihood.get_params()

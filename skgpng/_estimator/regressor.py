@@ -12,7 +12,6 @@ from sklearn.utils.validation import _get_feature_names, check_is_fitted
 from .. import kernels, likelihoods
 from .._runtime import outside_graphs, refuse_beyond
 from .._training.result import Result
-from ..likelihoods import Likelihood
 from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
@@ -20,9 +19,9 @@ from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
 from .problem import Problem, Rows
 from .targets import (
     Given,
+    begun,
     kernel_of_latents,
     noise_given,
-    resumed,
     units_of,
     what_fixes_noise,
 )
@@ -307,7 +306,7 @@ class BaseRegressor(BaseGaussianProcess):
         Y = (Y - units.shift) / units.scale
         rows_in_units = Rows(X, Y, weights, row)
         before = None if start == "fresh" else old  # a kernel of another form begins anew
-        observation, mean = _begin(likelihood, observation, rows_in_units, before)
+        observation, mean = begun(likelihood, observation, rows_in_units, before)
         return Problem(
             rows=rows_in_units,
             likelihood=likelihood,
@@ -323,18 +322,6 @@ class BaseRegressor(BaseGaussianProcess):
             given_noise=what_fixes_noise(given),
             start=start,
         )
-
-    def _before(self, likelihood: Likelihood, start: str) -> Predictor | None:
-        """What was learned before with this likelihood, and may be gone on with."""
-        old = self._predictor if start in ("warm", "on") else None
-        if old is None or _told(old.likelihood) == _told(likelihood):
-            return old
-        if start == "on":
-            raise ValueError(
-                f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
-                "what was learned does not go on with it. Use fit to begin anew, or set it back."
-            )
-        return None
 
     def _validate_params(self) -> None:
         """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
@@ -417,25 +404,6 @@ class BaseRegressor(BaseGaussianProcess):
         kernels.check_columns(parsed, X)
         noise, fixed = noise_given(given, parsed, 1.0)
         return prior_predictor(given.likelihood, parsed, noise, fixed, X.shape[1], n_targets)
-
-
-def _begin(
-    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
-) -> tuple[tuple, tuple]:
-    """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
-    _, Y, weights, row = rows
-    if old is None:
-        observation = likelihood.started(observation, Y, weights)
-        values = tuple(p.value for p in observation)
-        offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
-        return observation, likelihood.mean.parameters(offset)
-    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-    return resumed(observation, old.values), resumed(mean, old.posterior.mean_values)
-
-
-def _told(likelihood: Likelihood) -> tuple:
-    """All that is said of it: likelihoods of one code are equal, whatever their numbers."""
-    return likelihood, likelihood.get_params()
 
 
 def _one_or_all(values: np.ndarray) -> Any:

@@ -9,14 +9,16 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import CompoundKernel
 
 from ..kernels import ParsedKernel
-from ..likelihoods import Likelihood, Noise, Units
+from ..likelihoods import Likelihood, Noise, Units, tried_offset
 from ..parameters import Parameter
+from .predictor import Predictor
+from .problem import Rows
 
 __all__ = [
     "Given",
+    "begun",
     "kernel_of_latents",
     "noise_given",
-    "resumed",
     "units_of",
     "what_fixes_noise",
 ]
@@ -121,7 +123,21 @@ def what_fixes_noise(given: Given) -> str:
     return "noise_variance of fit, or a WhiteKernel that is fixed"
 
 
-def resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
+def begun(
+    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
+) -> tuple[tuple, tuple]:
+    """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
+    _, Y, weights, row = rows
+    if old is None:
+        observation = likelihood.started(observation, Y, weights)
+        values = tuple(p.value for p in observation)
+        offset = tried_offset(likelihood, values, Y, weights, row)
+        return observation, likelihood.mean.parameters(offset)
+    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
+    return _resumed(observation, old.values), _resumed(mean, old.posterior.mean_values)
+
+
+def _resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:
     """Parameters that go on from learned values, within their bounds, if they are as many."""
     each = zip(parameters, values, strict=True)
     return tuple(

@@ -20,6 +20,7 @@ __all__ = [
     "TABLES",
     "Convolution",
     "Grid",
+    "HeavyTails",
     "NoiseTable",
     "argmax_between",
     "argmax_of_sinh",
@@ -130,6 +131,10 @@ def log_expectation(log_prob: Callable, f_mean: np.ndarray, f_var: np.ndarray) -
 # --- y = f + noise ---------------------------------------------------------------------------
 
 
+class HeavyTails(ValueError):
+    """What is asked for does not exist, or cannot be told from infinity."""
+
+
 class NoiseTable:
     """Distribution function and moments of a noise with the log density ``log_density`` [n]."""
 
@@ -167,7 +172,7 @@ class NoiseTable:
         if not slope < -0.05:
             what = ("density that adds up to 1", "mean", "variance")[power]
             advice = "Ask for quantiles." if power else "Look at log_prob."
-            raise ValueError(
+            raise HeavyTails(
                 f"{self._name}: y has no {what} given f, or tails too heavy to tell. {advice}"
             )
         return float(d[0] ** (power + 1) * np.exp(log_p[0]) / -slope)
@@ -339,7 +344,7 @@ class _Table:
 
     def _check_tail(self, last: np.ndarray, largest: np.ndarray) -> None:
         if np.any(last > 1e-6 * largest + 1e-300):
-            raise ValueError(
+            raise HeavyTails(
                 f"{self._name}: y has no mean or variance, or tails too heavy to tell. Ask for "
                 "quantiles."
             )

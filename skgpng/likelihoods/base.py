@@ -488,10 +488,16 @@ class Likelihood(abc.ABC):
             }
 
     def noise_variance(self, values: tuple) -> float | None:
-        """Variance of y about its mean given f where it does not depend on f, else None."""
+        """Variance of y about its mean given f where it does not depend on f, else None.
+
+        Infinite where tails are too heavy for one, as of a Cauchy distribution.
+        """
         if not self.location or self.row_names:
             return None
-        return float(self.conditional_variance(values, np.zeros((1, 1)))[0, 0])
+        try:
+            return float(self.conditional_variance(values, np.zeros((1, 1)))[0, 0])
+        except numerical.HeavyTails:
+            return np.inf
 
     def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
         """Of predicted means: the share of the variance of y that they explain."""

@@ -64,7 +64,9 @@ def tried_offset(
     f = likelihood.offset(Y, weights, row)
     values = tuple(tf.constant(np.asarray(v, float)) for v in values)
     _check_begin(likelihood, log_prob, values, f, Y, row)
-    if L == P and likelihood.support in numerical.TABLES:
+    if likelihood.support == "labels":
+        _check_total_of_labels(likelihood, log_prob, values, f, row)
+    elif L == P and likelihood.support in numerical.TABLES:
         _check_total(likelihood, log_prob, values, f, row)
     return f
 
@@ -161,6 +163,22 @@ def _check_total(
             f"(support {support!r}) at f = {F[at]:.6g}{_told(likelihood, values)}, and not to 1: "
             "elbo_ and scores would be wrong by that. Add its normalising constant, or set the "
             "support that y has."
+        )
+
+
+def _check_total_of_labels(
+    likelihood: Likelihood, log_prob: Callable, values: tuple, f: np.ndarray, row: np.ndarray
+) -> None:
+    """At some f, over class numbers."""
+    F, row = f + _STEPS * np.arange(1.0, len(f) + 1.0), np.resize(row, (3, row.shape[1]))
+    every = [np.full((3, 1), float(k)) for k in range(max(2, len(f)))]
+    total = sum(np.exp(log_prob(*values, F[None], Y, row)[0]) for Y in every)[:, 0]
+    worst = int(np.argmax(np.abs(total - 1.0)))
+    if not abs(total[worst] - 1.0) < _TOLERANCE:
+        raise ValueError(
+            f"exp(log_prob) of {type(likelihood).__name__} adds up to {total[worst]:.6g} over the "
+            f"class numbers 0 to {len(every) - 1} at f = {F[worst].tolist()}"
+            f"{_told(likelihood, values)}, and not to 1. Y is 1 for the second class."
         )
 
 

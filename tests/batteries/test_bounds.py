@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skgpng import gaussians, models
 from skgpng.gaussians import MeanSqrt
-from skgpng.likelihoods import Bernoulli, Gaussian, Softmax, StudentT
+from skgpng.likelihoods import Bernoulli, Gaussian, Logit, RobustMax, Softmax, StudentT
 
 # --- bounds --------------------------------------------------------------------------------
 
@@ -94,13 +94,15 @@ def test_gaussian_rows_only_take_variance_away(case, noise):
 LIKELIHOODS = {
     "gaussian": (Gaussian(), (np.array(0.3),), 2),
     "bernoulli": (Bernoulli(), (), 1),
+    "logit": (Logit(None), (np.array(0.1),), 1),
     "softmax": (Softmax(3), (), 3),
+    "robust_max": (RobustMax(3, None), (np.array(0.1),), 3),
     "student_t": (StudentT(), (np.array(0.5), np.array(3.0)), 2),
 }
 
 
 def targets_for(name, case, L):
-    n_labels = {"bernoulli": 2, "softmax": 3}.get(name)
+    n_labels = {"bernoulli": 2, "logit": 2, "softmax": 3, "robust_max": 3}.get(name)
     if n_labels is None:
         return case.rng.randn(len(case.X), L)
     return case.rng.randint(0, n_labels, (len(case.X), 1)).astype(float)

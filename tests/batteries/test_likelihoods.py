@@ -13,6 +13,8 @@ from skgpng.likelihoods import (
     Beta,
     Gaussian,
     Laplace,
+    Logit,
+    RobustMax,
     Softmax,
     StudentT,
 )
@@ -28,22 +30,22 @@ def random_f(seed, C, size):
 @given(seeds, st.floats(0, 100), st.floats(0, 0.4))
 def test_probabilities_of_two_classes(seed, size, epsilon):
     f_mean, f_var = random_f(seed, 1, size)
-    likelihood = Bernoulli(epsilon)
-    yes, variance = likelihood.predict_mean_and_var((), f_mean, f_var)
-    no, _ = likelihood.predict_mean_and_var((), -f_mean, f_var)
-    assert np.all((yes >= 0) & (yes <= 1))
-    assert np.all(np.abs(yes - 0.5) <= (0.5 - epsilon) * (1 + 1e-15))
-    assert np.all(variance >= 0)
-    np.testing.assert_allclose(yes + no, 1.0, rtol=1e-14)
+    for likelihood, rounding in ((Bernoulli(epsilon), 1e-14), (Logit(epsilon), 1e-10)):
+        yes, variance = likelihood.predict_mean_and_var((), f_mean, f_var)
+        no, _ = likelihood.predict_mean_and_var((), -f_mean, f_var)
+        assert np.all(np.abs(yes - 0.5) <= (0.5 - epsilon) * (1 + rounding))
+        assert np.all(variance >= -rounding)
+        np.testing.assert_allclose(yes + no, 1.0, rtol=rounding)
 
 
 @cases_each(50)
 @given(seeds, st.integers(2, 8), st.floats(0, 1000))
 def test_probabilities_of_many_classes(seed, C, size):
-    p, variance = Softmax(C).predict_mean_and_var((), *random_f(seed, C, size))
-    assert np.all((p >= 0) & (p <= 1))
-    assert np.all(variance >= 0)
-    np.testing.assert_allclose(np.sum(p, 1), 1.0, rtol=1e-14)
+    for likelihood in (Softmax(C), RobustMax(C)):
+        p, variance = likelihood.predict_mean_and_var((), *random_f(seed, C, size))
+        assert np.all((p >= 0) & (p <= 1))
+        assert np.all(variance >= 0)
+        np.testing.assert_allclose(np.sum(p, 1), 1.0, rtol=1e-13)
 
 
 @cases_each(50)
@@ -55,6 +57,7 @@ def test_expected_log_density_is_below_the_log_of_the_expected(seed, df, scale):
     for likelihood, values, Y in (
         (Gaussian(), (scale,), labels),
         (Bernoulli(), (), labels),
+        (Logit(), (), labels),
         (StudentT(), (scale, df), labels),
         (Laplace(), (scale,), labels),
         (AsymmetricLaplace(), (scale, 0.01), labels),

@@ -23,7 +23,7 @@ from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from skgpng._estimator import plan
 from skgpng._training import stages
 from skgpng.kernels.formula import FORMULAS
-from skgpng.likelihoods import Poisson
+from skgpng.likelihoods import Bernoulli, Logit, Poisson
 
 NAN, INF, INT32 = np.nan, np.inf, 2**31 - 1
 
@@ -123,6 +123,16 @@ REGRESSOR = {
 }
 CLASSIFIER = {
     **BOTH,
+    "likelihood": (
+        ["gaussian", None, 0, NAN, Logit, Poisson()],
+        one_of("auto", "logit", "probit", "robust_max", "softmax"),
+        ["auto", "logit", "probit", "robust_max", "softmax", Bernoulli()],
+    ),
+    "epsilon": (
+        [-1, -1e-300, 0.5, 1, NAN, INF, "learn", [0.1]],
+        r"\[0.0, 0.5\).*'auto'",
+        ["auto", None, 0, 1e-300, 0.499],
+    ),
     "shared_kernel": BOOLEAN,
     "class_weight": (
         # the balanced weights are not known before the labels, so a dict is looked at in fit

@@ -206,4 +206,4 @@ def test_likelihoods_are_hashable_structure():
     assert hash(Bernoulli()) == hash(Bernoulli(1e-3))
     assert Bernoulli() != Bernoulli(1e-2)
     assert Gaussian.parameter_names == ("variance",)
-    assert Bernoulli.parameter_names == ()
+    assert Bernoulli().parameter_names == ()
