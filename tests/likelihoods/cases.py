@@ -24,13 +24,16 @@ from skgpng.likelihoods import (
     Beta,
     Coregionalised,
     Exponential,
+    FromDistribution,
     Gamma,
     Gaussian,
     HeteroscedasticGaussian,
     Laplace,
+    Logit,
     NegativeBinomial,
     Ordinal,
     Poisson,
+    RobustMax,
     Softmax,
     StudentT,
     ZeroInflatedPoisson,
@@ -173,6 +176,18 @@ class MoreZeros:
         return self._counts.ppf(np.maximum((level - self._zeros) / (1.0 - self._zeros), 0.0))
 
 
+def log_robust_max(F, epsilon):
+    """The class of the largest f, or any other."""
+    largest = F == F.max(-1, keepdims=True)
+    return np.log(np.where(largest, 1.0 - epsilon, epsilon / (F.shape[-1] - 1)))
+
+
+def laplace(f, scale):
+    import tensorflow_probability as tfp
+
+    return tfp.distributions.Laplace(f, scale)
+
+
 MIXING = np.array([[1.0, 0.2], [-0.5, 0.8], [0.3, 0.0]])
 EXPOSURE = np.array([[1.0], [0.5], [8.0]])
 CASES = {
@@ -236,6 +251,23 @@ CASES = {
     "bernoulli": Case(
         Bernoulli(), (), lambda f, row: stats.bernoulli(1e-3 + 0.998 * ndtr(f)),
         skip=OF_NUMBERS, expected_rtol=1e-4,
+    ),
+    "logit": Case(
+        Logit(), (), lambda f, row: stats.bernoulli(expit(f)), skip=OF_NUMBERS,
+        expected_rtol=1e-6,
+    ),
+    "robust max": Case(
+        RobustMax(3), (), lambda f, row: Categorical(log_robust_max(f, 1e-3)),
+        f_mean=np.array([[0.5, 0.0, -1.0], [2.0, 1.0, 0.0]]),
+        f_var=np.array([[0.2, 0.6, 0.1], [0.3, 0.1, 0.1]]),
+        Y=np.array([[2.0], [0.0]]), skip=("moments", *OF_NUMBERS),
+        n_nodes=27000, expected_rtol=5e-2, rtol=5e-2,  # nodes of a step; see test_labels.py
+    ),
+    "from a distribution": Case(
+        FromDistribution(laplace, scale=0.5, location=True), (0.5,),
+        lambda f, row: stats.laplace(f, 0.5),
+        # 20 nodes, which a kink is hard for; a table
+        expected_rtol=5e-2, rtol=1e-6,
     ),
     "softmax": Case(
         Softmax(3), (), lambda f, row: Categorical(log_softmax(f, -1)),
