@@ -14,10 +14,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import kernels, likelihoods
+from . import kernels, likelihoods, means
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
+from ._estimator.priors import with_priors
 from ._estimator.problem import Problem, Rows
+from ._estimator.targets import resumed
+from ._estimator.trends import mean_function, start_of_mean
 from ._estimator.validation import (
     check_range,
     check_weights,
@@ -27,7 +30,8 @@ from ._estimator.validation import (
 from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
-from .likelihoods import Units
+from .likelihoods import Likelihood, Units
+from .means import Mean
 
 __all__ = ["GaussianProcessClassifier"]
 
@@ -59,6 +63,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
         learns its own, and ``kernel_`` is a ``CompoundKernel``.
+    mean : {"zero", "constant", "linear"} or None, default=None
+        Of the latent functions, learned: what probabilities follow far from the data
+        (:doc:`/means`). ``None`` is zero.
+    priors : dict or None, default=None
+        Distributions (of TensorFlow Probability, or with ``log_prob``) of parameters, by names such
+        as ``"kernel__k2__length_scale"``; they replace the weak prior of ``kernel=None``
+        (:doc:`/priors`).
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
@@ -101,8 +112,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Share of rows held out by ``early_stopping``, of each class.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
-        ``early_stopping``, the held-out score) is kept.
+        with the best ``log_posterior_`` (with ``early_stopping``, held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -130,7 +140,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         The kernel with the learned values.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
-        Lower bound of the log evidence; without the prior of the default kernel.
+        Lower bound of the log evidence; without priors.
+    log_posterior_ : float
+        ``elbo_`` with the logarithm of all priors, those of the default kernel up to a constant.
+    mean_ : dict
+        The constants and slopes of ``mean``, in the units of X.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step; an estimate where a step does not take all rows.
     n_iter_ : int
@@ -170,6 +184,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         **BaseGaussianProcess._parameter_constraints,
         "shared_kernel": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "mean": [None, StrOptions(set(means.NAMES))],
     }
 
     def __init__(
@@ -177,6 +192,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         kernel: Any = None,
         *,
         shared_kernel: bool = True,
+        mean: str | None = None,
+        priors: dict | None = None,
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
@@ -199,6 +216,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     ) -> None:
         self.kernel = kernel
         self.shared_kernel = shared_kernel
+        self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
@@ -314,11 +332,15 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.classes_ = classes
         weights = weights * self._weight_of_each(labels, classes, weights)[labels]
         Y = labels.reshape(-1, 1).astype(np.float64)
+        known = Rows(X, Y, weights, np.zeros((len(X), 0)))
+        of_f, mean = self._mean_to_begin(likelihood, known, start)
+        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, (), mean)
         return Problem(
-            rows=Rows(X, Y, weights, np.zeros((len(X), 0))),
+            rows=known,
             likelihood=likelihood,
-            observation=(),
-            mean=likelihood.mean.parameters(np.zeros(n_latent)),
+            observation=observation,
+            mean_function=of_f,
+            mean=mean,
             n_latent=n_latent,
             kernel=kernel,
             parsed=parsed,
@@ -327,8 +349,19 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             noise_start=0.0,
             fixed_noise=0.0,
             given_noise="",
+            trend=None,
             start=start,
         )
+
+    def _mean_to_begin(self, likelihood: Likelihood, rows: Rows, start: str) -> tuple[Mean, tuple]:
+        """Mean of the latent functions and its parameters, of the fit before where that goes on."""
+        of_f, offset = mean_function(self.mean, likelihood), np.zeros(likelihood.n_latent(1))
+        if start in ("warm", "on"):
+            old = self._predictor.posterior
+            of_f = old.mean_function if start == "on" else of_f
+            if old.mean_function == of_f:
+                return of_f, resumed(of_f.parameters(offset, rows.X), old.mean_values)
+        return of_f, start_of_mean(of_f, likelihood, (), rows, offset, 1.0)
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         return {}

@@ -23,6 +23,7 @@ from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
+from .._training.vector import objective
 from .._version import __version__
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
@@ -38,6 +39,7 @@ from .plan import (
     uses_neighbours,
 )
 from .predictor import Predictor
+from .priors import check_priors
 from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
@@ -48,7 +50,7 @@ __all__ = ["BaseGaussianProcess", "default_kernel"]
 
 _INT32 = 2**31 - 1
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 4
+_STATE = 5
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -85,6 +87,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         "dtype": [StrOptions({"float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
+        "priors": [None, dict],
     }
     # What is measured; tests set other values.
     _tuning: ClassVar[Tuning] = TUNING
@@ -123,6 +126,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _set_attributes(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> str:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
+        check_priors(self.priors)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         callbacks = self._callbacks(X, y, sample_weight)
@@ -195,6 +199,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         for name, value in self._attributes(plan, best.result, p).items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
+        self.log_posterior_ = objective(plan.parameters, best.result.theta, best.elbo)
         return messages.warning(plan, best.result, p)
 
     def _last(self, problem: Problem) -> Any:
@@ -338,14 +343,21 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
         return {
             "_predictor": Predictor(
-                p, problem.likelihood, theta.likelihood, problem.units, problem.fixed_noise
+                p,
+                problem.likelihood,
+                theta.likelihood,
+                problem.units,
+                problem.fixed_noise,
+                problem.trend,
             ),
+            "mean_": self._mean_of(problem, theta.mean),
             "_spread": plan.data.X_scale,
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
             "inducing_points_": p.points if plan.has_points else None,
             "elbo_curve_": finite,
             "elbo_": float(finite[-1]),
+            "log_posterior_": objective(plan.parameters, theta, float(finite[-1])),
             "n_iter_": len(finite),
             "converged_": bool(result.status == CONVERGED),
             "jitter_": float(report.jitter),
@@ -353,6 +365,13 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "n_corrected_steps_": int(report.n_corrected),
             **self._own_attributes(plan, result),
         }
+
+    def _mean_of(self, problem: Problem, values: tuple) -> Any:
+        """The fitted regressor, or what was learned of another mean."""
+        if problem.trend is not None:
+            return problem.trend
+        learned = problem.mean_function.learned(values, *problem.units)
+        return {name: v[..., 0] if v.shape[-1] == 1 else v for name, v in learned.items()}
 
     @property
     def feature_relevances_(self) -> np.ndarray:

@@ -146,7 +146,8 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
     if cause:
         return cause
     ended = _values_at_bounds(plan, result)
-    share = _share(plan, result, p)
+    # beside a trend there may be nothing to explain
+    share = np.ones(1) if plan.problem.trend is not None else _share(plan, result, p)
     if share.min() < (_EXPLAINS_NOTHING if _rows_predict(plan) else 2.0 * _EXPLAINS_NOTHING):
         nothing = _nothing_explained(plan, result, p, share)
         return f"{nothing} Training ended with {ended}." if ended else nothing
@@ -213,7 +214,7 @@ def _unsuited_noise(plan: Plan, result: Result) -> str:
         return ""
     rows, noise, _ = as_regression(problem)
     gain, share = starts.missing_noise(
-        problem.parsed, starts.Start(result.theta.kernel, noise), rows
+        problem.parsed, starts.Start(result.theta.kernel, noise), starts.less_mean(problem, rows)
     )
     if not gain:
         return ""

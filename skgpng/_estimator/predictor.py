@@ -15,6 +15,7 @@ from .._runtime import refuse_beyond
 from ..kernels import ParsedKernel, parse
 from ..likelihoods import Gaussian, Likelihood, Noise, Units
 from ..parameters import Hyperparameters
+from .trends import trend_at
 from .validation import check_finite, rows_known
 
 __all__ = ["Predictor", "evidence_at", "prior_predictor"]
@@ -30,8 +31,9 @@ class Predictor:
     posterior: Posterior  # of the latent functions
     likelihood: Likelihood
     values: tuple  # of its parameters
-    units: Units  # y = shift + scale * Y
+    units: Units  # y = shift + scale * Y, and the trend
     fixed_noise: float = 0.0  # known noise variance of every row, of scaled y
+    trend: Any = None  # a fitted regressor, whose predictions are added
 
     # --- the latent functions, of scaled y -----------------------------------------------
 
@@ -63,7 +65,7 @@ class Predictor:
     def mean(self, X: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Mean of y [N, P]."""
         if self.likelihood.location:
-            return self._in_units(self.latent_mean(X))
+            return self._in_units(self.latent_mean(X), X)
         return self._moments(X, row, True)[0]
 
     def mean_and_std(
@@ -79,7 +81,7 @@ class Predictor:
         mean, variance = self.likelihood.predict_mean_and_var(
             self.values, f_mean, f_var, row, include_noise
         )
-        return self._in_units(mean), variance
+        return self._in_units(mean, X), variance
 
     def mean_and_covariance(
         self, X: np.ndarray, row: np.ndarray, include_noise: bool
@@ -94,7 +96,7 @@ class Predictor:
         f_mean, cov, scale = check_finite(self.posterior.joint(X), X)
         noise = scale * self._noise(X, row) if include_noise else 0.0
         cov = np.moveaxis(cov + noise * np.eye(len(X)), 0, -1) * self.units.scale**2
-        return self._in_units(f_mean), cov
+        return self._in_units(f_mean, X), cov
 
     def _noise(self, X: np.ndarray, row: np.ndarray) -> Any:
         """Noise variance of scaled y, a number or one for each row."""
@@ -103,11 +105,10 @@ class Predictor:
 
     def quantiles(self, X: np.ndarray, levels: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Quantiles of y, [N, P, Q]."""
-        shift, scale = self.units
         scaled = self._by_blocks(
             lambda m, v, r: self.likelihood.predict_quantiles(self.values, m, v, levels, r), X, row
         )
-        return scaled * scale[:, None] + shift[:, None]
+        return scaled * self.units.scale[:, None] + self._shift(X)[..., None]
 
     def log_density(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Log density of y [N, P] in its units, summed over targets, [N].
@@ -119,7 +120,7 @@ class Predictor:
             lambda m, v, r, Y: self.likelihood.predict_log_density(self.values, m, v, Y, r),
             X,
             row,
-            self._scaled(y),
+            self._scaled(y, X),
         )
         return np.sum(density - np.log(self.units.scale), 1)
 
@@ -129,7 +130,7 @@ class Predictor:
             lambda m, v, r, Y: self.likelihood.predict_crps(self.values, m, v, Y, r),
             X,
             row,
-            self._scaled(y),
+            self._scaled(y, X),
         )
         return np.mean(scaled * self.units.scale, 1)
 
@@ -143,7 +144,7 @@ class Predictor:
         check_finite((F.reshape(len(X), -1),), X)
         if not gaussian:
             F = self._observed(F, rng, row, noisy)
-        return F * self.units.scale[:, None] + self.units.shift[:, None]
+        return F * self.units.scale[:, None] + self._shift(X)[..., None]
 
     def _observed(self, F: np.ndarray, rng: Any, row: np.ndarray, noisy: bool) -> np.ndarray:
         """Draws of scaled y, or its means, for draws of the latent functions [N, L, n]."""
@@ -161,11 +162,16 @@ class Predictor:
         parts = [slice(k, k + _BLOCK) for k in range(0, len(X), _BLOCK)]
         return np.concatenate([method(*(a[part] for a in arrays)) for part in parts])
 
-    def _scaled(self, y: np.ndarray) -> np.ndarray:
-        return (y - self.units.shift) / self.units.scale
+    def _scaled(self, y: np.ndarray, X: np.ndarray) -> np.ndarray:
+        return (y - self._shift(X)) / self.units.scale
 
-    def _in_units(self, Y: np.ndarray) -> np.ndarray:
-        return Y * self.units.scale + self.units.shift
+    def _in_units(self, Y: np.ndarray, X: np.ndarray) -> np.ndarray:
+        return Y * self.units.scale + self._shift(X)
+
+    def _shift(self, X: np.ndarray) -> np.ndarray:
+        """What is added to scaled predictions, [P], or of a trend [N, P]."""
+        shift = self.units.shift
+        return shift if self.trend is None else shift + trend_at(self.trend, X, len(shift))
 
     def rows_known(self, given: dict, n_rows: int) -> np.ndarray:
         """What is known of new rows, [N, R]; what is not given is as by default."""
@@ -206,11 +212,11 @@ def evidence_at(
     kernel: Any, columns: Any, predictor: Predictor, data: Data, jitter: float
 ) -> tuple[float, np.ndarray]:
     """Log evidence of exact regression with another kernel, and its gradient in ``theta``."""
-    parsed, likelihood = parse(kernel, columns), predictor.likelihood
+    parsed, likelihood, p = parse(kernel, columns), predictor.likelihood, predictor.posterior
     noise = predictor.values[0] if parsed.noise is None else parsed.noise.value
     value, g_theta = evidence(
-        Model(Exact(), parsed.structure, likelihood, predictor.posterior.n_latent),
-        Hyperparameters(parsed.values, (np.float64(noise),)),
+        Model(Exact(), parsed.structure, likelihood, p.n_latent, p.mean_function),
+        Hyperparameters(parsed.values, (np.float64(noise),), (), p.mean_values),
         data,
         jitter,
     )
@@ -218,6 +224,6 @@ def evidence_at(
     if parsed.noise is not None:
         found.append((parsed.noise, g_theta.likelihood[0]))
     # the derivative in the logarithm of a value x is x times that in x
-    of = {p.name: np.ravel(g if p.real else g * p.value) for p, g in found}
+    of = {own.name: np.ravel(g if own.real else g * own.value) for own, g in found}
     free = [of[h.name] for h in kernel.hyperparameters if not h.fixed]
     return value, np.concatenate([np.zeros(0), *free])  # also where everything is fixed

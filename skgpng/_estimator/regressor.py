@@ -13,11 +13,14 @@ from .. import kernels, likelihoods
 from .._runtime import outside_graphs
 from .._training.result import Result
 from ..likelihoods import Likelihood
+from ..means import Mean
 from .base import BaseGaussianProcess
 from .plan import Options, Plan, merges_rows
 from .predictor import Predictor, evidence_at, prior_predictor
+from .priors import with_priors
 from .problem import Problem, Rows
 from .targets import Given, noise_given, resumed, units_of, what_fixes_noise
+from .trends import check_mean, fit_trend, mean_function, start_of_mean, trend_at
 from .validation import (
     FLOATS,
     check_noise,
@@ -52,6 +55,7 @@ class BaseRegressor(BaseGaussianProcess):
     kernel: Any
     likelihood: Any
     alpha: Any
+    mean: Any
     normalize_y: bool
     n_targets: int | None
 
@@ -140,7 +144,7 @@ class BaseRegressor(BaseGaussianProcess):
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
         given = self._given(rows)
         likelihood, old = given.likelihood, self._before(given.likelihood, start)
-        X, Y, weights, row = self._rows(given, X, y, start, sample_weight)
+        (X, Y, weights, row), trend = self._rows(given, X, y, start, sample_weight)
         kernel = self._start_kernel(X, weights, start)
         parsed = kernels.parse(kernel, self._column_names)
         check_shared(kernel)
@@ -160,11 +164,16 @@ class BaseRegressor(BaseGaussianProcess):
         Y = (Y - units.shift) / units.scale
         rows_in_units = Rows(X, Y, weights, row)
         before = None if start == "fresh" else old  # a kernel of another form begins anew
-        observation, mean = _begin(likelihood, observation, rows_in_units, before)
+        of_f = mean_function(self.mean, likelihood)
+        if start == "on":
+            of_f = self._predictor.posterior.mean_function
+        observation, mean = _begin(likelihood, of_f, observation, rows_in_units, spread, before)
+        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, observation, mean)
         return Problem(
             rows=rows_in_units,
             likelihood=likelihood,
             observation=observation,
+            mean_function=of_f,
             mean=mean,
             n_latent=likelihood.n_latent(Y.shape[1]),
             kernel=kernel,
@@ -174,6 +183,7 @@ class BaseRegressor(BaseGaussianProcess):
             noise_start=noise_start,
             fixed_noise=fixed,
             given_noise=what_fixes_noise(given),
+            trend=trend,
             start=start,
         )
 
@@ -181,7 +191,8 @@ class BaseRegressor(BaseGaussianProcess):
         """What was learned before with this likelihood, and may be gone on with."""
         old = self._predictor if start in ("warm", "on") else None
         if old is None or old.likelihood == likelihood:
-            return old
+            same = old and old.posterior.mean_function == mean_function(self.mean, likelihood)
+            return old if same or start == "on" else None
         if start == "on":
             raise ValueError(
                 f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
@@ -200,8 +211,10 @@ class BaseRegressor(BaseGaussianProcess):
             )
         super()._validate_params()
 
-    def _rows(self, given: Given, X: Any, y: Any, start: str, sample_weight: Any) -> Rows:
-        """Validated, with positive weights; y as it is."""
+    def _rows(
+        self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
+    ) -> tuple[Rows, Any]:
+        """Validated, with positive weights; y less the trend, a fitted regressor or None."""
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         y = y.astype(np.float64)  # ValueError for strings
         weights = check_weights(sample_weight, X)
@@ -214,9 +227,23 @@ class BaseRegressor(BaseGaussianProcess):
         given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
-        rows = Rows(X, y.reshape(len(y), -1), weights, row)
+        Y, trend = self._less_trend(X, y.reshape(len(y), -1), weights, start)
+        rows = Rows(X, Y, weights, row)
         merges = merges_rows(Options.of(self), self._conjugate, len(X), self._tuning)
-        return rows.merged() if merges else rows
+        return (rows.merged() if merges else rows), trend
+
+    def _less_trend(
+        self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray, start: str
+    ) -> tuple[np.ndarray, Any]:
+        """Y less the predictions of a regressor, and this; that of the first call stays."""
+        if start == "on":
+            trend = self._predictor.trend
+            return (Y if trend is None else Y - trend_at(trend, X, Y.shape[1])), trend
+        check_mean(self.mean, likelihoods.named(self.likelihood), Y.shape[1])
+        if self.mean is None or isinstance(self.mean, str):
+            return Y, None
+        trend, predicted = fit_trend(self.mean, X, Y, weights)
+        return Y - predicted, trend
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood
@@ -266,16 +293,21 @@ class BaseRegressor(BaseGaussianProcess):
 
 
 def _begin(
-    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
+    likelihood: Likelihood,
+    mean: Mean,
+    observation: tuple,
+    rows: Rows,
+    spread: float,
+    old: Predictor | None,
 ) -> tuple[tuple, tuple]:
     """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
-    _, Y, weights, row = rows
+    X, Y, weights, row = rows
     if old is None:
         values = tuple(p.value for p in observation)
         offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
-        return observation, likelihood.mean.parameters(offset)
-    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-    return resumed(observation, old.values), resumed(mean, old.posterior.mean_values)
+        return observation, start_of_mean(mean, likelihood, values, rows, offset, spread)
+    own = mean.parameters(likelihood.offset(Y, weights, row), X, np.sqrt(spread))
+    return resumed(observation, old.values), resumed(own, old.posterior.mean_values)
 
 
 def _one_or_all(values: np.ndarray) -> Any:

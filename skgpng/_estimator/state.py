@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import means
 from .._inference import Data
 from .._inference.packed import unpacked
 from ..kernels import check_columns, parse
@@ -34,6 +35,7 @@ def to_plain(fitted: dict) -> dict:
         "shift": model.units.shift,
         "scale": model.units.scale,
         "fixed_noise": model.fixed_noise,
+        "mean": next(n for n, m in means.NAMES.items() if m == model.posterior.mean_function),
     }
     if data is not None:
         plain["_exact_data"] = {"Y": data.Y, "weights": data.weights, "row": data.row}
@@ -62,7 +64,7 @@ def _records(plain: dict) -> dict:
     if not isinstance(likelihood, Likelihood):
         raise ValueError(f"{likelihood!r:.60} is no likelihood.")
     values = tuple(value[()] for value in parsed.values)
-    p = unpacked(given["posterior"], parsed.structure, values, likelihood.mean)
+    p = unpacked(given["posterior"], parsed.structure, values, means.NAMES[given["mean"]])
     L, D = p.n_latent, p.points.shape[1]
     _check("n_features_in_", plain["n_features_in_"] == D)
     check_columns(parsed, np.zeros((1, D)))
@@ -71,8 +73,9 @@ def _records(plain: dict) -> dict:
     n_values = len(likelihood.parameter_names)
     _check("values", len(given["values"]) == n_values and _is_finite(given["values"], (n_values,)))
     units, fixed = Units(given["shift"], scale), given["fixed_noise"]
+    trend = None if isinstance(plain["mean_"], dict) else plain["mean_"]
     found: dict[str, Any] = {
-        "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed),
+        "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed, trend),
         # the same array as in the posterior, as after fit
         "inducing_points_": p.points if hasattr(p, "precision_root") else None,
         "_stream": _stream(plain["_stream"], D),

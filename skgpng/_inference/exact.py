@@ -41,7 +41,7 @@ class Exact(WithoutQ):
         """Of rows with the precision of their noise."""
         noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) / data.weights
         precision = 1.0 / noise  # [N]
-        site_mean = precision[:, None] * centred(model.mean, theta.mean, data.Y)
+        site_mean = precision[:, None] * centred(model.mean, theta.mean, data.X, data.Y)
         return posterior_of_rows(model, theta, data.X, site_mean, precision[:, None], jitter)
 
 
@@ -63,7 +63,7 @@ def _evidence(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
         noise, correction = _noise(model, theta, data)
-        Y = centred(model.mean, theta.mean, data.Y)
+        Y = centred(model.mean, theta.mean, data.X, data.Y)
         unit = jitter_unit(kernel, theta.kernel, data.X)
         if unit is None:
             unit = tf.reduce_mean(diagonal(kernel, theta.kernel, data.X))

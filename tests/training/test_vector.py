@@ -116,7 +116,7 @@ def test_prior_and_its_gradient():
 
     def objective(u):
         elbo = tf.constant(3.25, tf.float64)
-        return vector.add_log_prior(form, space.prior, tf.constant(u), elbo, tf.constant(g_u))
+        return vector.add_log_prior(form, space, tf.constant(u), elbo, tf.constant(g_u))
 
     value, gradient = objective(u.numpy())
     assert float(value) == pytest.approx(3.25 + log_prior(parameters, u.numpy()), rel=1e-14)
@@ -145,5 +145,5 @@ def test_an_empty_prior_compiles_as_any_other():
     parameters = Parameters((parameter((1,), prior=empty),), ())
     assert vector.form_of(parameters).prior
     form, space, u = tensors(parameters)
-    value, _ = vector.add_log_prior(form, space.prior, u, tf.constant(2.0, tf.float64), u)
+    value, _ = vector.add_log_prior(form, space, u, tf.constant(2.0, tf.float64), u)
     assert float(value) == 2.0

@@ -1,0 +1,125 @@
+"""The mean that a user asks for: of the latent functions, or a regressor that they correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_regressor
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+from .. import means
+from ..likelihoods import Likelihood
+from ..means import Mean
+from ..parameters import Parameter
+from .problem import Rows
+
+__all__ = ["check_mean", "fit_trend", "mean_function", "start_of_mean", "trend_at"]
+
+# Residuals are of rows that the regressor has not seen, in so many parts. A forest misses of its
+# own rows a third of what it misses of others, and noise is learned as that much smaller: on
+# concrete (3 splits, 700 rows) 53 to 62 % of held-out y were in intervals of 90 %, and 90 to 92 %
+# with parts; the mean log density grew from -4.9 to -2.95.
+_PARTS = 5
+# Rows for each coefficient: the fewer, the less is left of the noise.
+_ROWS = 3
+
+
+def mean_function(mean: Any, likelihood: Likelihood) -> Mean:
+    """Of the latent functions; beside a regressor, that of the likelihood."""
+    return means.NAMES[mean] if isinstance(mean, str) else likelihood.mean
+
+
+def check_mean(mean: Any, likelihood: Likelihood, n_targets: int = 1) -> None:
+    """ValueError for a regressor that does not suit likelihood or targets."""
+    if mean is None or isinstance(mean, str):
+        return
+    name, kind = type(mean).__name__, type(likelihood).__name__
+    if not is_regressor(mean):
+        raise ValueError(
+            f"mean must be a regressor of scikit-learn, 'zero', 'constant', 'linear' or None; got "
+            f"{mean!r:.60}."
+        )
+    if not likelihood.location:
+        raise ValueError(
+            f"mean={name}(...) predicts y, but the latent function of the likelihood {kind} is not "
+            "in the units of y. Set mean='linear' or 'constant', or likelihood='gaussian'."
+        )
+    if n_targets > 1 and not get_tags(mean).target_tags.multi_output:
+        raise ValueError(
+            f"mean={name}(...) predicts one target, but y has {n_targets}. Set "
+            f"mean=MultiOutputRegressor({name}(...)), of sklearn.multioutput."
+        )
+
+
+# --- regressors ------------------------------------------------------------------------------
+
+
+def fit_trend(
+    regressor: Any, X: np.ndarray, Y: np.ndarray, weights: np.ndarray
+) -> tuple[Any, np.ndarray]:
+    """A copy fitted to all rows, and its predictions [N, P] of each row without that row.
+
+    Equal rows are left out together; the order of the rows does not matter.
+    """
+    fitted = _fit(regressor, X, Y, weights)
+    _, place = np.unique(X, axis=0, return_inverse=True)
+    place = place.ravel()
+    n_places = int(place.max()) + 1
+    if n_places == 1:  # nothing to learn a trend from
+        return fitted, trend_at(fitted, X, Y.shape[1])
+    order = np.random.RandomState(0).permutation(n_places)
+    part, predicted = order[place] % min(_PARTS, n_places), np.empty_like(Y)
+    for k in range(part.max() + 1):
+        own = part == k
+        others = _fit(regressor, X[~own], Y[~own], weights[~own])
+        predicted[own] = trend_at(others, X[own], Y.shape[1])
+    return fitted, predicted
+
+
+def _fit(regressor: Any, X: np.ndarray, Y: np.ndarray, weights: np.ndarray) -> Any:
+    takes = has_fit_parameter(regressor, "sample_weight")
+    given = {"sample_weight": weights} if takes else {}
+    return clone(regressor).fit(X, Y[:, 0] if Y.shape[1] == 1 else Y, **given)
+
+
+def trend_at(fitted: Any, X: np.ndarray, n_targets: int) -> np.ndarray:
+    """Its predictions, [N, P]."""
+    predicted = np.reshape(np.asarray(fitted.predict(X), float), (len(X), n_targets))
+    if not np.isfinite(predicted).all():
+        row = int(np.argmin(np.isfinite(predicted).all(1)))
+        raise ValueError(
+            f"mean={type(fitted).__name__}(...) predicts {predicted[row].tolist()} for row {row} "
+            "of X. Scale X, or choose another mean."
+        )
+    return predicted
+
+
+# --- of the latent functions -----------------------------------------------------------------
+
+
+def start_of_mean(
+    mean: Mean, likelihood: Likelihood, values: tuple, rows: Rows, offset: np.ndarray, spread: float
+) -> tuple[Parameter, ...]:
+    """Parameters of a mean to begin with: least squares, or the ``offset`` [L] of a likelihood."""
+    X, Y, weights, row = rows
+    if likelihood.location and isinstance(likelihood.mean, means.Zero):
+        offset = np.average(Y, axis=0, weights=weights)
+    parameters = mean.parameters(offset, X, np.sqrt(spread))
+    trend = mean.uncertain(tuple(p.value for p in parameters), X)
+    if trend is None:
+        return parameters
+    H, precision = trend
+    K = H.shape[1]
+    if len(X) < _ROWS * K:
+        raise ValueError(
+            f"mean='linear' learns {K} coefficients, for which {len(X)} rows are too few: noise "
+            f"would be learned as part of it. Give {_ROWS} rows for each, or set "
+            "mean=sklearn.linear_model.RidgeCV(), which is judged by rows that it has not seen."
+        )
+    targets, *_ = likelihood.as_regression(Y, values, row, spread)
+    weighted = H * (weights / weights.sum())[:, None]
+    ridge = np.diag(precision + 1e-6)
+    solution = np.linalg.solve(weighted.T @ H + ridge / len(X), weighted.T @ targets)
+    return tuple(p._replace(value=solution[1:]) if p.name == "slopes" else p for p in parameters)
