@@ -317,10 +317,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         new rows, hyperparameters and inducing points are trained together against it, to the
         stopping rule of ``fit`` (streaming sparse approximation: Bui, Nguyen & Turner 2017). Time
         and memory of a call do not depend on how many rows came before. y is scaled as in the
-        first call, whose ``mean`` stays. Goes on from ``fit`` too. Not there with ``n_inducing=None``; ``"auto"``
-        stands for 256 inducing points here, but goes on with neighbours after a ``fit`` that has
-        them: these rows are kept, and all new ones. Another ``kernel`` set between calls is not
-        followed, another ``n_inducing`` only by calls that move the points: ``fit`` begins anew.
+        first call, whose ``mean`` stays, too. Goes on from ``fit``. Not there with
+        ``n_inducing=None``; ``"auto"`` stands for 256 inducing points here, but goes on with
+        neighbours after a ``fit`` that has them: these rows are kept, and all new ones. Another
+        ``kernel`` set between calls is not followed, another ``n_inducing`` only by calls that move
+        the points: ``fit`` begins anew.
 
         Parameters
         ----------

@@ -39,7 +39,7 @@ from .plan import (
     uses_neighbours,
 )
 from .predictor import Predictor
-from .priors import check_priors
+from .priors import check_copies, check_priors
 from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
@@ -406,6 +406,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def __getstate__(self) -> dict:
         """Plain arrays and numbers, with the version of their form."""
+        check_copies(self.priors)
         state = to_plain(super().__getstate__())
         return {**state, "_skgpng_state": _STATE, "_skgpng_version": __version__}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood
 from ..parameters import DensityPrior, Parameter
 
-__all__ = ["check_priors", "with_priors"]
+__all__ = ["check_copies", "check_priors", "with_priors"]
 
 
 def check_priors(given: dict | None) -> None:
@@ -56,7 +58,7 @@ def with_priors(
             raise ValueError(f"priors has {name!r}, and another name of the same parameter.")
         density = DensityPrior(*described(prior), power)
         _check_start(name, density, p.value)
-        parts[part][k] = p._replace(prior=density)
+        parts[part][k] = p._replace(prior=density, bounds=_inside(p, prior, power))
     kernel, observation, mean = map(tuple, parts)
     return parsed._replace(parameters=kernel), observation, mean
 
@@ -79,15 +81,42 @@ def _check_start(name: str, prior: DensityPrior, start: Any) -> None:
     tensor = tf.constant(value, getattr(distribution, "dtype", tf.float64))
     try:
         density = np.asarray(distribution.log_prob(tensor))
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"priors[{name!r}] does not take {value.tolist()}: {error}") from error
-    if density.shape != value.shape[: density.ndim]:
+    except (ValueError, tf.errors.InvalidArgumentError):
+        density = None
+    if density is None or density.shape != value.shape[: density.ndim]:
         raise ValueError(
-            f"priors[{name!r}] gives log densities of shape {density.shape} for a value of shape "
-            f"{value.shape}. Give one distribution for all entries, or one for each."
+            f"priors[{name!r}] does not suit a value of shape {value.shape}. Give one distribution "
+            "for all entries, or as many as there are."
         )
     if not np.isfinite(density).all():
         raise ValueError(
             f"priors[{name!r}] has no density at {value.tolist()}, where training begins. Choose "
             "another prior, or a kernel that begins where it has one."
         )
+
+
+def _inside(p: Parameter, prior: Any, power: float) -> np.ndarray:
+    """Bounds of a parameter, [..., 2], within the ends of its prior where it has such.
+
+    Steps beyond would be taken back, and training end where the first of them was.
+    """
+    ends = [getattr(prior, side, None) for side in ("low", "high")]
+    low, high = np.moveaxis(np.asarray(p.bounds, float), -1, 0)
+    if any(end is None for end in ends):
+        return p.bounds
+    a, b = (np.asarray(end, float) for end in ends)
+    margin = 1e-9 * (b - a)  # densities end before or at them
+    a, b = (a + margin) ** (1.0 / power), (b - margin) ** (1.0 / power)
+    return np.stack([np.maximum(low, a), np.minimum(high, b)], -1)
+
+
+def check_copies(given: dict | None) -> None:
+    """PicklingError for a distribution of which there is no copy."""
+    for name, prior in (given or {}).items():
+        try:
+            copy.deepcopy(prior)
+        except TypeError as error:  # TensorFlow Probability's own, of those built from others
+            raise pickle.PicklingError(
+                f"priors[{name!r}], {type(prior).__name__}, cannot be copied ({error}). What was "
+                "learned does not need it: set_params(priors=None)."
+            ) from error
