@@ -334,7 +334,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Y = labels.reshape(-1, 1).astype(np.float64)
         known = Rows(X, Y, weights, np.zeros((len(X), 0)))
         of_f, mean = self._mean_to_begin(likelihood, known, start)
-        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, (), mean)
+        begins = start in ("fresh", "first") and self.optimizer is not None
+        given_priors = self.priors, parsed, likelihood, (), mean, begins
+        parsed, observation, mean = with_priors(*given_priors)
         return Problem(
             rows=known,
             likelihood=likelihood,

@@ -168,7 +168,9 @@ class BaseRegressor(BaseGaussianProcess):
         if start == "on":
             of_f = self._predictor.posterior.mean_function
         observation, mean = _begin(likelihood, of_f, observation, rows_in_units, spread, before)
-        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, observation, mean)
+        begins = start in ("fresh", "first") and self.optimizer is not None
+        learned = observation, mean
+        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
         return Problem(
             rows=rows_in_units,
             likelihood=likelihood,
