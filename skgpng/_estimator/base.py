@@ -25,6 +25,7 @@ from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from .._version import __version__
+from ..likelihoods import Units
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -370,7 +371,10 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """The fitted regressor, or what was learned of another mean."""
         if problem.trend is not None:
             return problem.trend
-        learned = problem.mean_function.learned(values, *problem.units)
+        units = problem.units
+        if problem.n_latent != len(units.scale):  # not every latent function is in the units of y
+            units = Units(np.zeros(1), np.ones(1))
+        learned = problem.mean_function.learned(values, *units)
         return {name: v[..., 0] if v.shape[-1] == 1 else v for name, v in learned.items()}
 
     @property

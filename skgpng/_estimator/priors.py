@@ -104,6 +104,8 @@ def _plausible(p: Parameter, prior: DensityPrior) -> np.ndarray:
     def of(factors: np.ndarray) -> np.ndarray:  # [T], summed over the entries
         values = np.clip(factors.reshape(-1, *[1] * value.ndim) * value, low, high)
         found = log_density(values)
+        if found.shape[:1] != factors.shape:  # an object that takes one value at a time
+            found = np.stack([log_density(one) for one in values])
         return np.nan_to_num(found.reshape(len(factors), -1).sum(1), nan=-np.inf)
 
     best, width = 0.0, _FARTHEST

@@ -104,7 +104,8 @@ def start_of_mean(
 ) -> tuple[Parameter, ...]:
     """Parameters of a mean to begin with: least squares, or the ``offset`` [L] of a likelihood."""
     X, Y, weights, row = rows
-    if likelihood.location and isinstance(likelihood.mean, means.Zero):
+    of_y = likelihood.location and len(offset) == Y.shape[1]
+    if of_y and isinstance(likelihood.mean, means.Zero):
         offset = np.average(Y, axis=0, weights=weights)
     parameters = mean.parameters(offset, X, np.sqrt(spread))
     trend = mean.uncertain(tuple(p.value for p in parameters), X)

@@ -13,6 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, save
+from skgpng._runtime import tf
 from skgpng._training import stages
 
 RNG = np.random.RandomState(0)
@@ -158,12 +159,14 @@ def test_ends_of_a_support_are_bounds(tfd):
         np.testing.assert_allclose(theta, thetas[0], atol=0.05)
 
 
-def test_any_object_with_log_prob_will_do():
+@pytest.mark.parametrize("total", [False, True])
+def test_any_object_with_log_prob_will_do(total):
     class Square:
         """Of a length scale near 0.5."""
 
         def log_prob(self, value):
-            return -1e4 * (value - 0.5) ** 2
+            each = -1e4 * (value - 0.5) ** 2
+            return tf.reduce_sum(each) if total else each
 
     model = GaussianProcessRegressor(KERNEL, priors={SCALES: Square()}).fit(X, Y)
     np.testing.assert_allclose(model.kernel_.k2.length_scale, 0.5, atol=0.02)
