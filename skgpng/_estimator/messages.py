@@ -33,6 +33,8 @@ __all__ = ["no_start", "not_factorised", "warning"]
 _EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
 # Share of rows that have copies which is worth a warning.
 _MANY_COPIES = 0.05
+# Rows for each coefficient of a linear mean: of fewer, a third of the noise or more is fitted.
+_ROWS_A_COEFFICIENT = 3
 # Rows of which less than this share of the variance is missed are gone through.
 _HARDLY = 0.1
 # So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
@@ -136,6 +138,7 @@ def _cause_in_data(plan: Plan, result: Result, p: Any) -> str:
         or _copies(plan, p)
         or (lone_row(rows.X, plan.data.X_scale) if default else "")
         or _unsuited_noise(plan, result)
+        or _many_coefficients(plan)
         or _swamped(plan, result, p)
     )
 
@@ -222,6 +225,19 @@ def _unsuited_noise(plan: Plan, result: Result) -> str:
         f"The noise given ({problem.given_noise}) is far less than y scatters: with a noise of "
         f"{share:g} of its mean square the log evidence of some rows is {gain:.0f} nats higher. "
         "Raise it, or leave alpha=None to learn it."
+    )
+
+
+def _many_coefficients(plan: Plan) -> str:
+    """Of a linear mean that takes noise for a slope."""
+    N, slopes = len(plan.problem.rows.X), [p for p in plan.parameters.mean if p.name == "slopes"]
+    K = 1 + len(slopes[0].value) if slopes else 0
+    if not plan.problem.learns_noise or N >= _ROWS_A_COEFFICIENT * K:
+        return ""
+    return (
+        f"mean='linear' has {K} coefficients, for which {N} rows are few: noise is learned as a "
+        "part of it, and standard deviations are too small. Set "
+        "mean=sklearn.linear_model.RidgeCV(), whose residuals are of rows that it has not seen."
     )
 
 

@@ -20,7 +20,7 @@ from .predictor import Predictor, evidence_at, prior_predictor
 from .priors import with_priors
 from .problem import Problem, Rows
 from .targets import Given, noise_given, resumed, units_of, what_fixes_noise
-from .trends import check_mean, fit_trend, mean_function, start_of_mean, trend_at
+from .trends import check_mean, fit_trend, mean_function, start_of_mean, takes_weights, trend_at
 from .validation import (
     FLOATS,
     check_noise,
@@ -229,23 +229,25 @@ class BaseRegressor(BaseGaussianProcess):
         given.likelihood.check(of_weight(y, keep))
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
-        Y, trend = self._less_trend(X, y.reshape(len(y), -1), weights, start)
-        rows = Rows(X, Y, weights, row)
+        rows = Rows(X, y.reshape(len(y), -1), weights, row)
         merges = merges_rows(Options.of(self), self._conjugate, len(X), self._tuning)
+        if merges and takes_weights(self.mean):
+            return self._less_trend(rows.merged(), start)
+        rows, trend = self._less_trend(rows, start)
         return (rows.merged() if merges else rows), trend
 
-    def _less_trend(
-        self, X: np.ndarray, Y: np.ndarray, weights: np.ndarray, start: str
-    ) -> tuple[np.ndarray, Any]:
-        """Y less the predictions of a regressor, and this; that of the first call stays."""
+    def _less_trend(self, rows: Rows, start: str) -> tuple[Rows, Any]:
+        """y less the predictions of a regressor, and this; that of the first call stays."""
+        X, Y, weights, _ = rows
         if start == "on":
             trend = self._predictor.trend
-            return (Y if trend is None else Y - trend_at(trend, X, Y.shape[1])), trend
+            predicted = 0.0 if trend is None else trend_at(trend, X, Y.shape[1])
+            return rows._replace(Y=Y - predicted), trend
         check_mean(self.mean, likelihoods.named(self.likelihood), Y.shape[1])
         if self.mean is None or isinstance(self.mean, str):
-            return Y, None
+            return rows, None
         trend, predicted = fit_trend(self.mean, X, Y, weights)
-        return Y - predicted, trend
+        return rows._replace(Y=Y - predicted), trend
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood
