@@ -167,7 +167,9 @@ class BaseRegressor(BaseGaussianProcess):
         of_f = mean_function(self.mean, likelihood)
         if start == "on":
             of_f = self._predictor.posterior.mean_function
-        observation, mean = _begin(likelihood, of_f, observation, rows_in_units, spread, before)
+        observation, mean = _begin(
+            likelihood, of_f, observation, rows_in_units, spread, before, start == "on"
+        )
         begins = start in ("fresh", "first") and self.optimizer is not None
         learned = observation, mean
         parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
@@ -303,6 +305,7 @@ def _begin(
     rows: Rows,
     spread: float,
     old: Predictor | None,
+    goes_on: bool,
 ) -> tuple[tuple, tuple]:
     """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
     X, Y, weights, row = rows
@@ -310,8 +313,13 @@ def _begin(
         values = tuple(p.value for p in observation)
         offset = likelihoods.tried_offset(likelihood, values, Y, weights, row)
         return observation, start_of_mean(mean, likelihood, values, rows, offset, spread)
-    own = mean.parameters(likelihood.offset(Y, weights, row), X, np.sqrt(spread))
-    return resumed(observation, old.values), resumed(own, old.posterior.mean_values)
+    observation = resumed(observation, old.values)
+    offset = likelihood.offset(Y, weights, row)
+    if likelihood.location and not goes_on:  # y of other rows may have other units
+        values = tuple(p.value for p in observation)
+        return observation, start_of_mean(mean, likelihood, values, rows, offset, spread)
+    own = mean.parameters(offset, X, np.sqrt(spread))
+    return observation, resumed(own, old.posterior.mean_values)
 
 
 def _one_or_all(values: np.ndarray) -> Any:
