@@ -14,11 +14,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from . import kernels, likelihoods
+from . import kernels, likelihoods, means
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
+from ._estimator.priors import with_priors
 from ._estimator.problem import Problem, Rows
 from ._estimator.targets import begun
+from ._estimator.trends import mean_function
 from ._estimator.validation import (
     check_range,
     check_weights,
@@ -73,6 +75,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
         learns its own, and ``kernel_`` is a ``CompoundKernel``.
+    mean : {"zero", "constant", "linear"} or None, default=None
+        Of the latent functions, learned: what probabilities follow far from the data
+        (:doc:`/means`). ``None`` is zero.
+    priors : dict or None, default=None
+        Distributions (of TensorFlow Probability, or with ``log_prob``) of parameters, by names such
+        as ``"kernel__k2__length_scale"``; they replace the weak prior of ``kernel=None``
+        (:doc:`/priors`).
     n_inducing : int, None or "auto", default="auto"
         Number of inducing points; ``None`` uses every row. ``"auto"`` uses every row up to 1000
         of them, and 256 inducing points beyond.
@@ -115,8 +124,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Share of rows held out by ``early_stopping``, of each class.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
-        ``early_stopping``, the held-out score) is kept.
+        with the best ``log_posterior_`` (with ``early_stopping``, held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -146,7 +154,11 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         ``epsilon``, as given or as learned; of a likelihood of your own what it learned, by name.
     inducing_points_ : ndarray of shape (M, n_features) or None
     elbo_ : float
-        Lower bound of the log evidence; without the prior of the default kernel.
+        Lower bound of the log evidence; without priors.
+    log_posterior_ : float
+        ``elbo_`` with the logarithm of all priors, those of the default kernel up to a constant.
+    mean_ : dict
+        The constants and slopes of ``mean``, in the units of X.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step; an estimate where a step does not take all rows.
     n_iter_ : int
@@ -188,6 +200,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         "epsilon": [None, Interval(Real, 0.0, 0.5, closed="left"), StrOptions({"auto"})],
         "shared_kernel": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "mean": [None, StrOptions(set(means.NAMES))],
     }
 
     def __init__(
@@ -197,6 +210,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         likelihood: Any = "auto",
         epsilon: float | str | None = "auto",
         shared_kernel: bool = True,
+        mean: str | None = None,
+        priors: dict | None = None,
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
@@ -221,6 +236,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.likelihood = likelihood
         self.epsilon = epsilon
         self.shared_kernel = shared_kernel
+        self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
         self.inducing_init = inducing_init
         self.train_inducing = train_inducing
@@ -348,11 +364,25 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Y = labels.reshape(-1, 1).astype(np.float64)
         rows_of_labels = Rows(X, Y, weights, np.zeros((len(X), 0)))
         before = None if start == "fresh" else old  # a kernel of another form begins anew
-        observation, mean = begun(likelihood, self._observation(likelihood), rows_of_labels, before)
+        of_f = mean_function(self.mean, likelihood)
+        if start == "on":
+            of_f = self._predictor.posterior.mean_function
+        learned = begun(
+            likelihood,
+            of_f,
+            self._observation(likelihood),
+            rows_of_labels,
+            1.0,
+            before,
+            start == "on",
+        )
+        begins = start in ("fresh", "first") and self.optimizer is not None
+        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
         return Problem(
             rows=rows_of_labels,
             likelihood=likelihood,
             observation=observation,
+            mean_function=of_f,
             mean=mean,
             n_latent=n_latent,
             kernel=kernel,
@@ -362,6 +392,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             noise_start=0.0,
             fixed_noise=0.0,
             given_noise="",
+            trend=None,
             start=start,
         )
 

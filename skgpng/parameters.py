@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["CauchyPrior", "Hyperparameters", "Parameter", "Parameters"]
+__all__ = ["CauchyPrior", "DensityPrior", "Hyperparameters", "Parameter", "Parameters"]
 
 
 class CauchyPrior(NamedTuple):
@@ -30,6 +30,24 @@ class CauchyPrior(NamedTuple):
     offset: Any
 
 
+class DensityPrior(NamedTuple):
+    """A user's log density of the value itself (not its logarithm), summed over its entries.
+
+    Attributes
+    ----------
+    family : hashable
+        What kind of distribution it is, see :mod:`skgpng._training.distributions`.
+    numbers : array of shape (K,)
+        Its arguments.
+    power : float
+        It is the density of the value to this power: of the noise level, where a scale is learned.
+    """
+
+    family: Any
+    numbers: Any
+    power: float = 1.0
+
+
 class Parameter(NamedTuple):
     """One learned number or array.
 
@@ -45,7 +63,7 @@ class Parameter(NamedTuple):
         Whether training may move it.
     real : bool, default=False
         Whether it may be negative; else it is positive, and its logarithm moves.
-    prior : CauchyPrior, optional
+    prior : CauchyPrior or DensityPrior, optional
 
     Examples
     --------
@@ -60,7 +78,7 @@ class Parameter(NamedTuple):
     bounds: Any
     free: bool = True
     real: bool = False
-    prior: CauchyPrior | None = None
+    prior: CauchyPrior | DensityPrior | None = None
 
 
 # --- all parameters of a model ---------------------------------------------------------------

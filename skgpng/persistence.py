@@ -64,7 +64,10 @@ def save(estimator: Any, path: Any) -> None:
     try:
         content = skops.dumps(estimator)
     except (skops.exceptions.UnsupportedTypeException, TypeError) as error:
-        raise ValueError(f"{type(estimator).__name__} cannot be saved: {error}") from error
+        raise ValueError(
+            f"{type(estimator).__name__} cannot be saved: {error}. Distributions as priors cannot, "
+            "set_params(priors=None) leaves them out."
+        ) from error
     with _replacing(path) as file:
         file.write(content)
 

@@ -6,12 +6,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from . import likelihoods
+from . import likelihoods, means
 from ._estimator.regressor import BaseRegressor
 from ._estimator.validation import has_inducing_points, levels_of, targets_at
 from ._runtime import outside_graphs
@@ -55,6 +55,15 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         the median one is predicted. ``Coregionalised(rank)`` is for several targets that belong
         together. Only ``"gaussian"`` is exact: training steps of the others cost what they cost a
         classifier.
+    mean : {"zero", "constant", "linear"}, regressor or None, default=None
+        What predictions follow far from the data (:doc:`/means`): ``"constant"`` and ``"linear"``
+        are learned as a part of f; a scikit-learn regressor is fitted in ``fit`` (parameters as
+        ``mean__max_depth``), and its residuals, of rows that it has not seen, are y. ``None`` is
+        zero for noise that is added to f, on scaled y, else constant.
+    priors : dict or None, default=None
+        Distributions (of TensorFlow Probability, or with ``log_prob``) of parameters, by names such
+        as ``"kernel__k2__length_scale"`` and ``"likelihood__variance"``, on scaled y; they replace
+        the weak prior of ``kernel=None`` (:doc:`/priors`).
     alpha : float, default=None
         Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
@@ -113,8 +122,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Share of rows held out by ``early_stopping``.
     n_restarts_optimizer : int, default=0
         Further trainings from hyperparameters drawn log-uniformly between their bounds; the one
-        with the best ``elbo_`` (with the default kernel, ``elbo_`` and log prior together; with
-        ``early_stopping``, the held-out score) is kept.
+        with the best ``log_posterior_`` (with ``early_stopping``, held-out score) is kept.
     warm_start : bool, default=False
         Whether ``fit`` begins where the last ``fit`` ended, where kernel and shapes still agree:
         hyperparameters, inducing points and their distribution.
@@ -154,13 +162,17 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         ``noise_variance_``, or for ``"student_t"`` ``{"scale": ..., "df": ...}``, with
         ``noise_variance_`` = scale**2 df / (df - 2). Of several targets arrays, but one df. Of
         ``"poisson"`` nothing, ``{}``; of others what :mod:`skgpng.likelihoods` says of them.
+    mean_ : regressor or dict
+        The fitted ``mean``, or its constant and slopes, in the units of X and y.
     inducing_points_ : ndarray of shape (M, n_features) or None
     n_neighbors_ : int or None
         Rows near by from which predictions are made.
     elbo_ : float
-        Evidence of the scaled y, or its lower bound where there are inducing points; without the
-        prior of the default kernel. With neighbours the log density of all rows, each left out, as
+        Evidence of the scaled y, or its lower bound where there are inducing points; without
+        priors. With neighbours the log density of all rows, each left out, as
         estimated from the rows of the last step.
+    log_posterior_ : float
+        ``elbo_`` with the logarithm of all priors, those of the default kernel up to a constant.
     elbo_curve_ : ndarray of shape (``n_iter_``,)
         ``elbo_`` at each step.
     n_iter_ : int
@@ -206,6 +218,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         "local_scale": ["boolean"],
         "n_neighbors": [None, Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "likelihood": [StrOptions(set(likelihoods.NAMES)), Likelihood],
+        "mean": [None, StrOptions(set(means.NAMES)), BaseEstimator],
     }
 
     def __init__(
@@ -213,6 +226,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         kernel: Any = None,
         *,
         likelihood: str | Likelihood = "gaussian",
+        mean: Any = None,
+        priors: dict | None = None,
         alpha: float | None = None,
         n_inducing: int | str | None = "auto",
         n_neighbors: int | str | None = "auto",
@@ -239,14 +254,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
     ) -> None:
         self.kernel = kernel
         self.likelihood = likelihood
+        self.mean, self.priors = mean, priors
         self.alpha = alpha
         self.n_inducing = n_inducing
         self.n_neighbors, self.local_scale = n_neighbors, local_scale
         self.inducing_init, self.train_inducing = inducing_init, train_inducing
         self.optimizer = optimizer
-        self.gamma = gamma
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
+        self.gamma, self.learning_rate, self.batch_size = gamma, learning_rate, batch_size
         self.max_iter, self.tol = max_iter, tol
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
@@ -254,8 +268,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.warm_start = warm_start
         self.normalize_y = normalize_y
         self.n_targets = n_targets
-        self.jitter = jitter
-        self.dtype = dtype
+        self.jitter, self.dtype = jitter, dtype
         self.verbose = verbose
         self.random_state = random_state
 
@@ -311,10 +324,11 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         new rows, hyperparameters and inducing points are trained together against it, to the
         stopping rule of ``fit`` (streaming sparse approximation: Bui, Nguyen & Turner 2017). Time
         and memory of a call do not depend on how many rows came before. y is scaled as in the
-        first call. Goes on from ``fit`` too. Not there with ``n_inducing=None``; ``"auto"``
-        stands for 256 inducing points here, but goes on with neighbours after a ``fit`` that has
-        them: these rows are kept, and all new ones. Another ``kernel`` set between calls is not
-        followed, another ``n_inducing`` only by calls that move the points: ``fit`` begins anew.
+        first call, whose ``mean`` stays, too. Goes on from ``fit``. Not there with
+        ``n_inducing=None``; ``"auto"`` stands for 256 inducing points here, but goes on with
+        neighbours after a ``fit`` that has them: these rows are kept, and all new ones. Another
+        ``kernel`` set between calls is not followed, another ``n_inducing`` only by calls that move
+        the points: ``fit`` begins anew.
 
         Parameters
         ----------

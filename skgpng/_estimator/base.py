@@ -23,8 +23,9 @@ from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
 from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
+from .._training.vector import objective
 from .._version import __version__
-from ..likelihoods import Likelihood
+from ..likelihoods import Likelihood, Units
 from . import fitting, messages
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -39,9 +40,11 @@ from .plan import (
     uses_neighbours,
 )
 from .predictor import Predictor
+from .priors import check_copies, check_priors
 from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
+from .trends import mean_function
 from .tuning import TUNING, Tuning
 from .validation import check_range, of_weight, validated
 
@@ -49,7 +52,7 @@ __all__ = ["BaseGaussianProcess", "default_kernel"]
 
 _INT32 = 2**31 - 1
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 4
+_STATE = 5
 
 
 def default_kernel(X: np.ndarray, weights: np.ndarray) -> Kernel:
@@ -86,6 +89,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         "dtype": [StrOptions({"float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
+        "priors": [None, dict],
     }
     # What is measured; tests set other values.
     _tuning: ClassVar[Tuning] = TUNING
@@ -157,6 +161,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     def _set_attributes(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> str:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
+        check_priors(self.priors)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         callbacks = self._callbacks(X, y, sample_weight)
@@ -229,6 +234,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         for name, value in self._attributes(plan, best.result, p).items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
+        self.log_posterior_ = objective(plan.parameters, best.result.theta, best.elbo)
         return messages.warning(plan, best.result, p)
 
     def _last(self, problem: Problem) -> Any:
@@ -336,7 +342,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """What was learned before with this likelihood, and may be gone on with."""
         old = self._predictor if start in ("warm", "on") else None
         if old is None or _told(old.likelihood) == _told(likelihood):
-            return old
+            same = old and old.posterior.mean_function == mean_function(self.mean, likelihood)
+            return old if same or start == "on" else None
         if start == "on":
             raise ValueError(
                 f"likelihood changed from {old.likelihood} to {likelihood} since the last call: "
@@ -396,14 +403,21 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         finite = result.elbo_curve[np.isfinite(result.elbo_curve)]
         return {
             "_predictor": Predictor(
-                p, problem.likelihood, theta.likelihood, problem.units, problem.fixed_noise
+                p,
+                problem.likelihood,
+                theta.likelihood,
+                problem.units,
+                problem.fixed_noise,
+                problem.trend,
             ),
+            "mean_": self._mean_of(problem, theta.mean),
             "_spread": plan.data.X_scale,
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
             "inducing_points_": p.points if plan.has_points else None,
             "elbo_curve_": finite,
             "elbo_": float(finite[-1]),
+            "log_posterior_": objective(plan.parameters, theta, float(finite[-1])),
             "n_iter_": len(finite),
             "converged_": bool(result.status == CONVERGED),
             "jitter_": float(report.jitter),
@@ -411,6 +425,16 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
             "n_corrected_steps_": int(report.n_corrected),
             **self._own_attributes(plan, result),
         }
+
+    def _mean_of(self, problem: Problem, values: tuple) -> Any:
+        """The fitted regressor, or what was learned of another mean."""
+        if problem.trend is not None:
+            return problem.trend
+        units = problem.units
+        if problem.n_latent != len(units.scale):  # not every latent function is in the units of y
+            units = Units(np.zeros(1), np.ones(1))
+        learned = problem.mean_function.learned(values, *units)
+        return {name: v[..., 0] if v.shape[-1] == 1 else v for name, v in learned.items()}
 
     @property
     def feature_relevances_(self) -> np.ndarray:
@@ -446,6 +470,7 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def __getstate__(self) -> dict:
         """Plain arrays and numbers, with the version of their form."""
+        check_copies(self.priors)
         state = to_plain(super().__getstate__())
         return {**state, "_skgpng_state": _STATE, "_skgpng_version": __version__}
 

@@ -10,7 +10,8 @@ from sklearn.model_selection import train_test_split
 from .._training import result as endings
 from .._training import stages, vector
 from .._training.result import Result
-from ..parameters import Hyperparameters, Parameters
+from ..kernels import ParsedKernel
+from ..parameters import DensityPrior, Hyperparameters, Parameters
 from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
 from .plan import Plan
@@ -54,16 +55,30 @@ def hold_out(rows: Rows, share: float, by_label: bool, rng: Any) -> tuple[Rows, 
 def look(problem: Problem, has_points: bool) -> Problem:
     """Begin with the best of a handful of starts, see :mod:`skgpng._estimator.starts`."""
     rows, noise, bounds = starts.as_regression(problem)
+    rows = starts.less_mean(problem, rows)
     # the evidence of some rows says little of the noise that inducing points leave
-    bounds = None if has_points else bounds
+    known = problem.observation and isinstance(problem.observation[0].prior, DensityPrior)
+    bounds = None if has_points or known else bounds
     given = starts.Start(problem.parsed.values, noise)
     scale_prior = problem.likelihood.conjugate
-    start = starts.best_start(problem.parsed, given, rows, bounds, scale_prior)
+    start = starts.best_start(_held(problem.parsed), given, rows, bounds, scale_prior)
     problem = problem._replace(parsed=problem.parsed.with_values(start.values))
     if start.noise == noise:
         return problem
     level, *others = problem.observation
     return problem._replace(observation=(level._replace(value=start.noise), *others))
+
+
+def _held(parsed: ParsedKernel) -> ParsedKernel:
+    """With bounds that keep what the user has a prior of: it begins where he says."""
+    return parsed._replace(
+        parameters=tuple(
+            p._replace(bounds=np.stack([p.value, p.value], -1))
+            if isinstance(p.prior, DensityPrior)
+            else p
+            for p in parsed.parameters
+        )
+    )
 
 
 def start_parameters(plan: Plan, rng: np.random.RandomState) -> list[Parameters]:

@@ -34,6 +34,8 @@ __all__ = ["no_start", "not_factorised", "warning"]
 _EXPLAINS_NOTHING, _SWAMPS = 0.01, 0.03
 # Share of rows that have copies which is worth a warning.
 _MANY_COPIES = 0.05
+# Rows for each coefficient of a linear mean: of fewer, a third of the noise or more is fitted.
+_ROWS_A_COEFFICIENT = 3
 # Rows of which less than this share of the variance is missed are gone through.
 _HARDLY = 0.1
 # So many nats a row (and in all, which a prior may cost) below the best ELBO are worth a warning.
@@ -137,6 +139,7 @@ def _cause_in_data(plan: Plan, result: Result, p: Any) -> str:
         or _copies(plan, p)
         or (lone_row(rows.X, plan.data.X_scale) if default else "")
         or _unsuited_noise(plan, result)
+        or _many_coefficients(plan)
         or _swamped(plan, result, p)
     )
 
@@ -147,7 +150,8 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
     if cause:
         return cause
     ended = _values_at_bounds(plan, result)
-    share = _share(plan, result, p)
+    # beside a trend there may be nothing to explain
+    share = np.ones(1) if plan.problem.trend is not None else _share(plan, result, p)
     if share.min() < (_EXPLAINS_NOTHING if _rows_predict(plan) else 2.0 * _EXPLAINS_NOTHING):
         nothing = _nothing_explained(plan, result, p, share)
         return f"{nothing} Training ended with {ended}." if ended else nothing
@@ -215,7 +219,7 @@ def _unsuited_noise(plan: Plan, result: Result) -> str:
         return ""
     rows, noise, _ = as_regression(problem)
     gain, share = starts.missing_noise(
-        problem.parsed, starts.Start(result.theta.kernel, noise), rows
+        problem.parsed, starts.Start(result.theta.kernel, noise), starts.less_mean(problem, rows)
     )
     if not gain:
         return ""
@@ -223,6 +227,19 @@ def _unsuited_noise(plan: Plan, result: Result) -> str:
         f"The noise given ({problem.given_noise}) is far less than y scatters: with a noise of "
         f"{share:g} of its mean square the log evidence of some rows is {gain:.0f} nats higher. "
         "Raise it, or leave alpha=None to learn it."
+    )
+
+
+def _many_coefficients(plan: Plan) -> str:
+    """Of a linear mean that takes noise for a slope."""
+    N, slopes = len(plan.problem.rows.X), [p for p in plan.parameters.mean if p.name == "slopes"]
+    K = 1 + len(slopes[0].value) if slopes else 0
+    if not plan.problem.learns_noise or N >= _ROWS_A_COEFFICIENT * K:
+        return ""
+    return (
+        f"mean='linear' has {K} coefficients, for which {N} rows are few: noise is learned as a "
+        "part of it, and standard deviations are too small. Set "
+        "mean=sklearn.linear_model.RidgeCV(), whose residuals are of rows that it has not seen."
     )
 
 

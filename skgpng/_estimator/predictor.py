@@ -16,6 +16,7 @@ from ..kernels import ParsedKernel, free_names, parse
 from ..likelihoods import Gaussian, Likelihood, Noise, Units
 from ..parameters import Hyperparameters
 from .problem import Rows
+from .trends import fit_trend, trend_at
 from .validation import check_finite, rows_known
 
 __all__ = ["LeaveOneOut", "Predictor", "evidence_at", "prior_predictor"]
@@ -47,8 +48,9 @@ class Predictor:
     posterior: Posterior  # of the latent functions
     likelihood: Likelihood
     values: tuple  # of its parameters
-    units: Units  # y = shift + scale * Y
+    units: Units  # y = shift + scale * Y, and the trend
     fixed_noise: float = 0.0  # known noise variance of every row, of scaled y
+    trend: Any = None  # a fitted regressor, whose predictions are added
 
     # --- the latent functions, of scaled y -----------------------------------------------
 
@@ -85,7 +87,7 @@ class Predictor:
         """Mean of y [N, P]."""
         if self.likelihood.location:  # f and the mean of its noise, which may not be 0
             f_mean = self.latent_mean(X)
-            return self._in_units(self.likelihood.conditional_mean(self.values, f_mean, row))
+            return self._in_units(self.likelihood.conditional_mean(self.values, f_mean, row), X)
         return self._moments(X, row, True)[0]
 
     def mean_and_std(
@@ -101,7 +103,7 @@ class Predictor:
         mean, variance = self.likelihood.predict_mean_and_var(
             self.values, f_mean, f_var, row, include_noise
         )
-        return self._in_units(mean), variance
+        return self._in_units(mean, X), variance
 
     def mean_and_covariance(
         self, X: np.ndarray, row: np.ndarray, include_noise: bool
@@ -113,7 +115,7 @@ class Predictor:
         if include_noise:
             noise = self._noise(f_mean, np.einsum("lnn->nl", f_cov), row)
             cov = cov + (scale * noise.T)[:, None] * np.eye(len(X))
-        return self._in_units(mean), np.moveaxis(cov, 0, -1) * self.units.scale**2
+        return self._in_units(mean, X), np.moveaxis(cov, 0, -1) * self.units.scale**2
 
     def _noise(self, f_mean: np.ndarray, f_var: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Variance [N, P] of scaled y about its mean given f."""
@@ -125,11 +127,10 @@ class Predictor:
 
     def quantiles(self, X: np.ndarray, levels: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Quantiles of y, [N, P, Q]."""
-        shift, scale = self.units
         scaled = self._by_blocks(
             lambda m, v, r: self.likelihood.predict_quantiles(self.values, m, v, levels, r), X, row
         )
-        return scaled * scale[:, None] + shift[:, None]
+        return scaled * self.units.scale[:, None] + self._shift(X)[..., None]
 
     def log_density(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Log density of y [N, P] in its units, summed over targets, [N].
@@ -141,7 +142,7 @@ class Predictor:
             lambda m, v, r, Y: self.likelihood.predict_log_density(self.values, m, v, Y, r),
             X,
             row,
-            self._scaled(y),
+            self._scaled(y, X),
         )
         return np.sum(density - np.log(self.units.scale), 1)
 
@@ -151,17 +152,22 @@ class Predictor:
             lambda m, v, r, Y: self.likelihood.predict_crps(self.values, m, v, Y, r),
             X,
             row,
-            self._scaled(y),
+            self._scaled(y, X),
         )
         return np.mean(scaled * self.units.scale, 1)
 
     def left_out(self, rows: Rows) -> LeaveOneOut:
-        """Each of some rows, y in its units, predicted from the others; Gaussian noise."""
+        """Each of some rows, y in its units, predicted from the others; Gaussian noise.
+
+        A trend is fitted anew, as in training: what it says of rows it has seen is no prediction.
+        """
         X, y, weights, row = rows
-        Y = self._scaled(y)
+        shift, scale_of_y = self.units
+        if self.trend is not None:
+            shift = shift + fit_trend(self.trend, X, y, weights)[1]
+        Y, p = (y - shift) / scale_of_y, self.posterior
         noise = self.likelihood.noise_of_rows(self.values, row)
-        p = self.posterior
-        targets = Y - p.mean_function.added(p.mean_values, np.zeros_like(Y))
+        targets = Y - p.mean_function.added(p.mean_values, np.zeros_like(Y), X)
         missed, variance, scale = check_finite(
             p.of_rows(X, targets, noise, weights).leave_one_out(), X
         )
@@ -170,9 +176,9 @@ class Predictor:
         mean, variance = self.likelihood.predict_mean_and_var(self.values, f_mean, f_var, row)
         density = self.likelihood.predict_log_density(self.values, f_mean, f_var, Y, row)
         return LeaveOneOut(
-            self._in_units(mean),
-            np.sqrt(variance) * self.units.scale,
-            np.sum(density - np.log(self.units.scale), 1),
+            mean * scale_of_y + shift,
+            np.sqrt(variance) * scale_of_y,
+            np.sum(density - np.log(scale_of_y), 1),
         )
 
     def draws(
@@ -186,7 +192,7 @@ class Predictor:
         check_finite((F.reshape(len(X), -1),), X)
         if not gaussian:
             F = self._observed(F, rng, row, noisy)
-        return F * self.units.scale[:, None] + self.units.shift[:, None]
+        return F * self.units.scale[:, None] + self._shift(X)[..., None]
 
     def _observed(self, F: np.ndarray, rng: Any, row: np.ndarray, noisy: bool) -> np.ndarray:
         """Draws of scaled y, or its means, for draws of the latent functions [N, L, n]."""
@@ -204,11 +210,16 @@ class Predictor:
         parts = [slice(k, k + _BLOCK) for k in range(0, len(X), _BLOCK)]
         return np.concatenate([method(*(a[part] for a in arrays)) for part in parts])
 
-    def _scaled(self, y: np.ndarray) -> np.ndarray:
-        return (y - self.units.shift) / self.units.scale
+    def _scaled(self, y: np.ndarray, X: np.ndarray) -> np.ndarray:
+        return (y - self._shift(X)) / self.units.scale
 
-    def _in_units(self, Y: np.ndarray) -> np.ndarray:
-        return Y * self.units.scale + self.units.shift
+    def _in_units(self, Y: np.ndarray, X: np.ndarray) -> np.ndarray:
+        return Y * self.units.scale + self._shift(X)
+
+    def _shift(self, X: np.ndarray) -> np.ndarray:
+        """What is added to scaled predictions, [P], or of a trend [N, P]."""
+        shift = self.units.shift
+        return shift if self.trend is None else shift + trend_at(self.trend, X, len(shift))
 
     def rows_known(self, given: dict, n_rows: int) -> np.ndarray:
         """What is known of new rows, [N, R]; what is not given is as by default."""
@@ -249,11 +260,11 @@ def evidence_at(
     kernel: Any, columns: Any, predictor: Predictor, data: Data, jitter: float
 ) -> tuple[float, np.ndarray]:
     """Log evidence of exact regression with another kernel, and its gradient in ``theta``."""
-    parsed, likelihood = parse(kernel, columns), predictor.likelihood
+    parsed, likelihood, p = parse(kernel, columns), predictor.likelihood, predictor.posterior
     noise = predictor.values[0] if parsed.noise is None else parsed.noise.value
     value, g_theta = evidence(
-        Model(Exact(), parsed.structure, likelihood, predictor.posterior.n_latent),
-        Hyperparameters(parsed.values, (np.float64(noise),)),
+        Model(Exact(), parsed.structure, likelihood, p.n_latent, p.mean_function),
+        Hyperparameters(parsed.values, (np.float64(noise),), (), p.mean_values),
         data,
         jitter,
     )
@@ -261,6 +272,6 @@ def evidence_at(
     if parsed.noise is not None:
         found.append((parsed.noise, g_theta.likelihood[0]))
     # the derivative in the logarithm of a value x is x times that in x
-    of = {p.name: np.ravel(g if p.real else g * p.value) for p, g in found}
+    of = {own.name: np.ravel(g if own.real else g * own.value) for own, g in found}
     free = [of[name] for name in free_names(kernel)]
     return value, np.concatenate([np.zeros(0), *free])  # also where everything is fixed

@@ -9,6 +9,7 @@ import numpy as np
 from ..inducing import merge_equal_rows
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Units
+from ..means import Mean
 from ..parameters import Parameter
 
 __all__ = ["Problem", "Rows"]
@@ -42,7 +43,8 @@ class Problem(NamedTuple):
     rows: Rows
     likelihood: Likelihood
     observation: tuple[Parameter, ...]  # of the likelihood
-    mean: tuple[Parameter, ...]
+    mean_function: Mean  # of the latent functions
+    mean: tuple[Parameter, ...]  # of that
     n_latent: int
     kernel: Any  # scikit-learn's
     parsed: ParsedKernel
@@ -51,6 +53,7 @@ class Problem(NamedTuple):
     noise_start: float  # noise level to begin with, a variance on the scale of Y; 0 for none
     fixed_noise: float  # known noise variance of every row, a part of rows.row
     given_noise: str  # what fixes the noise, for messages
+    trend: Any  # a fitted regressor, whose predictions are taken from y, or None
     start: str  # "fresh", "warm" (warm_start), "first" or "on" (calls of partial_fit)
 
     @property

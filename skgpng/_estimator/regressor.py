@@ -12,10 +12,12 @@ from sklearn.utils.validation import _get_feature_names, check_is_fitted
 from .. import kernels, likelihoods
 from .._runtime import outside_graphs, refuse_beyond
 from .._training.result import Result
+from ..likelihoods import Likelihood
 from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
 from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
+from .priors import with_priors
 from .problem import Problem, Rows
 from .targets import (
     Given,
@@ -25,6 +27,7 @@ from .targets import (
     units_of,
     what_fixes_noise,
 )
+from .trends import check_mean, fit_trend, mean_function, takes_weights, trend_at
 from .validation import (
     FLOATS,
     check_noise,
@@ -60,6 +63,7 @@ class BaseRegressor(BaseGaussianProcess):
     kernel: Any
     likelihood: Any
     alpha: Any
+    mean: Any
     normalize_y: bool
     n_targets: int | None
 
@@ -281,7 +285,8 @@ class BaseRegressor(BaseGaussianProcess):
         return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
 
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
-        given, (X, Y, weights, row) = self._rows(self._given(rows), X, y, start, sample_weight)
+        given, known, trend = self._rows(self._given(rows), X, y, start, sample_weight)
+        X, Y, weights, row = known
         likelihood, old = given.likelihood, self._before(given.likelihood, start)
         kernel = kernel_of_latents(
             likelihood,
@@ -306,11 +311,20 @@ class BaseRegressor(BaseGaussianProcess):
         Y = (Y - units.shift) / units.scale
         rows_in_units = Rows(X, Y, weights, row)
         before = None if start == "fresh" else old  # a kernel of another form begins anew
-        observation, mean = begun(likelihood, observation, rows_in_units, before)
+        of_f = mean_function(self.mean, likelihood)
+        if start == "on":
+            of_f = self._predictor.posterior.mean_function
+        observation, mean = begun(
+            likelihood, of_f, observation, rows_in_units, spread, before, start == "on"
+        )
+        begins = start in ("fresh", "first") and self.optimizer is not None
+        learned = observation, mean
+        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
         return Problem(
             rows=rows_in_units,
             likelihood=likelihood,
             observation=observation,
+            mean_function=of_f,
             mean=mean,
             n_latent=likelihood.n_latent(Y.shape[1]),
             kernel=kernel,
@@ -320,6 +334,7 @@ class BaseRegressor(BaseGaussianProcess):
             noise_start=noise_start,
             fixed_noise=fixed,
             given_noise=what_fixes_noise(given),
+            trend=trend,
             start=start,
         )
 
@@ -336,8 +351,8 @@ class BaseRegressor(BaseGaussianProcess):
 
     def _rows(
         self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
-    ) -> tuple[Given, Rows]:
-        """Validated, with positive weights, y as it is; and given its likelihood."""
+    ) -> tuple[Given, Rows, Any]:
+        """Given its likelihood; validated, with positive weights; a regressor that y is less of."""
         y, missing = without_missing(y) if given.likelihood.allows_missing else (y, False)
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         y = np.where(missing, np.nan, y.astype(np.float64))  # ValueError for strings
@@ -356,7 +371,24 @@ class BaseRegressor(BaseGaussianProcess):
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)
         merges = merges_rows(Options.of(self), self._conjugate, len(X), self._tuning)
-        return given._replace(likelihood=likelihood), rows.merged() if merges else rows
+        given = given._replace(likelihood=likelihood)
+        if merges and takes_weights(self.mean):
+            return given, *self._less_trend(rows.merged(), likelihood, start)
+        rows, trend = self._less_trend(rows, likelihood, start)
+        return given, rows.merged() if merges else rows, trend
+
+    def _less_trend(self, rows: Rows, likelihood: Likelihood, start: str) -> tuple[Rows, Any]:
+        """y less the predictions of a regressor, and this; that of the first call stays."""
+        X, Y, weights, _ = rows
+        if start == "on":
+            trend = self._predictor.trend
+            predicted = 0.0 if trend is None else trend_at(trend, X, Y.shape[1])
+            return rows._replace(Y=Y - predicted), trend
+        check_mean(self.mean, likelihood, Y.shape[1])
+        if self.mean is None or isinstance(self.mean, str):
+            return rows, None
+        trend, predicted = fit_trend(self.mean, X, Y, weights)
+        return rows._replace(Y=Y - predicted), trend
 
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         problem, values = plan.problem, result.theta.likelihood

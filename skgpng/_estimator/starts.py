@@ -23,9 +23,10 @@ from .. import kernels
 from .._inference.covariances import cross_covariances
 from .._linalg import one_blas_thread
 from ..inducing import column_spread
+from ..means import Zero
 from .problem import Problem
 
-__all__ = ["Regression", "Start", "as_regression", "best_start", "missing_noise"]
+__all__ = ["Regression", "Start", "as_regression", "best_start", "less_mean", "missing_noise"]
 
 # Rows looked at: a factorisation of 128 takes 0.1 ms, and a start is no more than a start.
 _ROWS = 128
@@ -62,6 +63,15 @@ def as_regression(problem: Problem) -> tuple[Regression, float, Any]:
     known = likelihood.noise_of_rows((0.0,), row) if likelihood.conjugate else np.zeros(len(X))
     bounds = problem.observation[0].bounds if moves and problem.learns_noise else None
     return Regression(X, targets, weights, known), noise, bounds
+
+
+def less_mean(problem: Problem, rows: Regression) -> Regression:
+    """With what the mean of f leaves of the targets, these centred where it has been learned."""
+    values, likelihood = tuple(p.value for p in problem.mean), problem.likelihood
+    mean = problem.mean_function.added(values, np.zeros_like(rows.Y), rows.X)
+    if not (likelihood.location and isinstance(likelihood.mean, Zero)):
+        mean = mean - mean.mean(0)
+    return rows._replace(Y=rows.Y - mean)
 
 
 def best_start(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import means
 from .._inference import Data
 from .._inference.packed import unpacked
 from ..kernels import check_columns, parse
@@ -34,6 +35,7 @@ def to_plain(fitted: dict) -> dict:
         "shift": model.units.shift,
         "scale": model.units.scale,
         "fixed_noise": model.fixed_noise,
+        "mean": _name_of_mean(model),
     }
     if data is not None:
         plain["_exact_data"] = {"Y": data.Y, "weights": data.weights, "row": data.row}
@@ -62,7 +64,8 @@ def _records(plain: dict) -> dict:
     if not isinstance(likelihood, Likelihood):
         raise ValueError(f"{likelihood!r:.60} is no likelihood.")
     values = tuple(value[()] for value in parsed.values)
-    p = unpacked(given["posterior"], parsed.structure, values, likelihood.mean)
+    mean = likelihood.mean if given["mean"] is None else means.NAMES[given["mean"]]
+    p = unpacked(given["posterior"], parsed.structure, values, mean)
     L, D = p.n_latent, p.points.shape[1]
     _check("n_features_in_", plain["n_features_in_"] == D)
     check_columns(parsed, np.zeros((1, D)))
@@ -72,8 +75,9 @@ def _records(plain: dict) -> dict:
     _check("values", len(given["values"]) == len(shapes))
     _check("values", all(map(_is_finite, given["values"], shapes)))
     units, fixed = Units(given["shift"], scale), given["fixed_noise"]
+    trend = None if isinstance(plain["mean_"], dict) else plain["mean_"]
     found: dict[str, Any] = {
-        "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed),
+        "_predictor": Predictor(p, likelihood, tuple(given["values"]), units, fixed, trend),
         # the same array as in the posterior, as after fit
         "inducing_points_": p.points if hasattr(p, "precision_root") else None,
         "_stream": _stream(plain["_stream"], D, likelihood.allows_missing),
@@ -82,6 +86,14 @@ def _records(plain: dict) -> dict:
         rows = _rows({"X": p.points, **plain["_exact_data"]}, D)
         found["_exact_data"] = Data(*rows, plain["_spread"])
     return found
+
+
+def _name_of_mean(model: Predictor) -> str | None:
+    """Of one that is not the likelihood's own."""
+    of_f = model.posterior.mean_function
+    if of_f == model.likelihood.mean:
+        return None
+    return next(name for name, mean in means.NAMES.items() if mean == of_f)
 
 
 def _stream(plain: dict, n_features: int, missing: bool) -> Stream:

@@ -10,9 +10,11 @@ from sklearn.gaussian_process.kernels import CompoundKernel
 
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Noise, Units, tried_offset
+from ..means import Mean
 from ..parameters import Parameter
 from .predictor import Predictor
 from .problem import Rows
+from .trends import start_of_mean
 
 __all__ = [
     "Given",
@@ -124,17 +126,28 @@ def what_fixes_noise(given: Given) -> str:
 
 
 def begun(
-    likelihood: Likelihood, observation: tuple, rows: Rows, old: Predictor | None
+    likelihood: Likelihood,
+    mean: Mean,
+    observation: tuple,
+    rows: Rows,
+    spread: float,
+    old: Predictor | None,
+    goes_on: bool,
 ) -> tuple[tuple, tuple]:
     """Parameters of likelihood and mean to begin with; what was learned has been tried before."""
-    _, Y, weights, row = rows
+    X, Y, weights, row = rows
     if old is None:
         observation = likelihood.started(observation, Y, weights)
         values = tuple(p.value for p in observation)
         offset = tried_offset(likelihood, values, Y, weights, row)
-        return observation, likelihood.mean.parameters(offset)
-    mean = likelihood.mean.parameters(likelihood.offset(Y, weights, row))
-    return _resumed(observation, old.values), _resumed(mean, old.posterior.mean_values)
+        return observation, start_of_mean(mean, likelihood, values, rows, offset, spread)
+    observation = _resumed(observation, old.values)
+    offset = likelihood.offset(Y, weights, row)
+    if likelihood.location and not goes_on:  # y of other rows may have other units
+        values = tuple(p.value for p in observation)
+        return observation, start_of_mean(mean, likelihood, values, rows, offset, spread)
+    own = mean.parameters(offset, X, np.sqrt(spread))
+    return observation, _resumed(own, old.posterior.mean_values)
 
 
 def _resumed(parameters: tuple[Parameter, ...], values: tuple) -> tuple[Parameter, ...]:

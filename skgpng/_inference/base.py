@@ -233,9 +233,9 @@ def not_finite(*tensors: Any) -> Any:
     return tf.logical_not(tf.math.is_finite(tf.add_n([tf.reduce_sum(t) for t in tensors])))
 
 
-def centred(mean: Mean, values: tuple, Y: Any) -> Any:
+def centred(mean: Mean, values: tuple, X: Any, Y: Any) -> Any:
     """Y less the mean of f; tensors or arrays."""
-    return -mean.added(values, -Y) if values else Y
+    return -mean.added(values, -Y, X) if values else Y
 
 
 def data_term_and_gradients(
@@ -261,7 +261,7 @@ def of_rows(iterate: Iterate, data: Data, f_mean: Any, f_var: Any) -> tuple:
 
     def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
         own, of_mean = values
-        f_mean = mean.added(of_mean, f_mean)
+        f_mean = mean.added(of_mean, f_mean, data.X)
         return likelihood.variational_expectations(own, f_mean, f_var, data.Y, data.row)
 
     values = iterate.theta.likelihood, iterate.theta.mean

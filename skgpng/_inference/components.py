@@ -79,7 +79,7 @@ class Components:
         f_mean, f_var = self.posterior.of_part(covariances, X)
         if places:
             return f_mean, f_var
-        return self.posterior.mean_function.added(self.posterior.mean_values, f_mean), f_var
+        return self.posterior.mean_function.added(self.posterior.mean_values, f_mean, X), f_var
 
 
 def components_of(posterior: Posterior) -> Components:
@@ -88,6 +88,11 @@ def components_of(posterior: Posterior) -> Components:
         raise ValueError(
             "predictions are from neighbours, each with weights of its own. Set n_neighbors=None, "
             "and n_inducing to a number or None."
+        )
+    if posterior.mean_function.uncertain(posterior.mean_values, posterior.points) is not None:
+        raise ValueError(
+            "a linear mean belongs to all columns at once, and to no part. Set mean=None or "
+            "'constant'."
         )
     n_features = posterior.points.shape[1]
     found = bind(posterior.kernel, posterior.values).additive(np.arange(n_features))

@@ -41,7 +41,7 @@ class Exact(WithoutQ):
         """Of rows with the precision of their noise."""
         noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) / data.weights
         precision = 1.0 / noise  # [N]
-        site_mean = precision[:, None] * centred(model.mean, theta.mean, data.Y)
+        site_mean = precision[:, None] * centred(model.mean, theta.mean, data.X, data.Y)
         return posterior_of_rows(model, theta, data.X, site_mean, precision[:, None], jitter)
 
 
@@ -65,7 +65,7 @@ def _evidence(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(theta)
         noise, correction = _noise(model, theta, data)
-        Y = centred(model.mean, theta.mean, data.Y)
+        Y = centred(model.mean, theta.mean, data.X, data.Y)
         each = of_each_latent(model.kernel, theta.kernel)
         columns = [Y] if len(each) == 1 else [Y[:, j : j + 1] for j in range(len(each))]
         on_diagonal = [noise + jitter * _unit_of_jitter(k, v, data.X) for k, v in each]

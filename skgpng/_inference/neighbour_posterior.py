@@ -114,7 +114,7 @@ class NeighbourPosterior(Posterior):
         parts = [self._marginals(x) for x in self._parts_of(X)]
         f_mean, f_var, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
         f_var = np.broadcast_to((f_var * scale)[:, None], f_mean.shape)
-        return self.mean_function.added(self.mean_values, f_mean), f_var, scale
+        return self.mean_function.added(self.mean_values, f_mean, X), f_var, scale
 
     def _marginals(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean less that of f, and variance, both before the scale, and this."""

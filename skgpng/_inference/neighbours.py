@@ -66,7 +66,7 @@ class Neighbours(WithoutQ):
     ) -> Posterior:
         """Of the rows themselves."""
         noise = model.likelihood.noise_of_rows(theta.likelihood, data.row) * np.ones(len(data.X))
-        Y = np.asarray(centred(model.mean, theta.mean, data.Y))
+        Y = np.asarray(centred(model.mean, theta.mean, data.X, data.Y))
         given = (model.kernel, theta.kernel, model.mean, theta.mean, data.X)
         scale = None if self.local_scale else Scale()
         return NeighbourPosterior(*given, Y, noise, data.weights, self.n_neighbors, scale)
@@ -126,7 +126,7 @@ def _left_out(iterate: Iterate, data: Data) -> tuple[Any, Hyperparameters]:
     with tf.GradientTape(watch_accessed_variables=False) as of_rest:
         of_rest.watch(theta)
         noise, apart = _noise(model, theta, data)
-        Y, apart = centred(model.mean, theta.mean, data.Y), apart[:, :c]
+        Y, apart = centred(model.mean, theta.mean, data.X, data.Y), apart[:, :c]
     jitter = iterate.jitter * tf.reduce_mean(tf.cast(tf.linalg.diag_part(K), tf.float64))
     found = _moments(add_to_diagonal(K, tf.cast(noise + jitter, K.dtype)), Y, c)
     value, (g_alpha, g_precision, g_apart) = _density(found, apart, data.weights)

@@ -49,7 +49,7 @@ def _of_neighbours(packed: dict, kernel: KernelStructure, values: tuple, mean: M
 
 
 def _mean_values(packed: dict, mean: Mean, L: int) -> tuple:
-    own = [np.shape(p.value) for p in mean.parameters(np.zeros(L))]
+    own = [np.shape(p.value) for p in mean.parameters(np.zeros(L), packed["points"])]
     if [np.shape(v) for v in packed["mean_values"]] != own:
         raise ValueError("The mean of a posterior has other values than its likelihood's.")
     return packed["mean_values"]

@@ -122,7 +122,7 @@ class DataBlock(Block):
         """Of noise and weights."""
         (model, _, theta), data = self.iterate[:3], self._data
         variance = model.likelihood.noise_of_rows(theta.likelihood, data.row)
-        Y = centred(model.mean, theta.mean, data.Y)
+        Y = centred(model.mean, theta.mean, data.X, data.Y)
         return swap_axes(data.weights[:, None]) / variance, swap_axes(Y)
 
 
@@ -145,10 +145,10 @@ class MemoryBlock(Block):
 
     def _targets(self, of_mean: tuple) -> Any:
         """Less what the mean of f contributes, [Ma, L]."""
-        _, roots, targets = self._memory
+        points, roots, targets = self._memory
         if not of_mean:
             return targets
-        at_points = self.iterate.model.mean.added(of_mean, tf.zeros_like(targets))
+        at_points = self.iterate.model.mean.added(of_mean, tf.zeros_like(targets), points)
         combine = functools.partial(tf.matmul, transpose_a=True)
         return targets - columnwise(Tensors, combine, roots, at_points)
 

@@ -157,7 +157,7 @@ class CholeskyPosterior(Posterior):
     triangles: ClassVar[tuple[str, ...]] = ("root",)
 
     @abc.abstractmethod
-    def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """a = L^-1 k and b = L_P^-1 a, [1 or L, M, N]; b has no rows where there is no L_P."""
 
     @property
@@ -174,24 +174,24 @@ class CholeskyPosterior(Posterior):
     def _cross(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return cross_covariances(self.kernel, self.values, self.points, X)
 
-    def _mean(self, K: np.ndarray) -> np.ndarray:
+    def _mean(self, K: np.ndarray, X: np.ndarray) -> np.ndarray:
         """m(x) + k' w, [N, L]."""
         if len(K) == 1:
             f_mean = K[0].T @ self.weights
         else:
             f_mean = np.einsum("lmn,ml->nl", K, self.weights)
-        return self.mean_function.added(self.mean_values, f_mean)
+        return self.mean_function.added(self.mean_values, f_mean, X)
 
     def mean(self, X: np.ndarray) -> np.ndarray:
         """In chunks of rows."""
-        return self._in_chunks(lambda X: (self._mean(self._cross(X)[0]),), X)[0]
+        return self._in_chunks(lambda X: (self._mean(self._cross(X)[0], X),), X)[0]
 
     def mean_and_variance(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """In chunks of rows."""
 
         def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             K, prior = self._cross(X)
-            f_mean, f_var = self._mean(K), _variance(prior, *self._factors(K)).T
+            f_mean, f_var = self._mean(K, X), _variance(prior, *self._factors(K, X)).T
             return f_mean, np.broadcast_to(f_var, f_mean.shape)
 
         f_mean, f_var = self._in_chunks(one, X)
@@ -202,11 +202,11 @@ class CholeskyPosterior(Posterior):
         X = X.astype(self.points.dtype, copy=False)
         (K, prior), cov = self._cross(X), own_covariances(self.kernel, self.values, X)
         with np.errstate(all="ignore"), one_blas_thread:
-            a, b = self._factors(K)
+            a, b = self._factors(K, X)
             n = max(len(K), len(a), len(b))
             cov = np.stack([_known(*(m[k % len(m)] for m in (cov, a, b))) for k in range(n)])
             np.einsum("lii->li", cov)[...] = _variance(prior, a, b)
-            f_mean = self._mean(K)
+            f_mean = self._mean(K, X)
         return f_mean, np.broadcast_to(cov, (f_mean.shape[1], *cov.shape[1:]))
 
     def of_part(self, covariances: Callable, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +217,8 @@ class CholeskyPosterior(Posterior):
 
         def one(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             K, prior = covariances(self.points, X)
-            f_mean, f_var = K.T @ self.weights, _variance(prior[None], *self._factors(K[None])).T
+            f_var = _variance(prior[None], *self._factors(K[None], X)).T
+            f_mean = K.T @ self.weights
             return f_mean, np.broadcast_to(f_var, f_mean.shape)
 
         f_mean, f_var = self._in_chunks(one, X.astype(self.points.dtype, copy=False))
@@ -247,7 +248,7 @@ class CholeskyPosterior(Posterior):
         roots = np.stack([root for root, _ in parts])
         columns = [parts[k % len(parts)][1][:, k] for k in range(self.n_latent)]
         targets = np.stack(columns, 1)
-        at_points = self.mean_function.added(self.mean_values, np.zeros_like(targets))
+        at_points = self.mean_function.added(self.mean_values, np.zeros_like(targets), self.points)
         R_m = columnwise(Arrays, lambda R, m: R.T @ m, roots, at_points)
         return Memory(self.points, roots, targets + R_m)
 
@@ -268,11 +269,21 @@ class CholeskyPosterior(Posterior):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RowPosterior(CholeskyPosterior):
-    """From the training rows with their noise, L L' = K + noise."""
+    r"""From the training rows with their noise, L L' = K + noise.
 
-    def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a = _solve_each(self.root, K)
-        return a, a[:, :0]
+    Coefficients of the mean are integrated out: with :math:`G = L^{-1} H` their precision is
+    :math:`\Lambda + G^\top G = C C^\top`, and :math:`b = C^{-1} (h_* - G^\top a)` adds
+    :math:`\|b\|^2` to the variance (Rasmussen & Williams 2006, eq. 2.41).
+    """
+
+    def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, points = _solve_each(self.root, K), self.points
+        trend = self.mean_function.uncertain(self.mean_values, points)
+        if trend is None:
+            return a, a[:, :0]
+        H, precision = trend
+        h, _ = self.mean_function.uncertain(self.mean_values, X)  # type: ignore[misc]
+        return a, _open_coefficients(_solve_each(self.root, H[None]), a, h, precision)
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows, and in exact regression what the others miss of each, [N, L]."""
@@ -319,7 +330,7 @@ class PointPosterior(CholeskyPosterior):
     precision_root: np.ndarray  # [1 or L, M, M], L_P
     triangles: ClassVar[tuple[str, ...]] = ("root", "precision_root")
 
-    def _factors(self, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a = _solve_each(self.root, K)
         return a, _solve_each(self.precision_root, a)
 
@@ -442,6 +453,17 @@ def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
     n = max(len(roots), len(K))
     return np.stack([Arrays.lower_solve(roots[k % len(roots)], K[k % len(K)]) for k in range(n)])
+
+
+def _open_coefficients(
+    G: np.ndarray, a: np.ndarray, h: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
+    """b of :class:`RowPosterior`, [1 or L, K, N]."""
+    found = []
+    for G_, a_ in zip(G[np.arange(len(a)) % len(G)], a, strict=True):
+        root = Arrays.cholesky(G_.T @ G_ + np.diag(precision))
+        found.append(Arrays.lower_solve(root, h.T - G_.T @ a_))
+    return np.stack(found)
 
 
 def _variance(prior: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

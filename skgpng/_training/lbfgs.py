@@ -97,7 +97,7 @@ def _profile(
         zero = tf.zeros([], u.dtype)
         begin = (tf.constant(0), zero + np.inf, zero - np.inf, tf.zeros_like(u), q)
         _, _, elbo, g, q = tf.while_loop(go_on, body, begin, parallel_iterations=1)
-    value, g = vector.add_log_prior(form, space.prior, u, elbo, g)
+    value, g = vector.add_log_prior(form, space, u, elbo, g)
     return _Value(elbo, value, g * space.free, q, theta)
 
 

@@ -227,7 +227,7 @@ def _evaluate(task: _Task, c: Carry, safety: _Safety, batch: Data) -> tuple[Step
     iterate = Iterate(*structure, theta, safety.jitter, gamma, s.chunk_size)
     step = iterate.model.inference.step(iterate, c.state.variational, batch)
     g_u = vector.as_vector(step.g_theta) * derivative
-    value, g_u = vector.add_log_prior(form, space.prior, c.state.u, step.value, g_u)
+    value, g_u = vector.add_log_prior(form, space, c.state.u, step.value, g_u)
     return step, value, g_u
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.linalg
 
 from .._runtime import map_leaves, tf
-from ..parameters import Hyperparameters, Parameter, Parameters
+from ..parameters import CauchyPrior, DensityPrior, Hyperparameters, Parameter, Parameters
+from .distributions import rebuilt
 
 __all__ = [
     "Coordinates",
@@ -24,6 +25,7 @@ __all__ = [
     "constrain",
     "coordinates_of",
     "form_of",
+    "log_prior",
     "objective",
     "signature",
     "start_of",
@@ -34,16 +36,20 @@ class Form(NamedTuple):
     """What a compiled function knows of the parameters: hashable, no number."""
 
     ranks: Hyperparameters  # axes of each
-    # whether any has a prior: one that is nothing would cost the steps of ten inducing points 7 %
+    # whether any has a weak prior: one that is nothing would cost the steps of ten inducing points
+    # 7 %
     prior: bool
+    # which of them have a density of a user's, its family and power
+    densities: tuple = ()
 
 
 class Prior(NamedTuple):
-    """The log priors of all parameters together, see :class:`skgpng.parameters.CauchyPrior`."""
+    """The log priors of all parameters together, see :mod:`skgpng.parameters`."""
 
     entries: Any  # [n, 1, 1], which entries of u have one
     mixing: Any  # [K, n]
     offset: Any  # [K, 1]
+    numbers: Any  # of all densities, one after the other
 
 
 class Coordinates(NamedTuple):
@@ -78,7 +84,9 @@ def _on_the_line(p: Parameter, values: Any) -> np.ndarray:
 def form_of(parameters: Parameters) -> Form:
     """The form of u."""
     ranks = map_leaves(np.ndim, parameters.values)
-    return Form(ranks, any(p.prior is not None for p in parameters.leaves))
+    each = [(k, p.prior) for k, p in enumerate(_in_order(parameters))]
+    own = tuple((k, p.family, p.power) for k, p in each if isinstance(p, DensityPrior))
+    return Form(ranks, any(isinstance(p, CauchyPrior) for _, p in each), own)
 
 
 def coordinates_of(parameters: Parameters, X_scale: np.ndarray) -> Coordinates:
@@ -115,7 +123,8 @@ def start_of(parameters: Parameters, space: Coordinates) -> np.ndarray:
 def _joint_prior(each: list[Parameter]) -> Prior:
     """Of parameters in the order of u; empty where none has a prior."""
     begins = np.cumsum([0, *(np.size(p.value) for p in each)])
-    found = [(at, p.prior) for at, p in zip(begins, each) if p.prior is not None]
+    found = [(at, p.prior) for at, p in zip(begins, each) if isinstance(p.prior, CauchyPrior)]
+    numbers = [p.prior.numbers for p in each if isinstance(p.prior, DensityPrior)]
     entries = [at + np.arange(np.shape(prior.mixing)[1]) for at, prior in found]
     mixing = [np.asarray(prior.mixing) for _, prior in found]
     offset = [np.ravel(prior.offset) for _, prior in found]
@@ -123,6 +132,7 @@ def _joint_prior(each: list[Parameter]) -> Prior:
         np.concatenate([np.zeros(0), *entries]).astype(np.int32)[:, None, None],
         scipy.linalg.block_diag(*mixing) if mixing else np.zeros((0, 0)),
         np.concatenate([np.zeros(0), *offset])[:, None],
+        np.concatenate([np.zeros(0), *numbers]),
     )
 
 
@@ -133,7 +143,7 @@ def signature() -> Coordinates:
     """Types of the coordinates."""
     whole, real = tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float64)
     matrix = tf.TensorSpec([None, None], tf.float64)
-    prior = Prior(tf.TensorSpec([None, 1, 1], tf.int32), matrix, matrix)
+    prior = Prior(tf.TensorSpec([None, 1, 1], tf.int32), matrix, matrix, real)
     return Coordinates(whole, whole, tf.TensorSpec([None], tf.bool), real, real, real, real, prior)
 
 
@@ -167,19 +177,47 @@ def _log_prior(prior: Prior, u: Any) -> tuple[Any, Any]:
     return -tf.reduce_sum(tf.math.log(spread)), slope
 
 
-def add_log_prior(form: Form, prior: Prior, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
+def _log_densities(form: Form, numbers: Any, theta: Hyperparameters) -> Any:
+    """Logarithm of the densities that the user has given, each at the value itself."""
+    leaves, total = tf.nest.flatten(theta), tf.zeros([], tf.float64)
+    each = tf.split(numbers, [family.size for _, family, _ in form.densities])
+    for (at, family, power), own in zip(form.densities, each, strict=True):
+        distribution = rebuilt(family, own)
+        value = leaves[at] if power == 1.0 else leaves[at] ** power
+        value = tf.cast(value, getattr(distribution, "dtype", tf.float64))
+        total += tf.reduce_sum(tf.cast(distribution.log_prob(value), tf.float64))
+    return total
+
+
+def add_log_prior(form: Form, space: Coordinates, u: Any, elbo: Any, g_u: Any) -> tuple[Any, Any]:
     """The objective, ELBO and log prior together, and its gradient in u."""
-    if not form.prior:
-        return elbo, g_u
-    value, slope = _log_prior(prior, u)
-    return elbo + value, tf.tensor_scatter_nd_add(g_u, prior.entries, slope)
+    if form.prior:
+        value, slope = _log_prior(space.prior, u)
+        elbo, g_u = elbo + value, tf.tensor_scatter_nd_add(g_u, space.prior.entries, slope)
+    if form.densities:
+        theta, derivative = constrain(form, space, u)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(theta)
+            value = _log_densities(form, space.prior.numbers, theta)
+        g_theta = tape.gradient(value, theta, unconnected_gradients="zero")
+        elbo, g_u = elbo + value, g_u + as_vector(g_theta) * derivative
+    return elbo, g_u
 
 
 def objective(parameters: Parameters, theta: Hyperparameters, elbo: float) -> float:
     """What training maximises, the ELBO with the log prior, of arrays."""
-    found = parameters.at(theta)
-    if not form_of(found).prior or not np.isfinite(elbo):
-        return elbo
-    each = _in_order(found)
+    return elbo + log_prior(parameters.at(theta)) if np.isfinite(elbo) else elbo
+
+
+def log_prior(parameters: Parameters) -> float:
+    """Of the values of parameters, that of the weak priors up to a constant."""
+    form, each = form_of(parameters), _in_order(parameters)
+    if not (form.prior or form.densities):
+        return 0.0
+    prior = Prior(*map(tf.constant, _joint_prior(each)))
     u = np.concatenate([np.ravel(_on_the_line(p, p.value)) for p in each])
-    return elbo + float(_log_prior(Prior(*map(tf.constant, _joint_prior(each))), tf.constant(u))[0])
+    total = float(_log_prior(prior, tf.constant(u))[0])
+    if form.densities:
+        theta = map_leaves(lambda v: tf.constant(v, tf.float64), parameters.values)
+        total += float(_log_densities(form, prior.numbers, theta))
+    return total

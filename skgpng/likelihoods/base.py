@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from .._runtime import tf
-from ..means import Constant, Mean
+from ..means import Constant, Mean, Zero
 from ..parameters import Parameter
 from ..quadrature import gaussian_expectation
 from . import _numerical as numerical
@@ -282,7 +282,7 @@ class Likelihood(abc.ABC):
     def offset(self, Y: np.ndarray, weights: np.ndarray, row: np.ndarray | None) -> np.ndarray:
         """Constant of f [L] that suits the rows: of the highest likelihood; 0 without a mean."""
         n_latent = self.n_latent(Y.shape[1])
-        if not self.mean.parameters(np.zeros(n_latent)):
+        if isinstance(self.mean, Zero):
             return np.zeros(n_latent)
         self._require_one_latent(Y.shape[1])
         values = tuple(p.value for p in self.parameters(None, float(np.mean(np.var(Y, 0)))))

@@ -18,6 +18,8 @@ from sklearn.gaussian_process.kernels import (
     Sum,
     WhiteKernel,
 )
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from skgpng._estimator import plan
@@ -92,7 +94,13 @@ BOTH = {
         r"\[0, 4294967295\]",
         [None, 0, 2**32 - 1, np.random.RandomState(0)],
     ),
+    "priors": (
+        ["weak", 1, NAN, [("kernel", 1.0)], *({"kernel__k2__length_scale": v} for v in (1.0, "a"))],
+        r"'dict'|must be a distribution with log_prob",
+        [None, {}],
+    ),
 }
+MEANS = one_of("constant", "linear", "zero")
 REGRESSOR = {
     **BOTH,
     "likelihood": (
@@ -118,6 +126,11 @@ REGRESSOR = {
         [None, "auto", 0, 1, np.int8(3), True, 10**12],
     ),
     "local_scale": BOOLEAN,
+    "mean": (
+        ["linear_", 0, NAN, Ridge, LogisticRegression(), StandardScaler()],
+        rf"{MEANS}|must be a regressor",
+        [None, "zero", "constant", "linear", Ridge()],
+    ),
     "normalize_y": BOOLEAN,
     "n_targets": ([0, -1, 1.5, NAN, INF, "2"], r"\[1, inf\)", [None, 1, 10**6]),
 }
@@ -132,6 +145,11 @@ CLASSIFIER = {
         [-1, -1e-300, 0.5, 1, NAN, INF, "learn", [0.1]],
         r"\[0.0, 0.5\).*'auto'",
         ["auto", None, 0, 1e-300, 0.499],
+    ),
+    "mean": (
+        ["linear_", 0, NAN, Ridge, LogisticRegression(), Ridge()],
+        MEANS,
+        [None, "zero", "constant", "linear"],
     ),
     "shared_kernel": BOOLEAN,
     "class_weight": (

@@ -40,7 +40,8 @@ def problem(likelihood=GAUSSIAN, n=60, kernel=KERNEL, start="fresh", dtype=float
         rows=rows,
         likelihood=likelihood,
         observation=observation,
-        mean=likelihood.mean.parameters(np.zeros(L)),
+        mean_function=likelihood.mean,
+        mean=likelihood.mean.parameters(np.zeros(L), np.zeros((1, 1))),
         n_latent=L,
         kernel=kernel,
         parsed=kernels.parse(kernel),
@@ -49,6 +50,7 @@ def problem(likelihood=GAUSSIAN, n=60, kernel=KERNEL, start="fresh", dtype=float
         noise_start=0.1 if likelihood.noise else 0.0,
         fixed_noise=0.0,
         given_noise="",
+        trend=None,
         start=start,
     )
     return given._replace(**changes)

@@ -178,7 +178,7 @@ class MoreZeros:
 
 def log_robust_max(F, epsilon):
     """The class of the largest f, or any other."""
-    largest = F == F.max(-1, keepdims=True)
+    largest = F.max(-1, keepdims=True) == F
     return np.log(np.where(largest, 1.0 - epsilon, epsilon / (F.shape[-1] - 1)))
 
 

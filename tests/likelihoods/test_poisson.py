@@ -299,7 +299,7 @@ def trained(X, y, exposure, kernel, free=True, gamma=Poisson.gamma, max_iter=300
     ones = np.ones(len(y))
     parsed = kernels.parse(kernel)
     offset = likelihood.offset(y[:, None], ones, exposure[:, None])
-    mean = tuple(p._replace(free=free) for p in likelihood.mean.parameters(offset))
+    mean = tuple(p._replace(free=free) for p in likelihood.mean.parameters(offset, X))
     of_kernel = tuple(p._replace(free=free) for p in parsed.parameters)
     structure = Structure(Model(Sites(), parsed.structure, likelihood, 1, likelihood.mean))
     q = np.zeros((len(y), 1)), np.full((len(y), 1), 1e-6)

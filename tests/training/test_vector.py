@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference import differences
+from scipy import stats
 from training.toy import KERNEL, M, make_data, make_parameters, run
 
 from skgpng._runtime import tf
 from skgpng._training import loop, vector
-from skgpng.parameters import CauchyPrior, Hyperparameters, Parameter, Parameters
+from skgpng._training.distributions import described, rebuilt
+from skgpng.parameters import CauchyPrior, DensityPrior, Hyperparameters, Parameter, Parameters
 
 RNG = np.random.RandomState(7)
 X_SCALE = np.array([0.5, 4.0])
@@ -126,7 +129,7 @@ def test_prior_and_its_gradient():
 
     def objective(u):
         elbo = tf.constant(3.25, tf.float64)
-        return vector.add_log_prior(form, space.prior, tf.constant(u), elbo, tf.constant(g_u))
+        return vector.add_log_prior(form, space, tf.constant(u), elbo, tf.constant(g_u))
 
     value, gradient = objective(u.numpy())
     assert float(value) == pytest.approx(3.25 + log_prior(parameters, u.numpy()), rel=1e-14)
@@ -155,5 +158,93 @@ def test_an_empty_prior_compiles_as_any_other():
     parameters = Parameters((parameter((1,), prior=empty),), ())
     assert vector.form_of(parameters).prior
     form, space, u = tensors(parameters)
-    value, _ = vector.add_log_prior(form, space.prior, u, tf.constant(2.0, tf.float64), u)
+    value, _ = vector.add_log_prior(form, space, u, tf.constant(2.0, tf.float64), u)
     assert float(value) == 2.0
+
+
+# --- densities that a user gives -----------------------------------------------------------------
+
+
+def given(distribution, power=1.0):
+    return DensityPrior(*described(distribution), power)
+
+
+class Triangle:
+    """No distribution of TensorFlow Probability."""
+
+    def log_prob(self, value):
+        return tf.math.log(10.0 - value)
+
+
+DENSITIES = {
+    "log-normal": (
+        lambda d: d.LogNormal(0.3, 0.7),
+        lambda x: stats.lognorm(0.7, 0, np.exp(0.3)).logpdf(x),
+    ),
+    "own for each": (
+        lambda d: d.InverseGamma([2.0, 3.0], 1.5),
+        lambda x: stats.invgamma([2.0, 3.0], scale=1.5).logpdf(x),
+    ),
+    "event": (
+        lambda d: d.MultivariateNormalDiag([1.0, 2.0], [0.5, 3.0]),
+        lambda x: stats.norm([1.0, 2.0], [0.5, 3.0]).logpdf(x),
+    ),
+    "nested": (
+        lambda d: d.Independent(d.HalfCauchy([0.0, 0.0], [1.0, 2.0]), 1),
+        lambda x: stats.halfcauchy(0.0, [1.0, 2.0]).logpdf(x),
+    ),
+    "whole numbers": (lambda d: d.Gamma(2, 3), lambda x: stats.gamma(2, scale=1 / 3).logpdf(x)),
+    "an object": (lambda d: Triangle(), lambda x: np.log(10.0 - x)),
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_densities_are_scipys_and_so_are_their_gradients(name, power):
+    import tensorflow_probability as tfp
+
+    make, log_density = DENSITIES[name]
+    prior = given(make(tfp.distributions), power)
+    weak = CauchyPrior(np.eye(1), np.zeros(1))
+    p = parameter((2,), prior=prior)
+    parameters = Parameters((parameter((), prior=weak), p), (parameter(()),))
+    form, space, u = tensors(parameters)
+    zero = tf.zeros([], tf.float64)
+
+    @tf.function
+    def objective(u):
+        return vector.add_log_prior(form, space, u, zero, tf.zeros_like(u))
+
+    def expected(u):
+        own = np.exp(u[1:3]) ** power
+        return np.sum(log_density(own)) - np.log1p(u[0] ** 2)
+
+    value, gradient = objective(u)
+    assert float(value) == pytest.approx(expected(u.numpy()), rel=1e-10)
+    np.testing.assert_allclose(gradient, differences(expected, u.numpy()), atol=1e-7)
+    assert vector.log_prior(parameters) == pytest.approx(float(value), rel=1e-10)
+
+
+def test_numbers_of_a_distribution_are_no_part_of_its_family():
+    import tensorflow_probability as tfp
+
+    one, other = (described(tfp.distributions.LogNormal(loc, 1.0)) for loc in (0.0, 2.0))
+    assert one[0] == other[0] and hash(one[0]) == hash(other[0])
+    assert one[1].tolist() == [0.0, 1.0] and other[1].tolist() == [2.0, 1.0]
+    assert described(tfp.distributions.Gamma(1.0, 1.0))[0] != one[0]
+    own = Triangle()
+    assert described(own)[0] == described(own)[0] != described(Triangle())[0]
+
+
+def test_a_class_with_arguments_of_its_own_is_taken_as_it_is():
+    import tensorflow_probability as tfp
+
+    class Half(tfp.distributions.Normal):
+        def __init__(self, middle):
+            super().__init__(middle, 0.5)
+
+    family, numbers = described(Half(1.0))
+    assert family.size == 0 == len(numbers)
+    assert float(rebuilt(family, numbers).log_prob(1.0)) == pytest.approx(
+        stats.norm(1, 0.5).logpdf(1.0)
+    )
