@@ -68,10 +68,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         of :mod:`skgpng.likelihoods` may be one of your own.
     epsilon : float in [0, 0.5), None or "auto", default="auto"
         Share of labels that are wrong, whatever the latent functions are, any of the other classes
-        as likely. ``None`` learns it, as may be wise where labels were given by hand or by a
-        machine: predictions then are probabilities of labels with such errors. ``"auto"`` is 1e-3
-        for probit and robust-max, which bounds the cost of an outlier, and 0 for logit and
-        softmax.
+        as likely; predictions are probabilities of labels with such errors. ``None`` learns it,
+        which suits robust-max: the other likelihoods find too small a share where rows are few or
+        classes overlap. ``"auto"`` is 1e-3 for probit and robust-max, which bounds the cost of an
+        outlier, and 0 for logit and softmax.
     shared_kernel : bool, default=True
         Whether the latent functions of three or more classes share one kernel; otherwise each
         learns its own, and ``kernel_`` is a ``CompoundKernel``.

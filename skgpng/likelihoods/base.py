@@ -204,7 +204,7 @@ class Likelihood(abc.ABC):
         if self.support == "labels":
             raise ValueError(
                 f"likelihood {name} is one of labels, not of numbers. Use "
-                "GaussianProcessClassifier, which needs no likelihood."
+                "GaussianProcessClassifier."
             )
         if self.support not in _SUPPORT:
             known = ", ".join(map(repr, _SUPPORT))
