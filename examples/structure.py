@@ -25,7 +25,7 @@ from skgpng.kernels import Periodic, Polynomial, SpectralMixture
 
 # sphinx-gallery, which runs this for the documentation, knows no __file__
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
-year, ppm = np.loadtxt(here / "data/co2.csv", delimiter=",", skiprows=1, unpack=True)
+year, ppm = np.loadtxt(here / "data/co2_maunaloa.csv", delimiter=",", skiprows=1, unpack=True)
 X = year[:, None] - 2000.0
 known = year < 2000.0
 print(f"{known.sum()} months to learn from, {np.sum(~known)} to predict")

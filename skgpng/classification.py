@@ -17,10 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import kernels, likelihoods, means
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.plan import Options, Plan, merges_rows
-from ._estimator.priors import with_priors
 from ._estimator.problem import Problem, Rows
-from ._estimator.targets import begun
-from ._estimator.trends import mean_function
 from ._estimator.validation import (
     check_range,
     check_weights,
@@ -233,8 +230,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
-        self.likelihood = likelihood
-        self.epsilon = epsilon
+        self.likelihood, self.epsilon = likelihood, epsilon
         self.shared_kernel = shared_kernel
         self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
@@ -252,10 +248,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.n_restarts_optimizer = n_restarts_optimizer
         self.warm_start = warm_start
         self.class_weight = class_weight
-        self.jitter = jitter
-        self.dtype = dtype
-        self.verbose = verbose
-        self.random_state = random_state
+        self.jitter, self.dtype = jitter, dtype
+        self.verbose, self.random_state = verbose, random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianProcessClassifier:
         """Learn kernel and posterior.
@@ -363,21 +357,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         weights = weights * self._weight_of_each(labels, classes, weights)[labels]
         Y = labels.reshape(-1, 1).astype(np.float64)
         rows_of_labels = Rows(X, Y, weights, np.zeros((len(X), 0)))
-        before = None if start == "fresh" else old  # a kernel of another form begins anew
-        of_f = mean_function(self.mean, likelihood)
-        if start == "on":
-            of_f = self._predictor.posterior.mean_function
-        learned = begun(
-            likelihood,
-            of_f,
-            self._observation(likelihood),
-            rows_of_labels,
-            1.0,
-            before,
-            start == "on",
+        of_f, parsed, observation, mean = self._begun(
+            likelihood, self._observation(likelihood), rows_of_labels, 1.0, parsed, old, start
         )
-        begins = start in ("fresh", "first") and self.optimizer is not None
-        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
         return Problem(
             rows=rows_of_labels,
             likelihood=likelihood,

@@ -40,10 +40,11 @@ from .plan import (
     uses_neighbours,
 )
 from .predictor import Predictor
-from .priors import check_copies, check_priors
+from .priors import check_copies, check_priors, with_priors
 from .problem import Problem, Rows
 from .state import from_plain, to_plain
 from .stream import Stream, unexplained_share
+from .targets import begun
 from .trends import mean_function
 from .tuning import TUNING, Tuning
 from .validation import check_range, of_weight, validated
@@ -350,6 +351,25 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
                 "what was learned does not go on with it. Use fit to begin anew, or set it back."
             )
         return None
+
+    def _begun(
+        self,
+        likelihood: Likelihood,
+        observation: tuple,
+        rows: Rows,
+        spread: float,
+        parsed: kernels.ParsedKernel,
+        old: Predictor | None,
+        start: str,
+    ) -> tuple:
+        """Mean of f; parameters of kernel, likelihood and mean to begin with, with their priors."""
+        on = start == "on"
+        of_f = mean_function(self.mean, likelihood)
+        of_f = self._predictor.posterior.mean_function if on else of_f
+        before = None if start == "fresh" else old  # a kernel of another form begins anew
+        learned = begun(likelihood, of_f, observation, rows, spread, before, on)
+        begins = start in ("fresh", "first") and self.optimizer is not None
+        return of_f, *with_priors(self.priors, parsed, likelihood, *learned, begins)
 
     # --- kernels -------------------------------------------------------------------------
 

@@ -17,17 +17,15 @@ from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
 from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
-from .priors import with_priors
 from .problem import Problem, Rows
 from .targets import (
     Given,
-    begun,
     kernel_of_latents,
     noise_given,
     units_of,
     what_fixes_noise,
 )
-from .trends import check_mean, fit_trend, mean_function, takes_weights, trend_at
+from .trends import check_mean, fit_trend, takes_weights, trend_at
 from .validation import (
     FLOATS,
     check_noise,
@@ -214,9 +212,10 @@ class BaseRegressor(BaseGaussianProcess):
         """Each row predicted from all others by the learned hyperparameters, in closed form.
 
         Of the rows of ``fit`` this is leave-one-out cross-validation for the price of one
-        factorisation; the hyperparameters have seen each row, which with many rows tells little.
-        With neighbours each row is predicted from its nearest others. See Rasmussen & Williams
-        2006, section 5.4.2.
+        factorisation; the hyperparameters, and the coefficients of a ``mean``, have seen each
+        row, which with many rows tells little. A regressor as ``mean`` is fitted without the rows
+        that it predicts, in five parts. With neighbours each row is predicted from its nearest
+        others. See Rasmussen & Williams 2006, section 5.4.2.
 
         Parameters
         ----------
@@ -310,16 +309,9 @@ class BaseRegressor(BaseGaussianProcess):
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
         rows_in_units = Rows(X, Y, weights, row)
-        before = None if start == "fresh" else old  # a kernel of another form begins anew
-        of_f = mean_function(self.mean, likelihood)
-        if start == "on":
-            of_f = self._predictor.posterior.mean_function
-        observation, mean = begun(
-            likelihood, of_f, observation, rows_in_units, spread, before, start == "on"
+        of_f, parsed, observation, mean = self._begun(
+            likelihood, observation, rows_in_units, spread, parsed, old, start
         )
-        begins = start in ("fresh", "first") and self.optimizer is not None
-        learned = observation, mean
-        parsed, observation, mean = with_priors(self.priors, parsed, likelihood, *learned, begins)
         return Problem(
             rows=rows_in_units,
             likelihood=likelihood,

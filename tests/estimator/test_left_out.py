@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, Matern
 
@@ -76,6 +78,30 @@ def test_local_scale_is_that_of_predictions(data):
     far = X + 1e-9  # no row itself, so that each has its copy among its neighbours
     assert np.all(found.std > 0.5 * model.predict(far, return_std=True)[1])
     assert 0.5 < np.std((y - found.mean) / found.std) < 2.0
+
+
+def test_beside_a_regressor(data):
+    """A forest that has seen the rows would leave next to nothing of them."""
+    X, y, _ = data
+    X, y = np.r_[X, X + 0.01], np.r_[y, y + 0.05]
+    forest = RandomForestRegressor(30, random_state=0)
+    model = GaussianProcessRegressor(KERNEL, mean=forest, random_state=0).fit(X, y)
+    found = model.loo_predict(X, y)
+    assert 0.6 < np.std((y - found.mean) / found.std) < 1.6
+    np.testing.assert_allclose(found.log_density, norm.logpdf(y, found.mean, found.std), rtol=1e-8)
+
+
+def test_coefficients_of_a_mean_are_held(data):
+    X, y, _ = data
+    y = y + 5.0 * X[:, 1]
+    options = {"kernel": KERNEL, "alpha": 0.02, "normalize_y": False}
+    model = GaussianProcessRegressor(mean="linear", **options).fit(X, y)
+    found, trend = model.loo_predict(X, y), model.mean_
+    rest = y - trend["constant"] - X @ trend["slopes"]
+    other = GaussianProcessRegressor(**options | {"kernel": model.kernel_, "optimizer": None})
+    expected = other.fit(X, rest).loo_predict(X, rest)
+    np.testing.assert_allclose(found.std, expected.std, rtol=1e-9)
+    np.testing.assert_allclose(found.mean - y, expected.mean - rest, rtol=1e-6, atol=1e-9)
 
 
 def test_what_it_needs(data):
