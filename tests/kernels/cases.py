@@ -21,9 +21,11 @@ from skgpng.kernels import (
     Cosine,
     FromTFP,
     Linear,
+    OrthogonalAdditive,
     Periodic,
     Polynomial,
     SpectralMixture,
+    completed,
 )
 
 ARD = [0.5, 1.0, 2.0]
@@ -58,6 +60,15 @@ KERNELS = {
     + 1.5 * RationalQuadratic(0.8, 1.3) ** 2
     + ConstantKernel(0.1) * ConstantKernel(2.0) * (Matern(1.2, nu=0.5) + ConstantKernel(0.7)),
 }
+
+
+def mixed_rows(seed: int, n: int) -> np.ndarray:
+    """Rows of two real columns and one of levels."""
+    rng = np.random.RandomState(seed)
+    return np.column_stack([rng.randn(n, 2), rng.randint(4, size=n)])
+
+
+ROWS = mixed_rows(0, 20)
 #: Those with values of other kinds, and on rows whose last column has one of four levels.
 MIXED = {
     **{
@@ -74,14 +85,11 @@ MIXED = {
     "arc-cosine-0": ArcCosine(0, ARD, 0.7),
     "change point": ChangePoint(RBF(0.7), 2.0 * Linear(0.5), 0.2, 3.0, column=1),
     "chained": ChangePoint(ChangePoint(RBF(0.7), RBF(2.0), -0.5, 3.0), Matern(0.3), 0.5, 9.0),
+    "additive": completed(
+        OrthogonalAdditive(length_scale=ARD, order_variances=[0.3, 1.0, 0.5]), ROWS
+    ),
     "from TFP": FromTFP("RationalQuadratic", amplitude=1.2, length_scale=0.7),
 }
-
-
-def mixed_rows(seed: int, n: int) -> np.ndarray:
-    """Rows of two real columns and one of levels."""
-    rng = np.random.RandomState(seed)
-    return np.column_stack([rng.randn(n, 2), rng.randint(4, size=n)])
 
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS.keys())

@@ -372,7 +372,7 @@ def test_levels_are_learned_in_all_models(tmp_path):
         learned = next(k for k in inside(model.kernel_) if isinstance(k, Categorical))
         C = learned.correlations()
         if getattr(model, "batch_size", None) == 60:  # ends early: where it is going is enough
-            assert C[0, 1] > 0.7 and max(C[0, 2], C[1, 2]) < 0.3
+            assert C[0, 1] > 0.5 and max(C[0, 2], C[1, 2]) < 0.3
             continue
         assert C[0, 1] > 0.8 and C[0, 2] < -0.8 and C[1, 2] < -0.8
         assert model.score(rows, y > 0 if labels else y) > 0.9
