@@ -2,12 +2,14 @@
 
     python examples/benchmarks/likelihoods.py counts [SETS ...] [--splits 10]
     python examples/benchmarks/likelihoods.py ordinal [SETS ...] [--splits 1]
+    python examples/benchmarks/likelihoods.py noise [SETS ...] [--splits 10]
     python examples/benchmarks/likelihoods.py gpflow [SETS ...] [--splits 3]
         [--data-folder ../shared/data]
 
 All print, for each set, the mean log probability of a held-out count or grade, in nats. That of
 Gaussian noise is the probability of the interval of half a unit around it: all are probabilities of
-the same events. Splits are those of the data folder, columns as they are, and the default kernel.
+the same events. ``noise`` prints log densities of y. Splits are those of the data folder, columns
+as they are, and the default kernel.
 
 ``counts``: "coal_yearly" (mining disasters of a year), "late_flights" (flights of flights200k more
 than an hour late, of those that leave in each half hour of the day, in twelve classes of distance;
@@ -17,12 +19,14 @@ all that leave are the exposure, of which Gaussian noise gets the logarithm as a
 ``ordinal``: grades of wine. Likelihoods other than Gaussian noise have 256 inducing points, as has
 "gaussian, M=256"; "gaussian" is the default, from more than 1000 rows on neighbours.
 
+``noise``: one level of it, against one that is a function of x (mcycle).
+
 ``gpflow``: the same models by GPflow, with columns scaled and one Matern-5/2 length scale a column:
 Poisson's counts of "coal_yearly" with all rows (its VGP), grades of "wine_red" with 100 inducing
-points (its SVGP). GPflow trains the first by L-BFGS to its own end, the second by 1000 natural
-gradients of 0.1 beside Adam of 0.03, on all rows. Its ordinal likelihood has fixed cut points,
-half-way between grades, and learns the scale of its noise. GPflow must be there in the interpreter
-that runs this.
+points (its SVGP), noise that varies of "mcycle" with a point at each row (its SVGP). GPflow trains
+the first by L-BFGS to its own end, the others by 1000 natural gradients of 0.1 beside Adam of 0.03,
+on all rows. Its ordinal likelihood has fixed cut points, half-way between grades, and learns the
+scale of its noise. GPflow must be there in the interpreter that runs this.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ from scipy.special import log_ndtr
 
 COUNTS = ["coal_yearly", "late_flights", "abalone"]
 ORDINAL = ["wine_red", "wine_white"]
-PEERS = ["coal_yearly", "wine_red"]
+NOISE = ["mcycle"]
+PEERS = ["coal_yearly", "wine_red", "mcycle"]
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 
 
@@ -144,11 +149,19 @@ def ordinal(a: argparse.Namespace) -> None:
     report(every, models, "cut_points", a)
 
 
+def noise(a: argparse.Namespace) -> None:
+    """Noise that varies with x."""
+    models = {name: {"likelihood": name} for name in ("gaussian", "student_t", "heteroscedastic")}
+    every = {name: compare(name, models, a) for name in a.sets or NOISE}
+    report(every, models, "variance", a)
+
+
 def gpflow(a: argparse.Namespace) -> None:
     """Beside GPflow."""
     settings = {
         "coal_yearly": {"likelihood": "poisson", "n_inducing": None},
         "wine_red": {"likelihood": "ordinal", "n_inducing": 100},
+        "mcycle": {"likelihood": "heteroscedastic", "n_inducing": None},
     }
     every = {}
     for name in a.sets or PEERS:
@@ -157,7 +170,8 @@ def gpflow(a: argparse.Namespace) -> None:
         for rows in splits[: a.splits]:
             scaled = (X - X[rows[0]].mean(0)) / X[rows[0]].std(0)
             runs["skgpng"].append(fit(scaled, y, None, rows, settings[name]))
-            runs["gpflow"].append(fit_gpflow(scaled, y, rows, settings[name]["n_inducing"]))
+            peer = fit_noise_by_gpflow if name == "mcycle" else fit_gpflow
+            runs["gpflow"].append(peer(scaled, y, rows, settings[name]["n_inducing"]))
             print(name, *(runs[label][-1] for label in runs), flush=True)
         every[name] = {"size": [*X.shape, min(a.splits, len(splits))], **runs}
     report(every, {"skgpng": None, "gpflow": None}, "", a)
@@ -193,6 +207,30 @@ def fit_gpflow(X: np.ndarray, y: np.ndarray, rows: tuple, M: int | None) -> dict
     return {"density": float(np.mean(density)), "seconds": seconds, "learned": {}}
 
 
+def fit_noise_by_gpflow(X: np.ndarray, y: np.ndarray, rows: tuple, M: None) -> dict:
+    """Noise that varies, of GPflow: two latent functions, points at all rows."""
+    import gpflow
+    import tensorflow_probability as tfp
+
+    train, test = rows
+    shift, scale = y[train].mean(), y[train].std()
+    Y = (y[:, None] - shift) / scale
+    likelihood = gpflow.likelihoods.HeteroskedasticTFPConditional(
+        tfp.distributions.Normal, scale_transform=tfp.bijectors.Exp()
+    )
+    kernel = gpflow.kernels.SeparateIndependent([gpflow.kernels.Matern52() for _ in range(2)])
+    begin = time.perf_counter()
+    Z = gpflow.inducing_variables.SharedIndependentInducingVariables(
+        gpflow.inducing_variables.InducingPoints(np.unique(X[train], axis=0))
+    )
+    gpflow.set_trainable(Z, False)
+    model = gpflow.models.SVGP(kernel, likelihood, Z, num_latent_gps=2, num_data=len(train))
+    train_svgp(model, (X[train], Y[train]))
+    seconds = time.perf_counter() - begin
+    density = model.predict_log_density((X[test], Y[test])).numpy() - np.log(scale)
+    return {"density": float(np.mean(density)), "seconds": seconds, "learned": {}}
+
+
 def train_svgp(model: Any, data: tuple, steps: int = 1000) -> None:
     """By natural gradients beside Adam, on all rows."""
     import gpflow
@@ -216,7 +254,13 @@ def train_svgp(model: Any, data: tuple, steps: int = 1000) -> None:
 def main() -> None:
     """One subcommand."""
     parts = ARGUMENTS.add_subparsers(required=True)
-    for function, sets, splits in ((counts, COUNTS, 10), (ordinal, ORDINAL, 1), (gpflow, PEERS, 3)):
+    subcommands = (
+        (counts, COUNTS, 10),
+        (ordinal, ORDINAL, 1),
+        (noise, NOISE, 10),
+        (gpflow, PEERS, 3),
+    )
+    for function, sets, splits in subcommands:
         part = parts.add_parser(function.__name__, help=function.__doc__)
         part.add_argument("sets", nargs="*", metavar="SETS", help=", ".join(sets))
         part.add_argument("--splits", type=int, default=splits)
