@@ -383,9 +383,9 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
 
     def _check_kernel(self, X: np.ndarray, keep: np.ndarray, start: str) -> None:
         """ValueError where the kernel given does not fit X: rows still stand where they stood."""
-        kernel = self.kernel_ if start == "on" else self.kernel
+        kernel, names = self.kernel_ if start == "on" else self.kernel, self._column_names
         if kernel is not None:
-            parsed = kernels.parse(kernel, self._column_names)
+            parsed = kernels.parse(kernels.completed(kernel, X[keep], names=names), names)
             kernels.check_columns(parsed, of_weight(X, keep), try_out=False)
 
     @property
