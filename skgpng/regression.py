@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from . import likelihoods, means
 from ._estimator.regressor import BaseRegressor
-from ._estimator.validation import has_inducing_points, levels_of, targets_at
+from ._estimator.validation import has_inducing_points, levels_of
 from ._runtime import outside_graphs
 from .likelihoods import Likelihood
 
@@ -478,7 +478,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         (40,)
         """
         X, model, row = self._at(X, known)
-        return model.log_density(X, targets_at(X, y, len(model.units.scale)), row)
+        return model.log_density(X, self._targets(X, y, model), row)
 
     @outside_graphs
     def crps(self, X: Any, y: Any, **known: Any) -> np.ndarray:
@@ -507,7 +507,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         True
         """
         X, model, row = self._at(X, known)
-        return model.crps(X, targets_at(X, y, len(model.units.scale)), row)
+        return model.crps(X, self._targets(X, y, model), row)
 
     @outside_graphs
     def sample_y(

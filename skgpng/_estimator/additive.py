@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._inference.components import components_of
+from .._inference.components import Components, components_of
 from .predictor import Predictor
 from .validation import check_finite
 
@@ -31,7 +31,7 @@ class AdditiveComponent(NamedTuple):
 
 def shares_of(predictor: Predictor, names: Any) -> list[AdditiveComponent]:
     """All parts but the constant, the largest share first; ValueError where there are none."""
-    variances = components_of(predictor.posterior).variances()
+    variances = _components(predictor).variances()
     total = np.sum(list(variances.values()), 0)  # [L]
     shares = {s: v / np.where(total > 0, total, 1.0) for s, v in variances.items()}
     in_order = sorted(shares, key=lambda s: (-shares[s].mean(), len(s), s))
@@ -48,11 +48,19 @@ def part_at(
     predictor: Predictor, X: np.ndarray, columns: Any, names: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [N, L] of the part of some columns at validated rows."""
-    components = components_of(predictor.posterior)
+    components = _components(predictor)
     chosen = _positions(columns, names, components.columns, components.max_order)
     mean, variance = check_finite(components.mean_and_variance(X, chosen), X)
     shift, scale = predictor.units if not chosen else (0.0, predictor.units.scale)
     return mean * scale + shift, np.sqrt(variance) * scale
+
+
+def _components(predictor: Predictor) -> Components:
+    if predictor.trend is not None:
+        raise ValueError(
+            f"mean={type(predictor.trend).__name__}(...) belongs to no part. Set mean=None."
+        )
+    return components_of(predictor.posterior)
 
 
 def _positions(columns: Any, names: Any, seen: np.ndarray, most: int) -> list[int]:

@@ -308,9 +308,11 @@ def _stands_alone(plan: Plan, y: str, noise: float) -> str:
     """Rows that tell nothing about each other."""
     begin = f"The fit goes through every row of {y} but learns nothing from one row for another."
     if plan.problem.learns_noise:
+        default = "" if plan.options.default_kernel else ", or leave kernel=None"
         return (
             f"{begin} Its length scales are far below the distances between rows: "
-            f"{_advice_on_scales(plan)}, or leave kernel=None."
+            f"{_advice_on_scales(plan)}{default}. Where y does not depend on X there is nothing to "
+            "learn."
         )
     return (
         f"{begin} The noise given ({plan.problem.given_noise}), {noise:.1g} of the variance of "
@@ -339,7 +341,7 @@ def _fallen(plan: Plan, result: Result) -> float:
 def _values_at_bounds(plan: Plan, result: Result) -> str:
     """Hyperparameters of a kernel of the user's own that ended at a bound."""
     problem, parsed, likelihood = plan.problem, plan.problem.parsed, plan.problem.likelihood
-    if plan.options.default_kernel:
+    if plan.options.default_kernel or plan.options.optimizer is None:
         return ""
     names, values, bounds = parsed.names, result.theta.kernel, kernels.ends(parsed)
     if parsed.noise_name is not None:

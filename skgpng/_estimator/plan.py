@@ -297,6 +297,8 @@ def make_plan(
     if near:  # the rows of a step are blocks
         N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
+    if not near and batch == N:
+        options = _follows_priors(options, problem)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
     depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
     chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning, depth)
@@ -333,6 +335,16 @@ def _careful(options: Options, problem: Problem) -> Options:
     if options.optimizer != "auto" or _falls(problem):
         return options
     return options._replace(optimizer="lbfgs")
+
+
+def _follows_priors(options: Options, problem: Problem) -> Options:
+    """With L-BFGS where priors are given: Adam ends beside the peak of a narrow one.
+
+    A classifier of 60 rows with log normal priors of 5 % of its two length scales: 24 nats lost.
+    """
+    leaves = problem.parsed.parameters + problem.observation + problem.mean
+    given = any(isinstance(p.prior, DensityPrior) for p in leaves)
+    return options._replace(optimizer="lbfgs") if given and options.optimizer == "auto" else options
 
 
 def _near(options: Options, problem: Problem) -> Inference:

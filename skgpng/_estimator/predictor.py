@@ -114,7 +114,8 @@ class Predictor:
         mean, cov = self.likelihood.mean_and_cov_of_rows(self.values, f_mean, f_cov)
         if include_noise:
             noise = self._noise(f_mean, np.einsum("lnn->nl", f_cov), row)
-            cov = cov + (scale * noise.T)[:, None] * np.eye(len(X))
+            cov = cov.copy()
+            np.einsum("pnn->pn", cov)[...] += scale * noise.T
         return self._in_units(mean, X), np.moveaxis(cov, 0, -1) * self.units.scale**2
 
     def _noise(self, f_mean: np.ndarray, f_var: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -144,17 +145,23 @@ class Predictor:
             row,
             self._scaled(y, X),
         )
-        return np.sum(density - np.log(self.units.scale), 1)
+        density = density - np.log(self.units.scale)
+        return np.sum(np.where(np.isnan(y), 0.0, density), 1)  # of targets that are there
 
     def crps(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """Continuous ranked probability score at y [N, P], averaged over targets, [N]."""
+        """Continuous ranked probability score at y [N, P], averaged over targets, [N].
+
+        Over those that are there, 0 where none is.
+        """
         scaled = self._by_blocks(
             lambda m, v, r, Y: self.likelihood.predict_crps(self.values, m, v, Y, r),
             X,
             row,
             self._scaled(y, X),
         )
-        return np.mean(scaled * self.units.scale, 1)
+        there = ~np.isnan(y)
+        total = np.sum(np.where(there, scaled * self.units.scale, 0.0), 1)
+        return total / np.maximum(there.sum(1), 1)
 
     def left_out(self, rows: Rows) -> LeaveOneOut:
         """Each of some rows, y in its units, predicted from the others; Gaussian noise.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._runtime import tf
-from .._training.distributions import described, rebuilt
+from .._training.distributions import as_it_is, described, rebuilt
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood
 from ..parameters import DensityPrior, Parameter
@@ -20,6 +20,8 @@ __all__ = ["check_copies", "check_priors", "with_priors"]
 # Multiples of a start that are looked at, as logarithms: how far, in how many steps, and how close
 # the last ones are; and nats below the best of them that are good enough for each entry.
 _FARTHEST, _STEPS, _NARROWEST, _ENOUGH = 20.0, 201, 1e-5, 2.0
+# Share of an end of a support by which training stays inside.
+_END = 1e-9
 
 
 def check_priors(given: dict | None) -> None:
@@ -29,6 +31,11 @@ def check_priors(given: dict | None) -> None:
             raise ValueError(
                 f"priors[{name!r}] must be a distribution with log_prob, such as "
                 f"tensorflow_probability.distributions.LogNormal(0.0, 1.0); got {prior!r:.60}."
+            )
+        if getattr(prior, "validate_args", False):
+            raise ValueError(
+                f"priors[{name!r}] has validate_args=True, by which it fails inside of training "
+                "where it has no density. Leave that out."
             )
 
 
@@ -64,10 +71,12 @@ def with_priors(
             )
         if isinstance(p.prior, DensityPrior):
             raise ValueError(f"priors has {name!r}, and another name of the same parameter.")
-        density = DensityPrior(*described(prior), power)
+        density = _density_of(prior, p.value, power)
         _check_start(name, density, p.value)
         p = p._replace(prior=density, bounds=_inside(p, prior, power))
         parts[part][k] = p._replace(value=_plausible(p, density)) if begins and not p.real else p
+        if name == "mean__slopes":
+            parts[part] = _as_wide(parts[part], prior)
     kernel, observation, mean = map(tuple, parts)
     return parsed._replace(parameters=kernel), observation, mean
 
@@ -81,6 +90,33 @@ def _places(
         found[f"kernel__{parsed.noise.name}"] = (1, 0, 1.0 / likelihood.noise_power)
     found |= {f"likelihood__{p.name}": (1, k, 1.0) for k, p in enumerate(observation)}
     return found | {f"mean__{p.name}": (2, k, 1.0) for k, p in enumerate(mean) if p.free}
+
+
+def _density_of(prior: Any, value: Any, power: float) -> DensityPrior:
+    """With its numbers apart, or as it is where it is built of what float64 does not suit."""
+    density = DensityPrior(*described(prior), power)
+    try:
+        _log_density(density)(np.asarray(value, float))
+    except TypeError:
+        return DensityPrior(*as_it_is(prior), power)
+    except (ValueError, IndexError, tf.errors.InvalidArgumentError):  # told by _check_start
+        pass
+    return density
+
+
+def _as_wide(mean: list[Parameter], prior: Any) -> list[Parameter]:
+    """Parameters of a linear mean, its slopes as uncertain in predictions as under their prior."""
+    try:
+        std = np.asarray(prior.stddev(), float)
+    except (AttributeError, NotImplementedError):  # of which there is none: the usual width
+        return mean
+    slopes = next(p.value for p in mean if p.name == "slopes")  # [D, L]
+    width = np.sqrt(2.0) * np.broadcast_to(std, slopes.shape).max(1)
+    usable = np.all(np.isfinite(width) & (width > 0))
+    bounds = np.broadcast_to([-np.inf, np.inf], (len(width), 2))
+    return [
+        p._replace(value=width, bounds=bounds) if p.name == "width" and usable else p for p in mean
+    ]
 
 
 def _log_density(prior: DensityPrior) -> Callable:
@@ -101,20 +137,31 @@ def _plausible(p: Parameter, prior: DensityPrior) -> np.ndarray:
     log_density, value = _log_density(prior), np.asarray(p.value, float)
     low, high = np.moveaxis(np.asarray(p.bounds, float), -1, 0)
 
-    def of(factors: np.ndarray) -> np.ndarray:  # [T], summed over the entries
+    def of(factors: np.ndarray) -> np.ndarray:  # [T, n], of each entry, or of all together
         values = np.clip(factors.reshape(-1, *[1] * value.ndim) * value, low, high)
         found = log_density(values)
         if found.shape[:1] != factors.shape:  # an object that takes one value at a time
             found = np.stack([log_density(one) for one in values])
-        return np.nan_to_num(found.reshape(len(factors), -1).sum(1), nan=-np.inf)
+        return np.nan_to_num(found.reshape(len(factors), -1), nan=-np.inf)
 
+    try:
+        n = of(np.ones(1)).shape[1]
+        factors = [_best_factor(lambda t, k=k: of(t)[:, k]) for k in range(n)]
+    except (ValueError, tf.errors.InvalidArgumentError):  # it checks its values
+        return value
+    factor = np.reshape(factors, value.shape) if n == value.size else factors[0]
+    return np.clip(factor * value, low, high)
+
+
+def _best_factor(of: Callable) -> float:
+    """The factor nearest to 1 at which a log density [T] -> [T] is next to its largest."""
     best, width = 0.0, _FARTHEST
     while width > _NARROWEST:
         steps = best + np.linspace(-width, width, _STEPS)
         best, width = float(steps[np.argmax(of(np.exp(steps)))]), 4.0 * width / _STEPS
     way = best * np.linspace(0.0, 1.0, _STEPS)  # from the value given to the best multiple
-    near = of(np.exp(way)) >= of(np.exp(way[-1:])) - _ENOUGH * value.size
-    return np.clip(np.exp(way[np.argmax(near)]) * value, low, high)
+    near = of(np.exp(way)) >= of(np.exp(way[-1:])) - _ENOUGH
+    return float(np.exp(way[np.argmax(near)]))
 
 
 def _check_start(name: str, prior: DensityPrior, start: Any) -> None:
@@ -122,7 +169,7 @@ def _check_start(name: str, prior: DensityPrior, start: Any) -> None:
     value = np.asarray(start, float)
     try:
         density = _log_density(prior)(value)
-    except (ValueError, tf.errors.InvalidArgumentError):
+    except (ValueError, IndexError, tf.errors.InvalidArgumentError):
         density = None
     if density is None or density.shape != value.shape[: density.ndim]:
         raise ValueError(
@@ -145,10 +192,21 @@ def _inside(p: Parameter, prior: Any, power: float) -> np.ndarray:
     low, high = np.moveaxis(np.asarray(p.bounds, float), -1, 0)
     if any(end is None for end in ends):
         return p.bounds
+    # densities end before or at them; what has no end is infinite
     a, b = (np.asarray(end, float) for end in ends)
-    margin = 1e-9 * (b - a)  # densities end before or at them
-    a, b = (a + margin) ** (1.0 / power), (b - margin) ** (1.0 / power)
-    return np.stack([np.maximum(low, a), np.minimum(high, b)], -1)
+    a, b = (
+        np.where(np.isfinite(end), end + sign * _END * np.abs(np.nan_to_num(end)), end)
+        for end, sign in ((a, 1.0), (b, -1.0))
+    )
+    if not p.real:
+        a, b = (np.maximum(end, 0.0) ** (1.0 / power) for end in (a, b))
+    low, high = np.maximum(low, a), np.minimum(high, b)
+    if not np.all(low < high):
+        raise ValueError(
+            f"The prior of {p.name} ends where the bounds begin: {a.tolist()} to {b.tolist()}, in "
+            f"the bounds {np.asarray(p.bounds).tolist()}. Widen the bounds."
+        )
+    return np.stack([low, high], -1)
 
 
 def check_copies(given: dict | None) -> None:

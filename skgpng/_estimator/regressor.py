@@ -33,6 +33,7 @@ from .validation import (
     check_targets,
     check_weights,
     of_weight,
+    refuse_missing,
     rows_known,
     targets_at,
     validated,
@@ -212,10 +213,10 @@ class BaseRegressor(BaseGaussianProcess):
         """Each row predicted from all others by the learned hyperparameters, in closed form.
 
         Of the rows of ``fit`` this is leave-one-out cross-validation for the price of one
-        factorisation; the hyperparameters, and the coefficients of a ``mean``, have seen each
-        row, which with many rows tells little. A regressor as ``mean`` is fitted without the rows
-        that it predicts, in five parts. With neighbours each row is predicted from its nearest
-        others. See Rasmussen & Williams 2006, section 5.4.2.
+        factorisation; the hyperparameters have seen each row, which with many rows tells
+        little. Coefficients of a linear ``mean`` are those of the other rows; a regressor is
+        fitted without the rows that it predicts, in five parts. With neighbours each row is
+        predicted from its nearest others. See Rasmussen & Williams 2006, section 5.4.2.
 
         Parameters
         ----------
@@ -345,7 +346,9 @@ class BaseRegressor(BaseGaussianProcess):
         self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
     ) -> tuple[Given, Rows, Any]:
         """Given its likelihood; validated, with positive weights; a regressor that y is less of."""
-        y, missing = without_missing(y) if given.likelihood.allows_missing else (y, False)
+        filled, missing = without_missing(y)
+        refuse_missing(missing, given.likelihood)
+        y, missing = (filled, missing) if given.likelihood.allows_missing else (y, False)
         X, y = validated(self, X, y, reset=start != "on", multi_output=True, y_numeric=True)
         y = np.where(missing, np.nan, y.astype(np.float64))  # ValueError for strings
         weights = check_weights(sample_weight, X)
@@ -404,6 +407,10 @@ class BaseRegressor(BaseGaussianProcess):
         # no columns are known yet: validate_data would warn of their names
         return check_array(X, dtype=FLOATS, estimator=self, input_name="X")
 
+    def _targets(self, X: np.ndarray, y: Any, model: Predictor) -> np.ndarray:
+        """Targets of validated rows, [N, P]."""
+        return targets_at(X, y, len(model.units.scale), model.likelihood.allows_missing)
+
     def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
         """Validated rows, what predicts, and what is known of the rows."""
         names, X = _get_feature_names(X), self._validate_new(X)
@@ -420,6 +427,11 @@ class BaseRegressor(BaseGaussianProcess):
         """What is known before ``fit``: the kernel, and noise that is given."""
         self._validate_params()
         given = self._given({})
+        if given.likelihood.mixes:
+            raise ValueError(
+                f"Before fit nothing is known of what {type(given.likelihood).__name__} learns: "
+                "its mixing and its noise. Fit first."
+            )
         default = ConstantKernel(1.0) * Matern(nu=2.5)
         kernel = default if self.kernel is None else self.kernel
         n_targets = 1 if self.n_targets is None else self.n_targets

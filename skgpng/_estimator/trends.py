@@ -48,8 +48,9 @@ def check_mean(mean: Any, likelihood: Likelihood, n_targets: int = 1) -> None:
         )
     if not likelihood.location:
         raise ValueError(
-            f"mean={name}(...) predicts y, but the latent function of the likelihood {kind} is not "
-            "in the units of y. Set mean='linear' or 'constant', or likelihood='gaussian'."
+            f"mean={name}(...) is a regressor of y, for likelihoods that are one function of X and "
+            f"noise: 'gaussian', 'student_t', 'laplace'. {kind} is not. Set mean='linear' or "
+            "'constant', or fit to the residuals of the regressor yourself."
         )
     if n_targets > 1 and not get_tags(mean).target_tags.multi_output:
         raise ValueError(

@@ -21,6 +21,7 @@ __all__ = [
     "has_inducing_points",
     "levels_of",
     "of_weight",
+    "refuse_missing",
     "rows_known",
     "targets_at",
     "validated",
@@ -100,6 +101,15 @@ def without_missing(y: Any) -> tuple[Any, Any]:
     return (np.where(missing, 0.0, values), missing) if missing.any() else (y, False)
 
 
+def refuse_missing(missing: Any, likelihood: Likelihood) -> None:
+    """ValueError where NaN stands among several targets of a likelihood that takes all or none."""
+    if np.ndim(missing) > 1 and np.shape(missing)[1] > 1 and not likelihood.allows_missing:
+        raise ValueError(
+            "Input y contains NaN. Where single targets are missing set likelihood="
+            "'coregionalised', which learns from those that are there, or leave their rows out."
+        )
+
+
 def of_weight(values: Any, keep: np.ndarray) -> Any:
     """What is said of rows [N] or [N, P], with that of the first one kept for those that are not.
 
@@ -155,14 +165,17 @@ def check_targets(y: np.ndarray, n_targets: int | None, n_before: int | None) ->
 def levels_of(quantiles: Any) -> np.ndarray:
     """Quantiles as an array; ValueError where one is not between 0 and 1."""
     levels = np.asarray(quantiles, dtype=float)
-    if levels.ndim != 1 or not np.all((levels > 0) & (levels < 1)):
+    if levels.ndim != 1:
+        raise ValueError(f"quantiles must be a list of numbers, got {quantiles!r}.")
+    if not np.all((levels > 0) & (levels < 1)):
         raise ValueError(f"quantiles must lie strictly between 0 and 1, got {quantiles!r}.")
     return levels
 
 
-def targets_at(X: np.ndarray, y: Any, n_targets: int) -> np.ndarray:
-    """Targets of validated rows, [N, P]."""
-    y = check_array(y, ensure_2d=False, dtype=np.float64)
+def targets_at(X: np.ndarray, y: Any, n_targets: int, missing: bool = False) -> np.ndarray:
+    """Targets of validated rows, [N, P]; NaN for those that are ``missing``, where that may be."""
+    finite = "allow-nan" if missing else True
+    y = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=finite)
     check_consistent_length(X, y)
     return y.reshape(len(X), n_targets)
 

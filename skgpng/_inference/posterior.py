@@ -292,8 +292,10 @@ class RowPosterior(CholeskyPosterior):
     def leave_one_out(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r"""In exact regression, what all other rows miss of each, its variance, and the scale.
 
-        :math:`[K_y^{-1} y]_i / [K_y^{-1}]_{ii}` and :math:`1 / [K_y^{-1}]_{ii}` (Rasmussen &
-        Williams 2006, eq. 5.12).
+        :math:`[Q y]_i / Q_{ii}` and :math:`1 / Q_{ii}` with :math:`Q = K_y^{-1}` (Rasmussen &
+        Williams 2006, eq. 5.12). Coefficients of the mean are integrated out:
+        :math:`Q = K_y^{-1} - M M^\top, \; M = L^{-\top} G C^{-\top}`, and Q y is
+        :math:`K_y^{-1}` of what the best ones leave.
         """
         _, missed = self.left_out()
         variance = np.broadcast_to(self._left_out_variance(), missed.shape)
@@ -301,8 +303,18 @@ class RowPosterior(CholeskyPosterior):
 
     def _left_out_variance(self) -> np.ndarray:
         """Of y of each row given the others, [N, 1 or L]."""
-        inverses = [lapack.dtrtri(L.T, lower=0)[0] for L in self.root]  # of L': L is not copied
-        return np.stack([1.0 / np.sum(inverse**2, 1) for inverse in inverses], 1)
+        trend = self.mean_function.uncertain(self.mean_values, self.points)
+        found = []
+        for L in self.root:
+            inverse, _ = lapack.dtrtri(L.T, lower=0)  # of L', so that L is not copied
+            Q = np.sum(inverse**2, 1)
+            if trend is not None:
+                H, precision = trend
+                G = Arrays.lower_solve(L, H)
+                C = Arrays.cholesky(G.T @ G + np.diag(precision))
+                Q = Q - np.sum(Arrays.lower_solve(C, (inverse @ G).T) ** 2, 0)
+            found.append(1.0 / Q)
+        return np.stack(found, 1)
 
     def of_rows(
         self, X: np.ndarray, targets: np.ndarray, noise: np.ndarray, weights: np.ndarray

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._runtime import tf
 
-__all__ = ["Family", "described", "rebuilt"]
+__all__ = ["Family", "as_it_is", "described", "rebuilt"]
 
 
 class Family(NamedTuple):
@@ -48,7 +48,7 @@ def described(distribution: Any) -> tuple[Family, np.ndarray]:
     """Family and numbers of a distribution."""
     parts = _arguments(distribution)
     if parts is None:
-        return Family(_AsItIs(distribution)), np.zeros(0)
+        return as_it_is(distribution)
     numbers, distributions, settings = parts
     below = {name: described(d) for name, d in distributions.items()}
     family = Family(
@@ -61,6 +61,11 @@ def described(distribution: Any) -> tuple[Family, np.ndarray]:
     return family, np.concatenate([np.zeros(0), *values])
 
 
+def as_it_is(distribution: Any) -> tuple[Family, np.ndarray]:
+    """The object itself; another one compiles anew."""
+    return Family(_AsItIs(distribution)), np.zeros(0)
+
+
 def _arguments(distribution: Any) -> tuple[dict, dict, dict] | None:
     """Of the constructor: numbers, distributions and others; None where that cannot be told."""
     given, kinds = (getattr(distribution, n, None) for n in ("parameters", "parameter_properties"))
@@ -68,9 +73,13 @@ def _arguments(distribution: Any) -> tuple[dict, dict, dict] | None:
         return None
     there = {name: value for name, value in given.items() if value is not None}
     parts = {name: v for name, v in there.items() if hasattr(v, "log_prob")}
+    try:
+        known = kinds(dtype=tf.float64)
+    except NotImplementedError:  # of a class of one's own, or a joint distribution
+        return None
     real = {
         name
-        for name, kind in kinds(dtype=tf.float64).items()
+        for name, kind in known.items()
         if kind.is_tensor and not kind.specifies_shape and name not in parts
     }
     settings = {n: v for n, v in there.items() if n not in real and n not in parts}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from .._runtime import tf
 from .base import Kernel
 from .hyperparameters import check_shape
 
 __all__ = ["ChangePoint"]
+
+# Range of the values times the steepness to begin with: the change takes a fifth of it.
+_STEEPNESS = 20.0
 
 
 class ChangePoint(Kernel):
@@ -27,12 +32,13 @@ class ChangePoint(Kernel):
     ----------
     k1, k2 : sklearn.gaussian_process.kernels.Kernel
         Below and above the place, in column c. Both see all columns.
-    location : float, default=0.0
-        The place a, in the units of the column. It is found from a start nearer to it than to the
-        ends of the data; training moves it in steps of about 0.05, so that a column of large
-        values is best scaled.
-    steepness : float, default=1.0
-        The steepness s, by the unit of the column: the change takes about 4 / s.
+    location : float, default=None
+        The place a, in the units of the column; None begins at the median of its values. It is
+        found from a start nearer to it than to the ends of the data; Adam moves it in steps of
+        about 0.05, so that a column of large values is best scaled where it is used.
+    steepness : float, default=None
+        The steepness s, by the unit of the column: the change takes about 4 / s. None begins at a
+        fifth of the range of the values. See :func:`skgpng.kernels.completed`.
     column : int, default=0
         Position of column c among those that the kernel sees.
     location_bounds, steepness_bounds : pair of float or "fixed"
@@ -57,6 +63,7 @@ class ChangePoint(Kernel):
     """
 
     real = ("location",)
+    reads: ClassVar[tuple[str, ...]] = ("location", "steepness")
     shaped = ("location", "steepness")
     k1: Any
     k2: Any
@@ -65,11 +72,11 @@ class ChangePoint(Kernel):
         self,
         k1: Any,
         k2: Any,
-        location: Any = 0.0,
-        steepness: Any = 1.0,
+        location: Any = None,
+        steepness: Any = None,
         column: int = 0,
-        location_bounds: Any = (-1e5, 1e5),
-        steepness_bounds: Any = (1e-5, 1e5),
+        location_bounds: Any = (-1e10, 1e10),
+        steepness_bounds: Any = (1e-10, 1e10),
     ) -> None:
         self.k1 = k1
         self.k2 = k2
@@ -92,8 +99,18 @@ class ChangePoint(Kernel):
     def check(self, n_columns: int) -> None:
         for name in self.shaped:
             check_shape(name, getattr(self, name), ())
+        self.check_column(n_columns)
+
+    def check_column(self, n_columns: int) -> None:
+        """Raise ValueError where there is no such column among so many."""
         if not -n_columns <= self.column < n_columns:
             raise ValueError(f"column={self.column} is not among the {n_columns} that it sees.")
+
+    def read_from(self, X: np.ndarray, weights: np.ndarray) -> dict:
+        """Of the values of the column: their median, and a share of their range."""
+        self.check_column(X.shape[1])
+        x = X[:, self.column].astype(np.float64)
+        return {"location": float(np.median(x)), "steepness": _STEEPNESS / (np.ptp(x) or 1.0)}
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:

@@ -91,6 +91,7 @@ NAMES: dict[str, Any] = {
     "gamma": Gamma,
     "exponential": Exponential,
     "beta": Beta,
+    "coregionalised": Coregionalised,
 }
 
 #: What their ``fit`` and predictions may be told of each row, as arguments.

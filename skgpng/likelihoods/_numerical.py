@@ -107,7 +107,9 @@ def roots(function: Callable, low: np.ndarray, high: np.ndarray, least: float = 
     )
     found = elementwise.find_root(function, ends.bracket, args=(index,), tolerances={"xrtol": 1e-9})
     if not found.success.all():
-        raise ArithmeticError("No quantile found: log_prob is no log density at some row.")
+        raise ValueError(
+            "No quantile found: the level is too close to 0 or 1, or log_prob is no log density."
+        )
     return found.x.reshape(low.shape)
 
 
@@ -190,6 +192,13 @@ class NoiseTable:
     def mean(self) -> float:
         return float(self.mode + self._moment(1))
 
+    def centre(self) -> float:
+        """The mean, or the mode where tails are too heavy for one."""
+        try:
+            return self.mean()
+        except HeavyTails:
+            return self.mode
+
     def variance(self) -> float:
         return self._moment(2) - self._moment(1) ** 2
 
@@ -230,7 +239,7 @@ class Convolution:
         self._std = np.maximum(np.sqrt(f_var), 1e-9 * noise.scale)
 
     def mean(self) -> np.ndarray:
-        return self._mean + self._noise.mean()
+        return self._mean + self._noise.centre()
 
     def variance(self) -> np.ndarray:
         return self._var + self._noise.variance()

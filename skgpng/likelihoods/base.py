@@ -194,6 +194,11 @@ class Likelihood(abc.ABC):
     # --- from the data, once a fit -------------------------------------------------------
 
     @property
+    def foreign(self) -> bool:
+        """Whether its formula is somebody else's, which is tried before training."""
+        return not type(self).__module__.startswith(f"{__package__}.")
+
+    @property
     def scales(self) -> bool:
         """Whether y may be shifted and scaled; what is learned then follows."""
         return self.location

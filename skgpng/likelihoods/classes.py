@@ -26,6 +26,7 @@ class _OneEach(Mislabelled):
     """One latent function for each class, and one column of class numbers."""
 
     n_classes: int
+    mixes: ClassVar[bool] = True  # one class may be told by the others
 
     def n_latent(self, n_columns: int) -> int:
         """One for each class."""

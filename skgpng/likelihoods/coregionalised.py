@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,12 +73,15 @@ class Coregionalised(Likelihood):
         """Of so many targets; ValueError for more latent functions, or a target without values."""
         y = np.asarray(y, float)
         P = 1 if y.ndim == 1 else y.shape[1]
-        if self.rank is not None and not 1 <= self.rank <= P:
+        whole = isinstance(self.rank, Integral) and not isinstance(self.rank, bool)
+        if self.rank is not None and not (whole and 1 <= self.rank <= P):
             raise ValueError(
-                f"rank={self.rank} of the likelihood Coregionalised must be between 1 and the "
-                f"number of targets, {P}."
+                f"rank={self.rank!r} of the likelihood Coregionalised must be a number between 1 "
+                f"and that of targets, {P}."
             )
         empty = np.flatnonzero(np.isnan(y.reshape(len(y), -1)).all(0))
+        if before is not None:  # rows of a stream may lack a target
+            empty = empty[:0]
         if len(empty):
             raise ValueError(f"y[:, {empty[0]}] has no value at all. Leave this target out.")
         return replace(self, n_targets=P)
@@ -236,6 +240,18 @@ class Coregionalised(Likelihood):
         """Of each target."""
         return values[0]
 
+    def score(self, y: np.ndarray, y_mean: np.ndarray, sample_weight: Any = None) -> float:
+        """R^2 of what is there of each target, averaged over targets."""
+        y, y_mean = (np.reshape(np.asarray(a, float), (len(a), -1)) for a in (y, y_mean))
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        each = [
+            super(Coregionalised, self).score(a[k], b[k], weights[k])
+            for a, b in zip(y.T, y_mean.T, strict=True)
+            for k in [~np.isnan(a)]
+            if k.sum() > 1
+        ]
+        return float(np.mean(each)) if each else np.nan
+
 
 def _mixed(values: tuple, f_mean: np.ndarray, f_var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance [N, P] of the mixtures."""
@@ -244,5 +260,7 @@ def _mixed(values: tuple, f_mean: np.ndarray, f_var: np.ndarray) -> tuple[np.nda
 
 
 def _filled(Y: np.ndarray) -> np.ndarray:
-    """With the mean of its column, which is 0 where y is scaled, for what is missing."""
-    return np.where(np.isnan(Y), np.nanmean(Y, 0), Y)
+    """With the mean of its column for what is missing."""
+    there = ~np.isnan(Y)
+    mean = np.where(there, Y, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+    return np.where(there, Y, mean)

@@ -117,7 +117,7 @@ class Counts(Likelihood):
         :math:`(1 - \pi) M` and :math:`(1 - \pi) V + \pi (1 - \pi) M^2`.
         """
         zeros, size = self._zeros(values), self._size(values)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite where numbers end
             mean = np.exp(f_mean + 0.5 * f_var + _log_exposure(row))
             of_mean = mean**2 * np.expm1(f_var)
             total = of_mean + mean + (mean**2 + of_mean) / size
@@ -125,7 +125,7 @@ class Counts(Likelihood):
                 variance = (1.0 - zeros) * (total + zeros * mean**2)
             else:
                 variance = (1.0 - zeros) ** 2 * of_mean
-        return (1.0 - zeros) * mean, variance
+        return (1.0 - zeros) * mean, np.where(np.isnan(variance), np.inf, variance)
 
     def predict_log_density(
         self, values: tuple, f_mean: np.ndarray, f_var: np.ndarray, Y: np.ndarray, row: Any = None

@@ -99,6 +99,7 @@ class FromDistribution(Likelihood):
     noise: str | None  # type: ignore[misc]
     log_concave: bool  # type: ignore[misc]
     parameter_names: tuple[str, ...]  # type: ignore[misc]
+    foreign: ClassVar[bool] = True  # type: ignore[misc]
     # not compared: numbers compile nothing new
     given: tuple[tuple[str, Any], ...] = field(compare=False)
 

@@ -116,7 +116,9 @@ class HeteroscedasticGaussian(Likelihood):
     ) -> tuple[np.ndarray, np.ndarray]:
         r""":math:`m_f` and :math:`v_f`, with noise plus :math:`\sigma^2 e^{m_g + v_g/2}`."""
         (m_f, m_g), (v_f, v_g) = _halves(f_mean), _halves(f_var)
-        return m_f, v_f + values[0] * np.exp(m_g + 0.5 * v_g) if include_noise else v_f
+        with np.errstate(over="ignore"):  # infinite where numbers end
+            noise = values[0] * np.exp(m_g + 0.5 * v_g)
+        return m_f, v_f + noise if include_noise else v_f
 
     def mean_and_cov_of_rows(
         self, values: tuple, f_mean: np.ndarray, f_cov: np.ndarray

@@ -85,7 +85,7 @@ class StudentT(Likelihood):
     # a value like that learned, which compiled code does not depend on
     df: float | None = field(default=None, compare=False)
 
-    ranges: ClassVar[dict] = {"df": (1.0, np.inf)}  # with 1 or less y has no mean
+    ranges: ClassVar[dict] = {"df": (1.1, 1e8)}  # towards 1 y has no mean; 1e8 is normal
     parameter_names: ClassVar[tuple[str, ...]] = ("scale", "df")
     noise: ClassVar[str | None] = "scale"
     noise_power: ClassVar[float] = 0.5
@@ -229,4 +229,4 @@ def _upper_quantile(scale: float, df: float, f_var: np.ndarray, p: float) -> np.
         # close to the mean rounding of the tail leaves more than that of x
         if np.all((np.abs(step) < 1e-11) | (np.abs(excess) < 1e-13)):
             return x
-    raise ArithmeticError(f"No quantile {p} of a Student-t of scale {scale} and df {df} found.")
+    raise ValueError(f"No quantile {p} of a Student-t of scale {scale} and df {df} found.")

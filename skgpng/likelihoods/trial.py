@@ -23,6 +23,8 @@ __all__ = ["tried_offset"]
 _LEANS = ("variational_expectations", "predict_log_density", "predict_quantiles")
 # Steps of f from where training begins, at which the density is added up.
 _STEPS = np.array([[-1.0], [0.0], [1.0]])
+# Steps of f at which it has to be a number, [2, 1, 1].
+_NEAR = np.array([-3.0, 3.0])[:, None, None]
 # What a density may add up to: constants that are missing are further off, an integral is not.
 _TOLERANCE = 0.01
 
@@ -56,7 +58,9 @@ def tried_offset(
         does not add up to 1.
     """
     cls = type(likelihood)
-    if not any(getattr(cls, name) is getattr(Likelihood, name) for name in _LEANS):
+    if not likelihood.foreign or not any(
+        getattr(cls, name) is getattr(Likelihood, name) for name in _LEANS
+    ):
         return likelihood.offset(Y, weights, row)
     _check_signature(likelihood, values)
     L, P = likelihood.n_latent(Y.shape[1]), Y.shape[1]
@@ -139,6 +143,16 @@ def _check_begin(
             f"y = {rows[0][n, p]:.6g} (as scaled){_told(likelihood, values)}: training cannot "
             "begin there. If y cannot be that, say so by support or by the method check; else "
             "mind logarithms of 0, and numbers that overflow."
+        )
+    near = log_prob(*values, F + _NEAR, *rows)
+    wrong = np.argwhere(np.isnan(near))
+    if len(wrong):
+        k, _, p = wrong[0]
+        at = f[p % len(f)] + _NEAR[k].item()
+        raise ValueError(
+            f"{type(likelihood).__name__}.log_prob is NaN at f = {at:.6g}"
+            f"{_told(likelihood, values)}: f may be any real number. Take a function of it that is "
+            "what the distribution needs, such as tf.exp(f) for a rate."
         )
 
 

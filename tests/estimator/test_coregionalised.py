@@ -7,8 +7,10 @@ import pickle
 import numpy as np
 import pytest
 from estimator.cases import silent
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, WhiteKernel
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 
 from skgpng import GaussianProcessRegressor
@@ -144,7 +146,7 @@ def test_early_stopping_holds_out_what_is_there(drawn):
 
 def test_what_cannot_be(drawn):
     X, Y = drawn.X, drawn.Y
-    with pytest.raises(ValueError, match="rank=4 .* between 1 and the number of targets, 3"):
+    with pytest.raises(ValueError, match="rank=4 .* a number between 1 and that of targets, 3"):
         regressor(4).fit(X, Y)
     with pytest.raises(ValueError, match=r"y\[:, 1\] has no value at all"):
         regressor().fit(X, np.where([False, True, False], np.nan, Y))
@@ -156,5 +158,32 @@ def test_what_cannot_be(drawn):
         regressor(kernel=CompoundKernel([KERNEL] * 3)).fit(X, Y)
     with pytest.raises(ValueError, match=r"y\[0, 2\] = inf|infinity"):
         regressor().fit(X, np.where(np.arange(80)[:, None] + [1, 1, 0] == 0, np.inf, Y))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="Input y contains NaN.*coregionalised"):
         GaussianProcessRegressor().fit(X, Y)
+    for rank in (1.5, True, "2"):
+        with pytest.raises(ValueError, match="must be a number between 1"):
+            regressor(rank).fit(X, Y)
+
+
+def test_scores_are_of_what_is_there(drawn, fitted):
+    X, Y, there = drawn.X, drawn.Y, ~drawn.missing
+    each = [r2_score(Y[k, p], fitted.predict(X)[k, p]) for p, k in enumerate(there.T)]
+    np.testing.assert_allclose(fitted.score(X, Y), np.mean(each), rtol=1e-12)
+    full = np.where(there, Y, drawn.F)
+    mean, std = fitted.predict(X, return_std=True)
+    density = np.where(there, norm.logpdf(full, mean, std), 0.0).sum(1)
+    np.testing.assert_allclose(fitted.log_predictive_density(X, Y), density, rtol=1e-8)
+    assert np.isfinite(fitted.crps(X, Y)).all()
+    search = GridSearchCV(regressor(tol=0.1, n_inducing=10), {"likelihood__rank": [1, 2]}, cv=2)
+    assert np.isfinite(search.fit(X, Y).cv_results_["mean_test_score"]).all()
+
+
+def test_by_its_name_and_in_parts_that_lack_a_target(drawn):
+    model = GaussianProcessRegressor(KERNEL, likelihood="coregionalised", n_inducing=8, tol=0.1)
+    Y = drawn.Y.copy()
+    Y[40:, 0] = np.nan
+    for part in (slice(0, 40), slice(40, 80)):
+        model.partial_fit(drawn.X[part], Y[part])
+    assert model.predict(drawn.X).shape == (80, 3)
+    with pytest.raises(ValueError, match="Before fit nothing is known"):
+        GaussianProcessRegressor(KERNEL, likelihood="coregionalised", n_targets=2).predict([[0.0]])

@@ -228,3 +228,62 @@ def test_what_cannot_be_is_refused(settings, name, make, says, tfd, monkeypatch)
     monkeypatch.setattr(stages, "train", None)  # before any work
     with pytest.raises(ValueError, match=says):
         GaussianProcessRegressor(priors=priors, **settings).fit(X, Y)
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "lbfgs"])
+def test_entries_of_other_sizes_are_each_found(optimizer, tfd):
+    """A narrow prior for each length scale, far from where the kernel begins."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2, 2, (60, 2))
+    labels = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1] > 0
+    priors = {"kernel__k2__length_scale": tfd.LogNormal(np.log([0.1, 10.0]), np.float64(0.05))}
+    model = GaussianProcessClassifier(priors=priors, optimizer=optimizer).fit(X, labels)
+    np.testing.assert_allclose(model.kernel_.k2.length_scale, [0.1, 10.0], rtol=0.02)
+
+
+def of_float32(tfd):
+    import tensorflow_probability as tfp
+
+    return tfd.TransformedDistribution(tfd.Gamma(2.0, 1.0), tfp.bijectors.Scale(3.0))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda tfd: tfd.TruncatedNormal(*map(np.float64, (1, 1, 0, np.inf))),
+        lambda tfd: tfd.Uniform(np.float64(0), np.float64(1e8)),
+        of_float32,
+    ],
+    ids=["half-open", "wide", "of float32 parts"],
+)
+def test_priors_that_end_nowhere_or_far_off(make, tfd):
+    prior = make(tfd)
+    x = np.linspace(0, 6, 30)[:, None]
+    y = np.sin(x[:, 0])
+    plain = GaussianProcessRegressor(1.0 * RBF()).fit(x, y)
+    model = GaussianProcessRegressor(1.0 * RBF(), priors={"kernel__k2__length_scale": prior})
+    found = model.fit(x, y).kernel_.k2.length_scale
+    assert abs(np.log(found / plain.kernel_.k2.length_scale)) < 0.5
+    noise = {"likelihood__variance": tfd.Uniform(np.float64(0), np.float64(1e8))}
+    free = GaussianProcessRegressor(1.0 * RBF(), priors=noise).fit(x, y)
+    np.testing.assert_allclose(free.elbo_, plain.elbo_, rtol=1e-3)
+
+
+def test_a_slope_that_is_known_is_known_far_out(tfd):
+    z = np.linspace(-1, 1, 30)[:, None]
+    y = z[:, 0] + 0.3 * np.sin(5 * z[:, 0]) + 0.1 * np.random.RandomState(0).randn(30)
+    kernel = 1.0 * RBF(0.3, "fixed")
+    known = {"mean__slopes": tfd.Normal(np.float64(1), np.float64(1e-4))}
+    stds = [
+        GaussianProcessRegressor(kernel, mean="linear", priors=priors)
+        .fit(z, y)
+        .predict([[100.0]], return_std=True)[1]
+        for priors in (None, known)
+    ]
+    assert stds[1] < 0.05 * stds[0]
+
+
+def test_distributions_that_check_their_arguments_are_refused(tfd):
+    prior = {"kernel__k2__length_scale": tfd.Beta(2.0, 1.0, validate_args=True)}
+    with pytest.raises(ValueError, match="validate_args=True"):
+        GaussianProcessRegressor(priors=prior).fit([[0.0], [1.0]], [0.0, 1.0])

@@ -255,7 +255,11 @@ class Broken(LinearRegression):
 @pytest.mark.parametrize(
     ("settings", "y", "says"),
     [
-        ({"likelihood": "poisson", "mean": Ridge()}, Y.astype(int), "not in the units of y.*Set"),
+        (
+            {"likelihood": "poisson", "mean": Ridge()},
+            Y.astype(int),
+            "one function of X.*Set",
+        ),
         ({"mean": LogisticRegression()}, Y, "mean must be a regressor"),
         ({"mean": GradientBoostingRegressor()}, np.c_[Y, Y], "MultiOutputRegressor"),
         ({"mean": Broken()}, Y, "mean=Broken.*predicts"),

@@ -319,8 +319,11 @@ def test_what_is_no_level_is_named(value):
         (ArcCosine(3), "order must be 0, 1 or 2, got 3"),
         (SpectralMixture([1.0], [[1.0]], [[1.0]]), r"means has the shape \(1, 1\), .*\(1, 3\)"),
         (ChangePoint(sk.RBF(), 3.0), "k2 must be a scikit-learn kernel, got 3.0"),
-        (ChangePoint(sk.RBF(), sk.RBF(), column=3), "column=3 is not among the 3"),
-        (ChangePoint(sk.RBF(), sk.RBF(), column="a"), "column must be the position of a column"),
+        (ChangePoint(sk.RBF(), sk.RBF(), 0.0, 1.0, column=3), "column=3 is not among the 3"),
+        (
+            ChangePoint(sk.RBF(), sk.RBF(), 0.0, 1.0, column="a"),
+            "column must be the position of a column",
+        ),
         (FromTFP("Nothing", scale=1.0), "psd_kernels has no 'Nothing'"),
         (FromTFP("Linear", scale=1.0), "a FromTFP .* cannot be evaluated .*'scale'"),
         (FromTFP("GammaExponential", power=0.9, length_scale=1.0), "no finite gradient"),
@@ -395,7 +398,7 @@ TOGETHER = (
     0.5 * Columns(Periodic(1.0, 3.0) + SpectralMixture([0.6], [[0.3]], [[0.1]]), [0])
     + Polynomial(2, [0.1, 1.0, 0.5])
     + 0.1 * Columns(Cosine(2.0), [1])
-    + ChangePoint(ArcCosine(1, [0.5, 1.0, 2.0]), Linear([1.0, 1.0, 1.0]))
+    + ChangePoint(ArcCosine(1, [0.5, 1.0, 2.0]), Linear([1.0, 1.0, 1.0]), 0.0, 1.0)
     + FromTFP("MaternFiveHalves", amplitude=1.0, length_scale=2.0)
 )
 
@@ -445,3 +448,14 @@ def test_spectral_mixture_starts_at_the_waves_of_the_data(n_components):
 def test_from_data_says_what_it_takes(rows, y, match):
     with pytest.raises(ValueError, match=match):
         SpectralMixture.from_data(rows, y, 2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 2000.0])
+def test_a_change_is_looked_for_where_the_rows_are(shift):
+    x = np.linspace(0.0, 10.0, 120)[:, None]
+    y = np.where(x < 6.0, 0.3 * np.sin(x), np.sin(6.0 * x)).ravel()
+    kernel = ChangePoint(sk.RBF(2.0), sk.RBF(0.3))
+    model = GaussianProcessRegressor(kernel).fit(x + shift, y)
+    assert abs(model.kernel_.location - shift - 6.0) < 0.5
+    with pytest.raises(ValueError, match="location, steepness of ChangePoint is None"):
+        kernel(x)

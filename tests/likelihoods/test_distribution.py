@@ -256,7 +256,7 @@ def test_noise_without_a_variance(table):
     assert model.noise_variance_ == np.inf and np.isfinite(model.predict(X)).all()
     low, high = model.predict_quantiles(X, (0.05, 0.95)).T
     assert np.mean((low < y) & (y < high)) > 0.8
-    with pytest.raises(ValueError, match="no mean.*Ask for quantiles"):
+    with pytest.raises(ValueError, match="no variance.*Ask for quantiles"):
         model.predict(X, return_std=True)
 
 
