@@ -104,6 +104,17 @@ def layouts() -> list[Layout]:
     ]
 
 
+def layouts_of_other_targets() -> list[Layout]:
+    """Counts, grades, noise that varies, targets that belong together."""
+    R, sparse = GaussianProcessRegressor, {"n_inducing": 8}
+    names = ("poisson", "negative_binomial", "zero_inflated_poisson", "ordinal", "heteroscedastic")
+    return [
+        *(Layout(R, "default", {**sparse, "likelihood": name}) for name in names),
+        *(Layout(R, "default", {"n_inducing": None, "likelihood": name}) for name in names[1::2]),
+        Layout(R, "default", {**sparse, "likelihood": "coregionalised"}, n_classes=2),
+    ]
+
+
 _WIDE = (1e-10, 1e10)
 
 
@@ -269,7 +280,13 @@ def draw_targets(rng: Any, X: np.ndarray, n_targets: int) -> tuple[np.ndarray, l
 
 
 # y of another support, from real ones; what is at its ends is refused.
-SUPPORTS = {"real": lambda y: y, "positive": np.abs, "unit": expit}
+SUPPORTS = {
+    "real": lambda y: y,
+    "positive": np.abs,
+    "unit": expit,
+    "counts": lambda y: np.floor(np.minimum(np.abs(y), 1e6)),
+    "grades": lambda y: np.round(np.clip(y, -2.0, 2.0)),
+}
 
 
 def draw_labels(rng: Any, n: int, n_classes: int) -> tuple[np.ndarray, list[str]]:
@@ -531,9 +548,11 @@ def report(case: Case, end: Outcome) -> str:
     )
 
 
-def battery(seeds: Any) -> tuple[collections.Counter, list[str], collections.Counter]:
+def battery(
+    seeds: Any, of: list[Layout] | None = None
+) -> tuple[collections.Counter, list[str], collections.Counter]:
     """Outcomes by kind, failures, and the messages of refusals and warnings."""
-    of, table, failures = layouts(), collections.Counter(), []
+    of, table, failures = layouts() if of is None else of, collections.Counter(), []
     messages: collections.Counter = collections.Counter()
     for seed in seeds:
         case = draw(seed, of)

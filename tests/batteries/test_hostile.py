@@ -25,6 +25,12 @@ def test_generated_fits_end_well():
     assert not failures, "\n".join(failures)
 
 
+def test_generated_fits_of_other_targets_end_well():
+    layouts = hostile.layouts_of_other_targets()
+    _, failures, _ = hostile.battery(range(SEED, SEED + 50), layouts)
+    assert not failures, "\n".join(failures)
+
+
 @pytest.mark.slow
 def test_two_thousand_generated_fits_end_well():
     table, failures, _ = hostile.battery(range(SEED, SEED + 2000))

@@ -24,7 +24,7 @@ CHECKED = [
 # by name, and as an object with a setting
 CHECKED += [
     GaussianProcessRegressor(likelihood=likelihood, n_inducing=5, max_iter=30)
-    for likelihood in ("laplace", AsymmetricLaplace(quantile=0.8))
+    for likelihood in ("laplace", "heteroscedastic", AsymmetricLaplace(quantile=0.8))
 ]
 
 

@@ -318,7 +318,7 @@ def test_what_is_no_level_is_named(value):
         (Periodic(-1.0), "'length_scale' must be positive"),
         (ArcCosine(3), "order must be 0, 1 or 2, got 3"),
         (SpectralMixture([1.0], [[1.0]], [[1.0]]), r"means has the shape \(1, 1\), .*\(1, 3\)"),
-        (ChangePoint(sk.RBF(), 3.0), "k2 must be a scikit-learn kernel, got 3.0"),
+        (ChangePoint(sk.RBF(), 3.0, 0.0, 1.0), "k2 must be a scikit-learn kernel, got 3.0"),
         (ChangePoint(sk.RBF(), sk.RBF(), 0.0, 1.0, column=3), "column=3 is not among the 3"),
         (
             ChangePoint(sk.RBF(), sk.RBF(), 0.0, 1.0, column="a"),
