@@ -450,8 +450,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
         """The fitted regressor, or what was learned of another mean."""
         if problem.trend is not None:
             return problem.trend
-        units = problem.units
-        if problem.n_latent != len(units.scale):  # not every latent function is in the units of y
+        units, likelihood = problem.units, problem.likelihood
+        if likelihood.mixes or problem.n_latent != len(units.scale):  # f has no unit of y
             units = Units(np.zeros(1), np.ones(1))
         learned = problem.mean_function.learned(values, *units)
         return {name: v[..., 0] if v.shape[-1] == 1 else v for name, v in learned.items()}

@@ -187,3 +187,10 @@ def test_by_its_name_and_in_parts_that_lack_a_target(drawn):
     assert model.predict(drawn.X).shape == (80, 3)
     with pytest.raises(ValueError, match="Before fit nothing is known"):
         GaussianProcessRegressor(KERNEL, likelihood="coregionalised", n_targets=2).predict([[0.0]])
+
+
+def test_a_mean_is_that_of_the_latent_functions(drawn):
+    """As many of them as targets, and still not in their units."""
+    model = regressor(3, mean="constant", tol=0.1, n_inducing=8).fit(drawn.X, 1e3 * drawn.Y)
+    (constant,) = model._predictor.posterior.mean_values
+    np.testing.assert_array_equal(model.mean_["constant"], constant)
