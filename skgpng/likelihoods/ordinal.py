@@ -50,7 +50,7 @@ class Ordinal(Likelihood):
 
     Parameters
     ----------
-    grades : sequence of float, default=()
+    grades : sequence of float or None, default=()
         All values that y may have, two to a hundred. None given stands for those that ``fit``
         finds in y.
 
@@ -69,7 +69,7 @@ class Ordinal(Likelihood):
     array([[[3., 4., 5.]]])
     """
 
-    grades: Sequence[float] = ()
+    grades: Sequence[float] | None = ()
     parameter_names: ClassVar[tuple[str, ...]] = ("first_cut_point", "gaps")
     log_concave: ClassVar[bool] = True
     bounded_precision: ClassVar[bool] = True
@@ -79,21 +79,37 @@ class Ordinal(Likelihood):
     # --- from the data, once a fit -------------------------------------------------------
 
     @property
+    def _given(self) -> np.ndarray:
+        """Grades as they are given; ValueError for what is no list of numbers."""
+        try:
+            grades = np.asarray(() if self.grades is None else self.grades, float)
+        except (TypeError, ValueError):
+            grades = np.zeros(())
+        if grades.ndim != 1:
+            raise ValueError(
+                f"grades must be a list of numbers, got {self.grades!r:.60}. Encode others by "
+                "sklearn.preprocessing.OrdinalEncoder(categories=[[...]]), those of y too."
+            )
+        return grades
+
+    @property
     def _levels(self) -> np.ndarray:
         """Grades in their order [J]; ValueError where they are not known, or are none."""
-        levels = np.sort(np.asarray(self.grades, float).ravel())
+        levels = np.sort(self._given)
         if not len(levels):
             raise ValueError(
                 "The likelihood Ordinal knows its grades after fit only. Give them as "
                 "Ordinal(grades=...), or fit first."
             )
         if len(levels) < 2 or not np.isfinite(levels).all() or not np.all(np.diff(levels) > 0):
-            raise ValueError(f"grades must be two different finite numbers at least, got {levels}.")
+            raise ValueError(
+                f"grades must be two finite numbers at least, each of them once, got {levels}."
+            )
         return levels
 
     def for_targets(self, y: np.ndarray, before: Likelihood | None = None) -> Likelihood:
         """With the grades given, those ``before``, or else those in y."""
-        if len(self.grades):
+        if len(self._given):
             known: Likelihood = replace(self, grades=tuple(self._levels.tolist()))
         elif isinstance(before, Ordinal):
             known = before

@@ -220,7 +220,7 @@ def test_few_rows_and_odd_grades(y, weights, n_inducing):
         ({}, [1, 2, np.nan, 1, 2], "NaN"),
         ({"alpha": 0.1}, [1, 2, 1, 2, 1], "no Gaussian noise"),
         ({"kernel": KERNEL + WhiteKernel()}, [1, 2, 1, 2, 1], "WhiteKernel out"),
-        ({"likelihood": Ordinal((1,))}, [1, 1, 1, 1, 1], "two different finite numbers"),
+        ({"likelihood": Ordinal((1,))}, [1, 1, 1, 1, 1], "two finite numbers"),
     ],
     ids=str,
 )

@@ -244,3 +244,10 @@ def test_start_of_the_mean():
     np.testing.assert_allclose(ZeroInflatedPoisson().offset(y, w, e), [np.log(9.0 / 5.5 / 0.9)])
     for likelihood in (NegativeBinomial(), ZeroInflatedPoisson()):
         assert np.isfinite(likelihood.offset(0 * y, w, e)).all()
+
+
+def test_counts_that_are_lost_to_rounding_are_refused():
+    y = np.array([[3.0], [1e9]])
+    Poisson().check(y)
+    with pytest.raises(ValueError, match=r"y\[1, 0\] = 2e\+09 is a count beyond 1e\+09"):
+        Poisson().check(2.0 * y)

@@ -176,9 +176,9 @@ def test_grades_are_those_of_y_or_those_given():
         ((), [3.0, 3.0], "All of y is 3.*two grades.*Ordinal.grades"),
         ((), np.arange(101.0), "101 different values: 100 grades.*likelihood='gaussian'"),
         ((), [0.0, np.inf], r"y\[1\] = inf"),
-        ((1.0,), [1.0], "two different finite numbers"),
-        ((1.0, 1.0, 2.0), [1.0], "two different finite numbers"),
-        ((1.0, np.nan), [1.0], "two different finite numbers"),
+        ((1.0,), [1.0], "two finite numbers"),
+        ((1.0, 1.0, 2.0), [1.0], "two finite numbers"),
+        ((1.0, np.nan), [1.0], "two finite numbers"),
     ],
 )
 def test_what_are_no_grades_is_said(grades, y, match):
@@ -220,3 +220,15 @@ def test_start_gives_each_grade_its_share():
 
 def column(*numbers):
     return np.array([numbers], float).T
+
+
+@pytest.mark.parametrize("grades", [5, "abc", ["low", "high"], [[1.0, 2.0]]])
+def test_grades_are_a_list_of_numbers(grades):
+    with pytest.raises(ValueError, match="grades must be a list of numbers.*OrdinalEncoder"):
+        Ordinal(grades=grades).for_targets(np.array([1.0, 2.0]))
+
+
+def test_no_grades_are_those_of_y():
+    assert Ordinal(grades=None).for_targets(np.array([2.0, 1.0])).grades == (1.0, 2.0)
+    with pytest.raises(ValueError, match="each of them once"):
+        Ordinal(grades=[1.0, 2.0, 2.0]).for_targets(np.array([1.0, 2.0]))
