@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 
 import skgpng
@@ -232,3 +233,13 @@ def test_models_that_cannot_be_taken_apart(kernel, settings, match):
 def test_before_fit_nothing_is_read():
     with pytest.raises(ValueError, match=r"is None: read from .*completed\(kernel, X\)"):
         GaussianProcessRegressor(OrthogonalAdditive()).predict(X)
+
+
+def test_a_regressor_belongs_to_no_part():
+    X = np.random.RandomState(0).gamma(2, 1, (40, 2))
+    y = 5 * X[:, 0] + np.sin(X[:, 1])
+    model = GaussianProcessRegressor(OrthogonalAdditive(max_order=1), mean=Ridge(), max_iter=5)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match="Ridge.*belongs to no part"):
+        model.predict_component(X, [0])

@@ -107,3 +107,12 @@ def test_quantiles_of_real_data_are_calibrated(quantile):
     )
     predicted = cross_val_predict(model, X, y, cv=KFold(5, shuffle=True, random_state=0))
     assert abs(np.mean(y < predicted) - quantile) < 2.0 * np.sqrt(0.09 / 442)
+
+
+@pytest.mark.parametrize("near", [0.0, 1.0])
+def test_shares_next_to_nothing_or_all(near):
+    """They are no reason to doubt the likelihood, whose density ends in numbers that round."""
+    X = np.linspace(0, 6, 40)[:, None]
+    y = np.abs(near - 1e-3 * np.exp(np.sin(X[:, 0])))
+    model = GaussianProcessRegressor(likelihood="beta", n_inducing=10, tol=1e-3).fit(X, y)
+    assert np.abs(model.predict(X) - y).max() < 2e-3

@@ -205,3 +205,11 @@ def test_before_fit_counts_are_those_to_begin_with():
         mean, std = regressor(likelihood=likelihood).predict(X, return_std=True)
         poisson = regressor(likelihood=Poisson()).predict(X, return_std=True)
         assert 0.8 < mean / poisson[0] < 1.01 and std / mean > poisson[1] / poisson[0]
+
+
+def test_far_out_there_are_no_nans():
+    X = np.random.RandomState(0).uniform(-2, 2, (40, 1))
+    y = np.random.RandomState(1).poisson(np.exp(1.5 * X[:, 0]))
+    model = GaussianProcessRegressor(mean="linear", likelihood="poisson", max_iter=30).fit(X, y)
+    mean, std = model.predict([[300.0], [0.0]], return_std=True)
+    assert not np.isnan(mean).any() and np.isinf(std[0]) and np.isfinite(std[1])

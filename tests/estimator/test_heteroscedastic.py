@@ -156,3 +156,9 @@ def test_goes_on(data):
 def test_known_noise_of_rows_is_refused(data):
     with pytest.raises(ValueError, match="noise_variance of each row is nothing"):
         regressor().fit(*data, noise_variance=np.ones(200))
+
+
+def test_where_the_noise_leaves_the_numbers_covariances_stay(data):
+    model = regressor(mean="linear", n_inducing=10, max_iter=30).fit(*data)
+    cov = model.predict([[1e6], [0.0]], return_cov=True)[1]
+    assert not np.isnan(cov).any() and cov[0, 1] == cov[1, 0]

@@ -6,7 +6,8 @@ import pickle
 
 import numpy as np
 import pytest
-from estimator.cases import classifier
+from estimator.cases import classifier, silent
+from sklearn.datasets import load_iris
 from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
@@ -71,3 +72,10 @@ def test_shared_kernel_is_no_matter_for_two_classes(two):
     )
     assert own.kernel_ == shared.kernel_
     np.testing.assert_array_equal(own.predict_proba(X), shared.predict_proba(X))
+
+
+def test_a_class_that_the_others_tell_is_no_concern():
+    """One of three latent functions may be nothing."""
+    X, y = load_iris(return_X_y=True)
+    model = silent(GaussianProcessClassifier(shared_kernel=False, random_state=0), X, y)
+    assert model.score(X, y) > 0.95

@@ -314,3 +314,10 @@ def test_what_is_no_distribution_is_said():
         FromDistribution(lambda f: f)
     with pytest.raises(ValueError, match="not known of the distribution Uniform.*support='real'"):
         FromDistribution(lambda f: tfd.Uniform(f, f + 1.0))
+
+
+def test_a_link_that_is_forgotten_is_named():
+    likelihood = FromDistribution(lambda f: tfd.Poisson(rate=f), support="counts")
+    X = np.linspace(0, 6, 40)[:, None]
+    with pytest.raises(ValueError, match=r"log_prob is NaN at f = -.*tf.exp\(f\) for a rate"):
+        GaussianProcessRegressor(likelihood=likelihood).fit(X, np.arange(40) % 4)
