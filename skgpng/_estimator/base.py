@@ -364,8 +364,8 @@ class BaseGaussianProcess(CallbackSupportMixin, BaseEstimator, abc.ABC):
     ) -> tuple:
         """Mean of f; parameters of kernel, likelihood and mean to begin with, with their priors."""
         on = start == "on"
-        of_f = mean_function(self.mean, likelihood)
-        of_f = self._predictor.posterior.mean_function if on else of_f
+        asked = mean_function(self.mean, likelihood)
+        of_f = self._predictor.posterior.mean_function if on else asked
         before = None if start == "fresh" else old  # a kernel of another form begins anew
         learned = begun(likelihood, of_f, observation, rows, spread, before, on)
         begins = start in ("fresh", "first") and self.optimizer is not None

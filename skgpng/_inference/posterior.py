@@ -17,6 +17,7 @@ is that of the condition number: for a noise of 1e-8 of the variance it exceeds 
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -277,13 +278,22 @@ class RowPosterior(CholeskyPosterior):
     """
 
     def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, points = _solve_each(self.root, K), self.points
-        trend = self.mean_function.uncertain(self.mean_values, points)
-        if trend is None:
+        a, known = _solve_each(self.root, K), self._coefficients
+        if not known:
             return a, a[:, :0]
-        H, precision = trend
         h, _ = self.mean_function.uncertain(self.mean_values, X)  # type: ignore[misc]
-        return a, _open_coefficients(_solve_each(self.root, H[None]), a, h, precision)
+        each = ((*known[k % len(known)], a[k]) for k in range(len(a)))
+        return a, np.stack([Arrays.lower_solve(C, h.T - G.T @ a_) for G, C, a_ in each])
+
+    @functools.cached_property
+    def _coefficients(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """G [M, K] and C [K, K] for each root; none where no coefficient is integrated out."""
+        trend = self.mean_function.uncertain(self.mean_values, self.points)
+        if trend is None:
+            return []
+        H, precision = trend
+        each = [Arrays.lower_solve(L, H) for L in self.root]
+        return [(G, Arrays.cholesky(G.T @ G + np.diag(precision))) for G in each]
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows, and in exact regression what the others miss of each, [N, L]."""
@@ -297,24 +307,17 @@ class RowPosterior(CholeskyPosterior):
         :math:`Q = K_y^{-1} - M M^\top, \; M = L^{-\top} G C^{-\top}`, and Q y is
         :math:`K_y^{-1}` of what the best ones leave.
         """
-        _, missed = self.left_out()
-        variance = np.broadcast_to(self._left_out_variance(), missed.shape)
-        return missed, variance, np.ones(len(missed))
+        variance = self._left_out_variance()
+        missed = self.weights * variance
+        return missed, np.broadcast_to(variance, missed.shape), np.ones(len(missed))
 
     def _left_out_variance(self) -> np.ndarray:
         """Of y of each row given the others, [N, 1 or L]."""
-        trend = self.mean_function.uncertain(self.mean_values, self.points)
-        found = []
-        for L in self.root:
-            inverse, _ = lapack.dtrtri(L.T, lower=0)  # of L', so that L is not copied
-            Q = np.sum(inverse**2, 1)
-            if trend is not None:
-                H, precision = trend
-                G = Arrays.lower_solve(L, H)
-                C = Arrays.cholesky(G.T @ G + np.diag(precision))
-                Q = Q - np.sum(Arrays.lower_solve(C, (inverse @ G).T) ** 2, 0)
-            found.append(1.0 / Q)
-        return np.stack(found, 1)
+        inverses = [lapack.dtrtri(L.T, lower=0)[0] for L in self.root]  # of L': L is not copied
+        Q = [np.sum(inverse**2, 1) for inverse in inverses]
+        for k, (G, C) in enumerate(self._coefficients):
+            Q[k] -= np.sum(Arrays.lower_solve(C, (inverses[k] @ G).T) ** 2, 0)
+        return 1.0 / np.stack(Q, 1)
 
     def of_rows(
         self, X: np.ndarray, targets: np.ndarray, noise: np.ndarray, weights: np.ndarray
@@ -465,17 +468,6 @@ def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
     n = max(len(roots), len(K))
     return np.stack([Arrays.lower_solve(roots[k % len(roots)], K[k % len(K)]) for k in range(n)])
-
-
-def _open_coefficients(
-    G: np.ndarray, a: np.ndarray, h: np.ndarray, precision: np.ndarray
-) -> np.ndarray:
-    """b of :class:`RowPosterior`, [1 or L, K, N]."""
-    found = []
-    for G_, a_ in zip(G[np.arange(len(a)) % len(G)], a, strict=True):
-        root = Arrays.cholesky(G_.T @ G_ + np.diag(precision))
-        found.append(Arrays.lower_solve(root, h.T - G_.T @ a_))
-    return np.stack(found)
 
 
 def _variance(prior: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

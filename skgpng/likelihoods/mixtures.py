@@ -29,7 +29,7 @@ def quantiles(variance: np.ndarray, weights: np.ndarray, levels: Any) -> np.ndar
         return np.log(tail[index]) - np.log(np.maximum(below, np.finfo(float).tiny))
 
     inner = tail < 0.5  # the median is the mean
-    start = np.log(np.exp(np.log(each) @ weights) * -ndtri(np.where(inner, tail, 0.25)))
+    start = np.log(each) @ weights + np.log(-ndtri(np.where(inner, tail, 0.25)))
     found = np.zeros(tail.shape)
     if inner.any():
         at = np.flatnonzero(inner)
