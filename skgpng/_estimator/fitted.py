@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from .. import kernels
 from .._version import __version__
 from ..likelihoods import Likelihood
-from .predictor import Predictor
 from .priors import check_copies
 from .state import from_plain, to_plain
 from .validation import check_range, validated
@@ -29,7 +28,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     dtype: str
     kernel_: Any
     priors: dict | None
-    _predictor: Predictor
+    _predictor: Any  # a Predictor
     _spread: np.ndarray  # of the columns of the rows of fit
 
     def set_params(self, **params: Any) -> Any:
