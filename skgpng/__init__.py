@@ -1,5 +1,8 @@
 """Gaussian processes with natural-gradient training, as scikit-learn estimators."""
 
+import importlib
+from typing import Any
+
 from ._version import __version__
 from .classification import GaussianProcessClassifier
 from .persistence import load, save
@@ -12,3 +15,15 @@ __all__ = [
     "load",
     "save",
 ]
+
+_MODULES = ("displays", "metrics")  # imported when first named, as no estimator needs them
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
