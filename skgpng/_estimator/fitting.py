@@ -16,6 +16,7 @@ from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
 from .plan import Plan
 from .problem import Problem, Rows
+from .theta import optimizer_of
 from .tuning import Tuning
 
 __all__ = ["Run", "best_run", "hold_out", "look", "start_parameters"]
@@ -87,8 +88,8 @@ def start_parameters(plan: Plan, rng: np.random.RandomState) -> list[Parameters]
     n_draws = 0 if goes_on else plan.options.n_restarts_optimizer
     if n_draws and not all(_can_draw(p.bounds) for p in plan.parameters.leaves if not p.real):
         raise ValueError(
-            f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
-            "hyperparameters, so all bounds must be positive and finite."
+            f"n_restarts_optimizer={n_draws} requires that all bounds are finite, and positive: "
+            "start values of the hyperparameters are drawn between them."
         )
     return [plan.parameters, *(_drawn(plan.parameters, rng) for _ in range(n_draws))]
 
@@ -162,7 +163,7 @@ def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
         plan.stages(q),
         monitors if stopping is None else [*monitors, stopping],
         tuning.call_every if stopping is None else max(tuning.score_every, plan.epoch),
-        plan.optimizer,
+        optimizer_of(plan),
     )
     if stopping is not None:
         return _best_of(stopping, result)

@@ -57,7 +57,8 @@ def completed(kernel: Any, X: Any, sample_weight: Any = None, names: Any = None)
     weights = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
     if isinstance(kernel, sk.CompoundKernel):
         parts = [
-            _completed(part, X, weights, names, f"{k}__") for k, part in enumerate(kernel.kernels)
+            _completed(part, X, weights, names, f"{k}__")
+            for k, part in enumerate(kernel.kernels or ())
         ]
         same = all(a is b for a, b in zip(parts, kernel.kernels, strict=True))
         return kernel if same else sk.CompoundKernel(parts)
