@@ -248,22 +248,20 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.shared_kernel = shared_kernel
         self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
-        self.inducing_init = inducing_init
-        self.train_inducing = train_inducing
+        self.inducing_init, self.train_inducing = inducing_init, train_inducing
         self.optimizer = optimizer
         self.gamma = gamma
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_restarts_optimizer = n_restarts_optimizer
         self.warm_start = warm_start
         self.class_weight, self.multi_class = class_weight, multi_class
-        self.copy_X_train, self.max_iter_predict = copy_X_train, max_iter_predict
-        self.n_jobs = n_jobs
+        self.copy_X_train, self.n_jobs = copy_X_train, n_jobs
+        self.max_iter_predict = max_iter_predict
         self.jitter, self.dtype = jitter, dtype
         self.verbose, self.random_state = verbose, random_state
 

@@ -276,8 +276,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.normalize_y, self.copy_X_train = normalize_y, copy_X_train
         self.n_targets = n_targets
         self.jitter, self.dtype = jitter, dtype
-        self.verbose = verbose
-        self.random_state = random_state
+        self.verbose, self.random_state = verbose, random_state
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any

@@ -353,7 +353,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """ValueError where the kernel given does not fit X: rows still stand where they stood."""
         kernel, names = self.kernel_ if start == "on" else self.kernel, self._column_names
         if kernel is not None:
-            parsed = kernels.parse(kernels.completed(kernel, X[keep], names=names), names)
+            kernel = kernels.completed(kernel, X[keep], names=names)
+            fitting.check_restarts(kernel, self.n_restarts_optimizer)
+            parsed = kernels.parse(kernel, names)
             kernels.check_columns(parsed, of_weight(X, keep), try_out=False)
 
     def _start_values(

@@ -104,10 +104,10 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
 
     @property
     def log_marginal_likelihood_value_(self) -> float:
-        """``elbo_`` by scikit-learn's name for it; AttributeError before ``fit``."""
+        """``log_marginal_likelihood()``; AttributeError before ``fit``."""
         if not hasattr(self, "elbo_"):
             raise AttributeError("log_marginal_likelihood_value_ is there after fit only.")
-        return self.elbo_
+        return kept.value(self)
 
     @property
     def X_train_(self) -> np.ndarray:
@@ -146,14 +146,14 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         ----------
         theta : array-like of shape (n_kernel_params,), default=None
             Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; likelihood and
-            mean stay as learned. ``None`` stands for the learned values and gives ``elbo_``. With
-            labels, and other noise than Gaussian, it is the ELBO at the best variational
-            distribution for theta.
+            mean stay as learned. ``None`` stands for the learned values: ``elbo_``. For labels, and
+            other noise than Gaussian, it is the ELBO at the best variational distribution for
+            theta; ``elbo_``, that where training stopped, is a little less.
         eval_gradient : bool, default=False
             Whether to return the gradient in theta too.
         clone_kernel : bool, default=True
-            Taken as scikit-learn does; ``kernel_`` stays as it is either way, as it says what
-            predictions are made from.
+            Taken as scikit-learn does; ``kernel_`` stays as it is either way: predictions are made
+            from it, and a pickle restores them by it.
 
         Returns
         -------
@@ -179,7 +179,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
                     "Gradient can only be evaluated for theta!=None: give one, such as "
                     "kernel_.theta."
                 )
-            return self.elbo_
+            return kept.value(self)
         value, gradient = kept.evidence(self, theta)
         return (value, gradient) if eval_gradient else value
 

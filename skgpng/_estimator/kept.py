@@ -10,7 +10,7 @@ from .. import kernels
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .theta import log_evidence
 
-__all__ = ["evidence", "root", "rows", "targets", "weights"]
+__all__ = ["evidence", "root", "rows", "targets", "value", "weights"]
 
 _EXACT = "needs an exact model: set n_inducing=None, n_neighbors=None and gamma='auto'"
 
@@ -67,6 +67,16 @@ def evidence(model: Any, theta: Any) -> tuple[float, np.ndarray]:
     columns = getattr(model, "feature_names_in_", None)
     value, gradient = log_evidence(kernel, columns, model._predictor, data, model.jitter_)
     return np.float64(value), gradient  # as scikit-learn's: differences with float32 keep digits
+
+
+def value(model: Any) -> float:
+    """Log evidence at the learned theta, or its bound where training stopped.
+
+    Without Gaussian noise, of an exact model, the bound at the best q, as at any other theta.
+    """
+    if getattr(model, "_exact_data", None) is None or model._predictor.likelihood.conjugate:
+        return model.elbo_
+    return evidence(model, model.kernel_.theta)[0]
 
 
 def _posterior(model: Any, name: str) -> Any:

@@ -25,6 +25,7 @@ from .targets import (
     kernel_of_latents,
     noise_given,
     refuse_alpha_of_rows,
+    refuse_singular,
     units_of,
     what_fixes_noise,
     with_alpha_of_rows,
@@ -284,7 +285,9 @@ class BaseRegressor(BaseGaussianProcess):
         observation = likelihood.parameters(noise, spread)
         noise_start = likelihood.noise_start(observation)
         if likelihood.conjugate:
-            check_noise(likelihood.noise_of_rows((observation[0].value,), row) / spread)
+            each = likelihood.noise_of_rows((observation[0].value,), row)
+            refuse_singular(kernel, parsed, X, each)
+            check_noise(each / spread)
         elif likelihood.noise is not None:
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import CompoundKernel
 
+from .._inference.covariances import cross_covariances
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Noise, Units, tried_offset
 from ..means import Mean
@@ -23,6 +24,7 @@ __all__ = [
     "kernel_of_latents",
     "noise_given",
     "refuse_alpha_of_rows",
+    "refuse_singular",
     "units_of",
     "what_fixes_noise",
     "with_alpha_of_rows",
@@ -31,6 +33,8 @@ __all__ = [
 # Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
 # and not zero.
 _LARGEST_RAW = 1e150
+# Rows of a matrix that is factorised for the sake of an error message.
+_LOOKED_AT = 1000
 
 
 class Given(NamedTuple):
@@ -169,6 +173,23 @@ def noise_given(given: Given, parsed: ParsedKernel, unit: float) -> tuple[Noise 
         )
     low, high = parsed.noise.bounds.tolist()
     return Noise(float(parsed.noise.value), (low, high), parsed.noise.free), alpha or 0.0
+
+
+def refuse_singular(kernel: Any, parsed: ParsedKernel, X: np.ndarray, noise: np.ndarray) -> None:
+    """LinAlgError for rows without noise whose kernel matrix has no Cholesky factor.
+
+    In scikit-learn's words; it is looked for among the first rows.
+    """
+    if np.all(noise > 0):
+        return
+    X = X[:_LOOKED_AT].astype(np.float64, copy=False)
+    try:
+        np.linalg.cholesky(cross_covariances(parsed.structure, parsed.values, X, X)[0])
+    except np.linalg.LinAlgError as error:
+        raise np.linalg.LinAlgError(
+            f"The kernel, {kernel}, is not returning a positive definite matrix. Try gradually "
+            "increasing the 'alpha' parameter of your GaussianProcessRegressor estimator."
+        ) from error
 
 
 def what_fixes_noise(given: Given) -> str:

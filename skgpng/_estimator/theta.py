@@ -108,8 +108,7 @@ def log_evidence(
     inference = suitable(False, frozenset({"all rows"}))
     model = Model(inference, parsed.structure, likelihood, p.n_latent, p.mean_function)
     structure = Structure(model, Execution(chunked=chunk < N))
-    q = inference.start_q(model, parameters.values, data.weights, None)
-    stage = stages.Stage(data, _settings(likelihood.gamma, N, chunk), q)
+    stage = stages.Stage(data, _settings(likelihood.gamma, N, chunk), p.sites())
     value, g_u = stages.at_best_q(structure, parameters, stage)
     order = _order(kernel, parsed, likelihood, parameters)
     return value, order.gradient(g_u)[: order.n_theta]

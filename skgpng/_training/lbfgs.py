@@ -28,8 +28,8 @@ __all__ = ["Problem", "at_best_q", "compiled_profile", "maximise"]
 
 # Natural-gradient steps at most for each value, and the change per row that is none.
 _INNER_STEPS, _INNER_TOL = 30, 1e-9
-# Where one value is asked for, such steps go on until this share of it is no change.
-_MOST_ROUNDS, _ROUNDED = 50, 1e-14
+# Where one value is asked for, they go on until its gradient, in nats, changes by no more.
+_MOST_ROUNDS, _SETTLED_GRADIENT = 100, 1e-9
 # It ends where an iteration gains less than this share of tol per row, or at a gradient per row of
 # this size.
 _FTOL, _GTOL = 1e-3, 1e-6
@@ -122,18 +122,17 @@ def compiled_profile(structure: Structure, form: vector.Form) -> Any:
 def at_best_q(problem: Problem, settings: Settings) -> tuple[float, np.ndarray]:
     """The profile at the u of the problem, and its gradient in the free entries of u.
 
-    To the last digits, as one is looked at by differences; minus infinity, and flat, where nothing
-    can be factorised.
+    Minus infinity, and flat, where nothing can be factorised.
     """
     profile, numbers = compiled(compiled_profile, problem.structure, problem.form), packed(settings)
-    free, q, last = np.flatnonzero(problem.space.free), problem.q, -np.inf
+    free, q = np.flatnonzero(problem.space.free), problem.q
+    value, gradient = -np.inf, np.full(len(free), np.inf)
     for _ in range(_MOST_ROUNDS):
-        now = profile(problem.space, problem.data, numbers, problem.u, q)
-        value, q = float(now.value), now.q
-        if not abs(value - last) > _ROUNDED * abs(value):
-            break
-        last = value
-    gradient = now.gradient.numpy()[free]
+        now, last = profile(problem.space, problem.data, numbers, problem.u, q), (value, *gradient)
+        value, gradient, q = float(now.value), now.gradient.numpy()[free], now.q
+        change = np.abs(np.subtract((value, *gradient), last)).max()
+        if not change > _SETTLED_GRADIENT * (1.0 + np.abs(gradient).max(initial=0.0)):
+            break  # also where it is not a number
     finite = np.isfinite(value + gradient.sum())
     return (value, gradient) if finite else (-np.inf, np.zeros(len(free)))
 
