@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from .. import kernels
 from .._inference import Data, Execution, Model, Structure, suitable
+from .._inference.posterior import RowPosterior
 from .._training import stages
 from .._training.loop import Settings
 from ..kernels import ParsedKernel
@@ -92,11 +93,8 @@ def log_evidence(
     """
     if predictor.likelihood.conjugate:
         return evidence_at(kernel, columns, predictor, data, jitter)
-    parsed, likelihood, p = (
-        kernels.parse(kernel, columns),
-        predictor.likelihood,
-        predictor.posterior,
-    )
+    parsed, likelihood = kernels.parse(kernel, columns), predictor.likelihood
+    p = cast(RowPosterior, predictor.posterior)
     parameters = Parameters(
         parsed.parameters,
         _of_likelihood(parsed, likelihood, predictor.values),
