@@ -24,10 +24,12 @@ from .loop import (
 )
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STALLED, STOPPED, Report, Result
 
-__all__ = ["Problem", "compiled_profile", "maximise"]
+__all__ = ["Problem", "at_best_q", "compiled_profile", "maximise"]
 
 # Natural-gradient steps at most for each value, and the change per row that is none.
 _INNER_STEPS, _INNER_TOL = 30, 1e-9
+# Where one value is asked for, they go on until its gradient, in nats, changes by no more.
+_MOST_ROUNDS, _SETTLED_GRADIENT = 100, 1e-9
 # It ends where an iteration gains less than this share of tol per row, or at a gradient per row of
 # this size.
 _FTOL, _GTOL = 1e-3, 1e-6
@@ -117,6 +119,24 @@ def compiled_profile(structure: Structure, form: vector.Form) -> Any:
     )
 
 
+def at_best_q(problem: Problem, settings: Settings) -> tuple[float, np.ndarray]:
+    """The profile at the u of the problem, and its gradient in the free entries of u.
+
+    Minus infinity, and flat, where nothing can be factorised.
+    """
+    profile, numbers = compiled(compiled_profile, problem.structure, problem.form), packed(settings)
+    free, q = np.flatnonzero(problem.space.free), problem.q
+    value, gradient = -np.inf, np.full(len(free), np.inf)
+    for _ in range(_MOST_ROUNDS):
+        now, last = profile(problem.space, problem.data, numbers, problem.u, q), (value, *gradient)
+        value, gradient, q = float(now.value), now.gradient.numpy()[free], now.q
+        change = np.abs(np.subtract((value, *gradient), last)).max()
+        if not change > _SETTLED_GRADIENT * (1.0 + np.abs(gradient).max(initial=0.0)):
+            break  # also where it is not a number
+    finite = np.isfinite(value + gradient.sum())
+    return (value, gradient) if finite else (-np.inf, np.zeros(len(free)))
+
+
 class _Objective:
     """Minus the objective per row as a function of the free entries of u, for SciPy."""
 
@@ -150,17 +170,27 @@ class _Objective:
         return self._last[1]
 
     def _at(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        now = self.at(x)
+        if now is None:  # a wall, for the line search to step back from
+            return (1e3 - self.best.value) / self._n_rows, np.zeros_like(x)
+        if now.value > self.best.value:
+            self.keep(now)
+        return -now.value / self._n_rows, -now.gradient / self._n_rows
+
+    def at(self, x: np.ndarray) -> _Value | None:
+        """Everything at x, in nats; None where it is not finite."""
         u = self._u.copy()
         u[self._free] = x
         now = self._evaluate(tf.constant(u))
-        if not np.isfinite(now.value + now.gradient.sum()):
-            # a wall, for the line search to step back from
-            self._n_rejected += 1
-            return (1e3 - self.best.value) / self._n_rows, np.zeros_like(x)
-        if now.value > self.best.value:
-            self.best = now
-            self._report = Report(float(self._settings.jitter), self._n_rejected)
-        return -now.value / self._n_rows, -now.gradient / self._n_rows
+        if np.isfinite(now.value + now.gradient.sum()):
+            return now
+        self._n_rejected += 1
+        return None
+
+    def keep(self, now: _Value) -> None:
+        """Make this the state of the result."""
+        self.best = now
+        self._report = Report(float(self._settings.jitter), self._n_rejected)
 
     def _evaluate(self, u: Any) -> _Value:
         """With the gradient in the free entries; at the start with enough jitter."""
@@ -208,16 +238,23 @@ class _Objective:
 
 
 def maximise(
-    problem: Problem, settings: Settings, monitors: Sequence[Callable], every: int
+    problem: Problem,
+    settings: Settings,
+    monitors: Sequence[Callable],
+    every: int,
+    optimizer: Callable | None = None,
 ) -> Result:
-    """Train by L-BFGS; see :func:`skgpng._training.stages.train`."""
+    """Train by L-BFGS, or an optimiser given; see :func:`skgpng._training.stages.train`."""
     objective = _Objective(problem, settings, monitors, every)
     x, bounds = objective.start()
     objective(x)
     if not objective.found:  # not finite at the start
         return objective.result(NON_FINITE)
     try:
-        status = _climb(objective, x, bounds, settings)
+        if optimizer is None:
+            status = _climb(objective, x, bounds, settings)
+        else:
+            status = _led(objective, x, bounds, optimizer)
         objective.look()  # at the last steps
     except KeyboardInterrupt:
         if not objective.curve:
@@ -247,6 +284,42 @@ def _climb(objective: Any, x: np.ndarray, bounds: list, s: Settings) -> int:
             break
         x = end.x
     return CONVERGED if slope <= _STEEP else STALLED
+
+
+def _led(objective: Any, x: np.ndarray, bounds: list, optimizer: Callable) -> int:
+    """To where an optimiser of the user's own says; gives the status.
+
+    ``optimizer(function, x, bounds)`` minimises ``function(x, eval_gradient=True)``, in nats, and
+    gives the x that it found and the value there, which is not believed but computed.
+    """
+
+    def function(x: Any, eval_gradient: bool = True) -> Any:
+        now = objective.at(_entries(x, len(bounds)))
+        objective.curve.append(np.nan if now is None else now.elbo)
+        value, gradient = (np.inf, np.zeros(len(bounds))) if now is None else _minus(now)
+        return (value, gradient) if eval_gradient else value
+
+    found = objective.at(_entries(optimizer(function, x, np.array(bounds))[0], len(bounds)))
+    if found is not None:
+        objective.keep(found)
+    objective.curve.append(objective.best.elbo)
+    return NON_FINITE if found is None else CONVERGED
+
+
+def _minus(now: _Value) -> tuple[np.float64, np.ndarray]:
+    return np.float64(-now.value), -now.gradient
+
+
+def _entries(x: Any, n: int) -> np.ndarray:
+    """What an optimiser of the user's own asks for, as numbers [n]."""
+    x = np.array(x, float)
+    if x.shape != (n,) or not np.isfinite(x).all():
+        raise ValueError(
+            f"optimizer asked for a theta of shape {x.shape}, {x}, but {n} finite numbers are "
+            "learned: those of kernel_.theta, and behind them what is learned beside the kernel, "
+            "such as the logarithm of the noise where alpha is None and there is no WhiteKernel."
+        )
+    return x
 
 
 def _slope_inside(x: np.ndarray, gradient: np.ndarray, bounds: list) -> float:
