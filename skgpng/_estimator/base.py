@@ -24,7 +24,7 @@ from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
-from . import fitting, messages
+from . import fitting, messages, record
 from .fitted import FittedGaussianProcess
 from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
 from .plan import (
@@ -131,6 +131,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         callbacks = self._callbacks(X, y, sample_weight)
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, given)
+            n_rows = record.count_rows(_num_samples(X), sample_weight)
+            n_before = self._record["rows"] if start == "on" else 0
+            problem = problem._replace(n_rows=n_before + n_rows)
             rng = check_random_state(self.random_state)
             if start in ("fresh", "warm"):
                 message = self._train(problem, callbacks, rng)
@@ -199,7 +202,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
         self.log_posterior_ = objective(plan.parameters, best.result.theta, best.elbo)
-        return messages.warning(plan, best.result, p)
+        message = messages.warning(plan, best.result, p)
+        self._record = {**self._record, "warning": message}
+        return message
 
     def _last(self, problem: Problem) -> Any:
         """Posterior that q may go on from, or None."""
@@ -390,6 +395,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             ),
             "mean_": self._mean_of(problem, theta.mean),
             "_spread": plan.data.X_scale,
+            "_record": record.of_fit(plan, getattr(self, "_record", None)),
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
             "inducing_points_": p.points if plan.has_points else None,
