@@ -26,7 +26,7 @@ from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
 from .fitted import FittedGaussianProcess
-from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
+from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
 from .plan import (
     Options,
     Plan,
@@ -187,6 +187,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         begin = fitting.start_parameters(plan, rng)
         monitors = self._callback_monitor(plan, callbacks)
         shown = name if self.verbose else ""
+        say(shown if self.verbose > 1 else "", record.announced(plan))
         best = fitting.best_run(plan, begin, self._last(problem), monitors, tuning, shown)
         return self._take(plan, best)
 
@@ -197,6 +198,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         p = plan.posterior(best.result)
         if not p.is_finite:
             raise np.linalg.LinAlgError(messages.not_factorised(plan))
+        if self.verbose and plan.structure.model.inference.gathers:
+            say(type(self).__name__, "choosing neighbours and scale by rows left out")
         p = p.calibrated()
         for name, value in self._attributes(plan, best.result, p).items():
             setattr(self, name, value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .plan import Options, Plan, differs
 
-__all__ = ["FIELDS", "count_rows", "of_fit", "reason"]
+__all__ = ["FIELDS", "announced", "count_rows", "of_fit", "reason"]
 
 #: What a record holds.
 FIELDS = {
@@ -54,6 +54,18 @@ def of_fit(plan: Plan, before: dict | None = None) -> dict:
         "jitter": plan.options.jitter if inference.has_points else 0.0,
         "warning": "",
     }
+
+
+def announced(plan: Plan) -> str:
+    """What is about to be trained, and how."""
+    title, how = plan.structure.model.inference.title, plan.structure.how
+    points = ""
+    if plan.has_points:
+        points = f", {len(plan.parameters.inducing_points):,} inducing points"
+    by = _OPTIMIZERS[plan.optimizer] if plan.settings.learning_rate else "hyperparameters held"
+    unit = "blocks" if plan.structure.model.inference.gathers else "rows"
+    batch = f", {int(plan.settings.batch_size):,} {unit} a step" if how.minibatch else ""
+    return f"{plan.problem.n_rows:,} rows, {title}{points}, as {reason(plan)}; {by}{batch}"
 
 
 def reason(plan: Plan) -> str:
