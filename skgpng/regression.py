@@ -152,7 +152,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
         of columns that are not centred).
     verbose : int, default=0
-        1 shows a line of progress (tqdm's where it is installed).
+        1 shows a line of progress (tqdm's where it is installed), 2 also the model and why.
     random_state : int, RandomState instance or None, default=None
         Seeds the placing of inducing points, the minibatches, the rows held out and the restarts.
 

@@ -24,9 +24,9 @@ from .._runtime import outside_graphs
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
-from . import fitting, messages
+from . import fitting, messages, record
 from .fitted import FittedGaussianProcess
-from .monitor import Callbacks, CallbackSupportMixin, with_callbacks
+from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
 from .plan import (
     Options,
     Plan,
@@ -133,6 +133,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         callbacks = self._callbacks(X, y, sample_weight)
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, given)
+            n_rows = record.count_rows(_num_samples(X), sample_weight)
+            n_before = self._record["rows"] if start == "on" else 0
+            problem = problem._replace(n_rows=n_before + n_rows)
             rng = check_random_state(self.random_state)
             if start in ("fresh", "warm"):
                 message = self._train(problem, callbacks, rng)
@@ -189,6 +192,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         begin = fitting.start_parameters(plan, rng)
         monitors = self._callback_monitor(plan, callbacks)
         shown = name if self.verbose else ""
+        say(shown if self.verbose > 1 else "", record.announced(plan))
         best = fitting.best_run(plan, begin, self._last(problem), monitors, tuning, shown)
         return self._take(plan, best)
 
@@ -199,12 +203,16 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         p = plan.posterior(best.result)
         if not p.is_finite:
             raise np.linalg.LinAlgError(messages.not_factorised(plan))
+        if self.verbose and plan.structure.model.inference.gathers:
+            say(type(self).__name__, "choosing neighbours and scale by rows left out")
         p = p.calibrated()
         for name, value in self._attributes(plan, best.result, p).items():
             setattr(self, name, value)
         self.elbo_, self.validation_scores_ = best.elbo, best.validation_scores
         self.log_posterior_ = objective(plan.parameters, best.result.theta, best.elbo)
-        return messages.warning(plan, best.result, p)
+        message = messages.warning(plan, best.result, p)
+        self._record = {**self._record, "warning": message}
+        return message
 
     def _last(self, problem: Problem) -> Any:
         """Posterior that q may go on from, or None."""
@@ -398,6 +406,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             "mean_": self._mean_of(problem, theta.mean),
             "_spread": plan.data.X_scale,
             "_exact_data": plan.data_kept,
+            "_record": record.of_fit(plan, getattr(self, "_record", None)),
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
             "inducing_points_": p.points if plan.has_points else None,

@@ -14,14 +14,16 @@ from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
 from . import kept
+from .notebook import Block, Extended, address_of_docs, as_html, block_of
 from .priors import check_copies
 from .state import from_plain, to_plain
+from .summary import as_text, facts
 from .validation import check_range, validated
 
 __all__ = ["FittedGaussianProcess"]
 
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 5
+_STATE = 6
 
 
 class FittedGaussianProcess(BaseEstimator, abc.ABC):
@@ -33,6 +35,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     jitter_: float
     priors: dict | None
     _predictor: Any  # a Predictor
+    _record: dict  # see skgpng._estimator.record
     _spread: np.ndarray  # of the columns of the rows of fit
 
     def set_params(self, **params: Any) -> Any:
@@ -182,6 +185,36 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             return kept.value(self)
         value, gradient = kept.evidence(self, theta)
         return (value, gradient) if eval_gradient else value
+    def summary(self) -> str:
+        """What was learned, on one screen: rows, model and why, hyperparameters, training.
+
+        Length scales are those of the columns of X, in their units, the most relevant first; the
+        noise is in the units of y. The last warning of ``fit`` is told again.
+
+        Returns
+        -------
+        str
+            At most 25 lines of at most 100 characters; what does not fit is counted.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor(random_state=0).fit(X, np.sin(X[:, 0]))
+        >>> print(model.summary())
+        GaussianProcessRegressor
+        Rows        40 rows, 1 column
+        Model       exact, as there are at most 1,000 rows
+        ...
+        """
+        check_is_fitted(self, "elbo_")
+        return as_text(type(self).__name__, facts(self))
 
     # --- asking --------------------------------------------------------------------------
 
@@ -196,6 +229,35 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         X = check_range(validated(self, X, reset=False), self.dtype)
         kernels.check_levels(self._predictor.posterior.kernel, X)
         return X
+
+    # --- in a notebook, see skgpng._estimator.notebook ------------------------------------
+
+    _doc_link_module = "skgpng"
+
+    @property
+    def _doc_link_template(self) -> str:
+        """Page of a class among those that Sphinx builds; braces of an address are quoted."""
+        return address_of_docs() + "/generated/skgpng.{estimator_name}.html"
+
+    def _get_doc_link(self) -> str:
+        """Address of the class, "" where that of the pages is not known."""
+        return super()._get_doc_link() if address_of_docs() else ""
+
+    def _sk_visual_block_(self) -> Block:
+        """The estimator in scikit-learn's picture."""
+        mean = getattr(self, "mean_", getattr(self, "mean", None))
+        return block_of(self, mean if isinstance(mean, BaseEstimator) else None)
+
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        """With what was learned; scikit-learn 1.9 and later."""
+        table = super()._get_fitted_attr_html(doc_link)
+        return Extended(table, as_html(facts(self))) if hasattr(self, "elbo_") else table
+
+    def _get_params_html(self, *args: Any, **settings: Any) -> Any:
+        """With what was learned, where there is no table of fitted attributes; 1.7 and 1.8."""
+        table = super()._get_params_html(*args, **settings)
+        told = hasattr(self, "elbo_") and not hasattr(BaseEstimator, "_get_fitted_attr_html")
+        return Extended(table, as_html(facts(self))) if told else table
 
     # --- state ---------------------------------------------------------------------------
 

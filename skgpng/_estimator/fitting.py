@@ -145,9 +145,10 @@ def best_run(
     name on a line of progress, if there is to be one.
     """
     best = None
-    for parameters in begin:
+    for k, parameters in enumerate(begin, 1):
+        name = f"{shown}, start {k} of {len(begin)}" if shown and len(begin) > 1 else shown
         try:
-            with progress_line(shown, plan.settings.max_iter) as line:
+            with progress_line(name, plan.settings.max_iter) as line:
                 watch = [*line, *monitors]
                 run = _run(plan._replace(parameters=parameters), last, watch, tuning)
         except KeyboardInterrupt:  # before the first steps from this start

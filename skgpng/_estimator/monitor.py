@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +29,7 @@ __all__ = [
     "EarlyStopping",
     "Monitor",
     "progress_line",
+    "say",
     "with_callbacks",
 ]
 
@@ -109,20 +112,37 @@ class Callbacks:
             self._context.call_on_fit_task_end(**self._common, reconstruction_attributes=dict)
 
 
+# Training ends by its stopping rule, mostly long before its last step: a bar that fills would say
+# that most of the work lies ahead. The time to the last step is an upper bound, and called one.
+_LEFT = "at most {remaining} more at this pace"
+_UNDER_WAY = "{desc}: step {n_fmt} of at most {total_fmt} [{elapsed}, " + _LEFT + "{postfix}]"
+_ENDED = "{desc}: {n_fmt} steps [{elapsed}{postfix}]"
+# Seconds between two lines of a log, where no terminal can overwrite one.
+_BETWEEN = 10.0
+
+
 @contextlib.contextmanager
 def progress_line(name: str, n_steps: int) -> Iterator[list[Monitor]]:
-    """A monitor that shows steps and ELBO, in tqdm's bar where it is installed; "" for none."""
+    """A monitor that shows steps, ELBO and time, by tqdm where it is installed; "" for none."""
     if not name:
         yield []
         return
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        yield [lambda result: _print_line(result, n_steps, name)]
-        print()
+        line = _Line(name, n_steps)
+        yield [line]
+        line.end()
         return
-    with tqdm(total=n_steps, unit="step", desc=name) as bar:
+    with tqdm(total=n_steps, desc=name, bar_format=_UNDER_WAY) as bar:
         yield [lambda result: _move(bar, result)]
+        bar.bar_format = _ENDED
+
+
+def say(name: str, text: str) -> None:
+    """Print a line about what is under way; "" as name for silence."""
+    if name:
+        print(f"{name}: {text}", flush=True)
 
 
 def _move(bar: Any, result: Result) -> bool:
@@ -131,7 +151,28 @@ def _move(bar: Any, result: Result) -> bool:
     return False
 
 
-def _print_line(result: Result, n_steps: int, name: str) -> bool:
-    step, value = len(result.elbo_curve), result.elbo_curve[-1]
-    print(f"\r{name}: step {step} of at most {n_steps}, ELBO {value:.6g}   ", end="", flush=True)
-    return False
+class _Line:
+    """A line that is written anew in a terminal; in a file or a notebook one every few seconds."""
+
+    def __init__(self, name: str, n_steps: int) -> None:
+        self._name, self._n_steps, self._text = name, n_steps, ""
+        self._begin = self._shown = time.monotonic()
+
+    def __call__(self, result: Result) -> bool:
+        now, step = time.monotonic(), len(result.elbo_curve)
+        seconds = (self._n_steps - step) * (now - self._begin) / max(step, 1)
+        left = _LEFT.format(remaining=f"{seconds:.0f} s")
+        head = f"{self._name}: step {step} of at most {self._n_steps}"
+        elbo = f"ELBO {result.elbo_curve[-1]:.6g}"
+        self._text = f"{head}, {elbo}, {now - self._begin:.0f} s"
+        if sys.stdout.isatty():
+            print(f"\r{self._text}, {left}   ", end="", flush=True)
+        elif now - self._shown >= _BETWEEN:
+            print(f"{self._text}, {left}", flush=True)
+            self._shown = now
+        return False
+
+    def end(self) -> None:
+        """How it ended, on a line of its own."""
+        start, end = ("\r", " " * 40) if sys.stdout.isatty() else ("", "")
+        print(f"{start}{self._text}{end}", flush=True)

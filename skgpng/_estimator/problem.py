@@ -55,6 +55,7 @@ class Problem(NamedTuple):
     given_noise: str  # what fixes the noise, for messages
     trend: Any  # a fitted regressor, whose predictions are taken from y, or None
     start: str  # "fresh", "warm" (warm_start), "first" or "on" (calls of partial_fit)
+    n_rows: int = 0  # as handed over, those of earlier calls among them; equal ones are not merged
 
     @property
     def learns_noise(self) -> bool:

@@ -15,6 +15,7 @@ from .._inference import Data
 from .._inference.packed import unpacked
 from ..kernels import check_columns, parse
 from ..likelihoods import Likelihood, Units
+from . import record
 from .predictor import Predictor
 from .problem import Rows
 from .stream import Stream
@@ -67,6 +68,7 @@ def _records(plain: dict) -> dict:
     mean = likelihood.mean if given["mean"] is None else means.NAMES[given["mean"]]
     p = unpacked(given["posterior"], parsed.structure, values, mean)
     L, D = p.n_latent, p.points.shape[1]
+    _check("_record", plain["_record"].keys() == record.FIELDS)
     _check("n_features_in_", plain["n_features_in_"] == D)
     check_columns(parsed, np.zeros((1, D)))
     _check("scale", _is_finite(scale, (likelihood.n_columns(L),)) and np.all(scale > 0))

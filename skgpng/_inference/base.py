@@ -118,6 +118,8 @@ class Inference(abc.ABC):
     has_evidence: ClassVar[bool] = False
     #: Whether q is the best one after one step, whatever it was.
     one_step: ClassVar[bool] = False
+    #: What it is called where a fit is told.
+    title: ClassVar[str] = "variational"
     #: Times that a step goes through the rows.
     n_passes: ClassVar[int] = 1
     #: Whether rows may be left unwhitened, see ``Execution``.

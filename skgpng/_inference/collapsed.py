@@ -29,6 +29,7 @@ class Collapsed(PointInference):
         {"conjugate", "all rows", "full steps", "shared precision"}
     )
     one_step: ClassVar[bool] = True
+    title: ClassVar[str] = "collapsed bound"
     n_passes: ClassVar[int] = 2
     warm_up: ClassVar[int] = 0
 

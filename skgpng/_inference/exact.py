@@ -26,6 +26,7 @@ class Exact(WithoutQ):
 
     requires: ClassVar[frozenset[str]] = frozenset({"conjugate", "all rows", "full steps"})
     has_evidence: ClassVar[bool] = True
+    title: ClassVar[str] = "exact"
     # cheap to follow to its optimum: a third of Adam's steps and further up
     optimizer: ClassVar[str] = "lbfgs"
 

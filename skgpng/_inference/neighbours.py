@@ -41,6 +41,7 @@ class Neighbours(WithoutQ):
 
     requires: ClassVar[frozenset[str]] = frozenset({"conjugate", "neighbours"})
     gathers: ClassVar[bool] = True
+    title: ClassVar[str] = "neighbours"
 
     #: Rows that a prediction is conditioned on; None for as many as the rows left out gain from.
     n_neighbors: int | None = field(default=None, compare=False)
