@@ -185,6 +185,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             return kept.value(self)
         value, gradient = kept.evidence(self, theta)
         return (value, gradient) if eval_gradient else value
+
     def summary(self) -> str:
         """What was learned, on one screen: rows, model and why, hyperparameters, training.
 
