@@ -245,7 +245,9 @@ def test_report_fills_tables_and_commands(tmp_path):
     folder.mkdir()
     run = {"date": "d", "machine": "m", "versions": "v", "plot": None}
     for name in ("a-1", "a-2", "a-3"):
-        text = json.dumps({**run, "table": f"|{name}|", "command": f"python {name}"})
+        text = json.dumps(
+            {**run, "table": f"|{name}|", "command": f"python x.py {name} --repeats 3"}
+        )
         (folder / f"{name}.json").write_text(text)
     command = [sys.executable, SCRIPTS / "report.py", folder, "--page", page]
     subprocess.run(command, check=True, capture_output=True)
@@ -253,5 +255,6 @@ def test_report_fills_tables_and_commands(tmp_path):
     assert "old" not in text and "kept" not in text
     first, second = text.index("|a-1|"), text.index("|a-3|")
     assert first < second < text.index("<!-- end a -->") < text.index("|a-2|")
-    assert "```bash\npython a-1\npython a-3\n```" in text
-    assert "```bash\npython a-2\n```" in text
+    assert "```bash\npython x.py a-1 --repeats 3\npython x.py a-3 --repeats 3\n```" in text
+    assert "```bash\npython x.py a-2 --repeats 3\n```" in text
+    assert "`a-1`:\n\n|a-1|" in text  # which set the table is of

@@ -23,6 +23,15 @@ ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("folder", type=Path)
 ARGUMENTS.add_argument("--page", type=Path, default=PAGE)
 LARGEST_PLOT = 60_000  # bytes
+#: Options that say how it was run, not what; with them the commands at the end have the rest.
+HOW = {"--python", "--repeats", "--seconds", "--limit", "--data-folder", "--every", "--passed"}
+
+
+def what(command: str) -> str:
+    """What a command is about: the sets and sizes it names, for the reader of its table."""
+    words = command.split()[2:]  # without `python` and the script
+    end = next((i for i, word in enumerate(words) if word in HOW), len(words))
+    return " ".join(words[:end])
 
 
 def block_of(path: Path, static: Path) -> tuple[str, str]:
@@ -31,7 +40,11 @@ def block_of(path: Path, static: Path) -> tuple[str, str]:
         command = f"python examples/benchmarks/{path.stem.split('-')[0]}.py"
         return f"```text\n{path.read_text().strip()}\n```", command
     run = json.loads(path.read_text())
-    parts = [run["table"], f"{run['date']}; {run['machine']}. {run['versions']}."]
+    about = what(run["command"])
+    parts = [f"`{about}`:"] * bool(about) + [
+        run["table"],
+        f"{run['date']}; {run['machine']}. {run['versions']}.",
+    ]
     plot = static / run["plot"] if run["plot"] else None
     if plot is not None and plot.exists():
         if plot.stat().st_size > LARGEST_PLOT:
