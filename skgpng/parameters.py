@@ -36,7 +36,7 @@ class DensityPrior(NamedTuple):
     Attributes
     ----------
     family : hashable
-        What kind of distribution it is, see :mod:`skgpng._training.distributions`.
+        What kind of distribution it is, see ``skgpng._training.distributions``.
     numbers : array of shape (K,)
         Its arguments.
     power : float

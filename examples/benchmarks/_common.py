@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -66,11 +67,13 @@ def add_peers(parser: argparse.ArgumentParser) -> None:
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """``--data-folder``."""
+    given = os.environ.get("SKGPNG_DATA")
     parser.add_argument(
         "--data-folder",
         type=Path,
-        default=Path("../shared/data"),
-        help="folder with load.py; the data sets are not part of this project",
+        default=Path(given) if given else None,
+        help="folder with a module load.py that has load, info and standardize, in the place of "
+        "downloads from OpenML; the environment variable SKGPNG_DATA is its default",
     )
 
 
@@ -87,15 +90,21 @@ class Rows(NamedTuple):
     scale: float
 
 
-def data_sets(folder: Path) -> types.ModuleType:
-    """The ``load.py`` of the folder."""
+def data_sets(folder: Path | None) -> types.ModuleType:
+    """The ``load.py`` of the folder; without one, the sets of OpenML."""
+    if folder is None:
+        return importlib.import_module("_openml")
+    if not (folder / "load.py").is_file():
+        raise SystemExit(f"{folder} has no load.py: without --data-folder sets come from OpenML")
     spec = importlib.util.spec_from_file_location("load", folder / "load.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def load(folder: Path, name: str, split: int, n_rows: int | None = None) -> tuple[bool, Rows]:
+def load(
+    folder: Path | None, name: str, split: int, n_rows: int | None = None
+) -> tuple[bool, Rows]:
     """Whether y holds labels 0 and 1, and the rows, by the statistics of those trained on.
 
     ``n_rows`` keeps the first rows; of labels, by which sets may be sorted, rows drawn at random.

@@ -5,9 +5,10 @@
 FOLDER holds what the scripts wrote with ``--json FILE``, named BENCHMARK.json or
 BENCHMARK-ANYTHING.json (in order of their names), where BENCHMARK is the name of the script; what
 one printed may stand there as BENCHMARK.txt. Between the markers ``<!-- begin BENCHMARK -->`` and
-``<!-- end BENCHMARK -->`` of the page comes, for each file, the command, the day, the machine, the
-versions and the table, and the plot where docs/_static has it. Benchmarks without a file keep
-what is there.
+``<!-- end BENCHMARK -->`` of the page comes, for each file, the table, the day, the machine, the
+versions, and the plot where docs/_static has it; between ``<!-- begin BENCHMARK commands -->`` and
+its end, further down, the commands. A file whose whole name has markers of its own, as one of
+another machine may, goes there. Benchmarks without a file keep what is there.
 """
 
 from __future__ import annotations
@@ -22,26 +23,38 @@ ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 ARGUMENTS.add_argument("folder", type=Path)
 ARGUMENTS.add_argument("--page", type=Path, default=PAGE)
 LARGEST_PLOT = 60_000  # bytes
+#: Options that say how it was run, not what; with them the commands at the end have the rest.
+HOW = {"--python", "--repeats", "--seconds", "--limit", "--data-folder", "--every", "--passed"}
 
 
-def block_of(path: Path, static: Path) -> str:
-    """What the page says of one run."""
+def what(command: str) -> str:
+    """What a command is about: the sets and sizes it names, for the reader of its table."""
+    words = command.split()[2:]  # without `python` and the script
+    end = next((i for i, word in enumerate(words) if word in HOW), len(words))
+    return " ".join(words[:end])
+
+
+def block_of(path: Path, static: Path) -> tuple[str, str]:
+    """What the page says of one run, and its command."""
     if path.suffix == ".txt":
-        command = f"```bash\npython examples/benchmarks/{path.stem.split('-')[0]}.py\n```"
-        return f"{command}\n\n```text\n{path.read_text().strip()}\n```"
+        command = f"python examples/benchmarks/{path.stem.split('-')[0]}.py"
+        return f"```text\n{path.read_text().strip()}\n```", command
     run = json.loads(path.read_text())
-    command = f"```bash\n{run['command']}\n```"
-    parts = [command, run["table"], f"{run['date']}; {run['machine']}. {run['versions']}."]
+    about = what(run["command"])
+    parts = [f"`{about}`:"] * bool(about) + [
+        run["table"],
+        f"{run['date']}; {run['machine']}. {run['versions']}.",
+    ]
     plot = static / run["plot"] if run["plot"] else None
     if plot is not None and plot.exists():
         if plot.stat().st_size > LARGEST_PLOT:
             raise SystemExit(f"{plot} has more than {LARGEST_PLOT} bytes")
         parts.append(f"![Plot of the run above](_static/{plot.name})")
-    return "\n\n".join(parts)
+    return "\n\n".join(parts), run["command"]
 
 
 def filled(page: str, name: str, blocks: list[str]) -> str:
-    """The page with the runs of one benchmark between its markers."""
+    """The page with these blocks between the markers of a name."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     inside = "\n\n".join([begin, *blocks, end])
     page, n = re.subn(f"{begin}.*?{end}", lambda _: inside, page, flags=re.DOTALL)
@@ -53,14 +66,18 @@ def filled(page: str, name: str, blocks: list[str]) -> str:
 def main() -> None:
     """Every file of the folder."""
     a = ARGUMENTS.parse_args()
-    static, blocks = a.page.parent / "_static", {}
+    static, page = a.page.parent / "_static", a.page.read_text()
+    runs: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(a.folder.iterdir(), key=lambda path: path.stem):
         if path.suffix in (".json", ".txt"):
-            blocks.setdefault(path.stem.split("-")[0], []).append(block_of(path, static))
-    page = a.page.read_text()
-    for name, runs in blocks.items():
-        page = filled(page, name, runs)
-        print(f"{name}: {len(runs)}")
+            own = f"<!-- begin {path.stem} -->" in page
+            name = path.stem if own else path.stem.split("-")[0]
+            runs.setdefault(name, []).append(block_of(path, static))
+    for name, pairs in runs.items():
+        blocks, commands = zip(*pairs)
+        page = filled(page, name, list(blocks))
+        page = filled(page, f"{name} commands", ["```bash\n" + "\n".join(commands) + "\n```"])
+        print(f"{name}: {len(pairs)}")
     a.page.write_text(page)
 
 
