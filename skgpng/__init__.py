@@ -22,17 +22,8 @@ _MODULES = ("displays", "metrics")  # imported when first named, as no estimator
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-
-
-def __getattr__(name: str) -> Any:
-    """Import the displays when they are asked for, as ``skgpng.displays``."""
-    if name == "displays":
-        import importlib
-
-        return importlib.import_module(".displays", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES})
-    return sorted({*globals(), "displays"})
