@@ -14,6 +14,7 @@ from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
 from . import kept
+from .gradients import gradients_at
 from .notebook import Block, Extended, address_of_docs, as_html, block_of
 from .priors import check_copies
 from .state import from_plain, to_plain
@@ -259,6 +260,70 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         table = super()._get_params_html(*args, **settings)
         told = hasattr(self, "elbo_") and not hasattr(BaseEstimator, "_get_fitted_attr_html")
         return Extended(table, as_html(facts(self))) if told else table
+
+    @outside_graphs
+    def predict_gradient(
+        self, X: Any, return_std: bool = False, *, include_noise: bool = True, **known: Any
+    ) -> Any:
+        """Gradient of predictions in X: what moves how fast, and where to go.
+
+        Of the mean that ``predict`` gives, of a classifier of the probabilities. Covariances are
+        differentiated by their formulas. Where predictions are from neighbours, these and the
+        local scale are held as they are at X. A column that a ``Categorical`` kernel takes for
+        levels has 0 by it: there is nothing between levels. Where a kernel has a kink, as a
+        Matern-1/2 at the rows of ``fit``, it is the mean of both sides.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return the gradient of the standard deviation too; of regressors.
+        include_noise : bool, default=True
+            Whether this is the standard deviation of y or of its mean, as in ``predict``.
+        **known : array-like of shape (n_samples,)
+            Of the rows of X, as in ``predict``.
+
+        Returns
+        -------
+        mean_gradient : ndarray
+            Of shape (n_samples, n_features), of several targets (n_samples, n_targets,
+            n_features), in the units of y by those of the columns; of a classifier
+            (n_samples, n_classes, n_features).
+        std_gradient : ndarray of the same shape
+            Only with ``return_std``.
+
+        Raises
+        ------
+        ValueError
+            For kernels without a formula, for a regressor as ``mean`` that has neither
+            ``coef_`` nor ``predict_gradient``, for grades, of which ``predict`` gives the median,
+            and for ``return_std`` of a classifier.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> print(np.abs(model.predict_gradient(X) - np.cos(X)).max() < 0.05)
+        True
+        """
+        check_is_fitted(self, "kernel_")
+        X, model = self._validate_new(X), self._predictor
+        row, of_labels = model.rows_known(known, len(X)), model.likelihood.support == "labels"
+        if of_labels and return_std:
+            raise ValueError(
+                "return_std=True is for regressors: labels have probabilities, whose gradient this "
+                "is. Leave it out."
+            )
+        mean, std = gradients_at(model, X, row, return_std, include_noise, self.kernel_)
+        if of_labels:
+            return mean if mean.shape[1] > 1 else np.concatenate([-mean, mean], 1)
+        if mean.shape[1] == 1:
+            mean, std = mean[:, 0], None if std is None else std[:, 0]
+        return (mean, std) if return_std else mean
 
     # --- state ---------------------------------------------------------------------------
 
