@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -88,11 +88,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         is best in few dimensions.
     train_inducing : bool, default=True
         Whether training moves them.
-    optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
-        How the hyperparameters move. ``"adam"`` takes a step after each natural-gradient step;
-        ``"lbfgs"`` (all rows only) maximises the ELBO at the best variational distribution for
-        the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression
-        without inducing points, else Adam.
+    optimizer : {"auto", "adam", "lbfgs", "fmin_l_bfgs_b"}, callable or None, default="auto"
+        How the hyperparameters move. ``"adam"`` (``"auto"``) takes a step after each
+        natural-gradient step; ``"lbfgs"`` (all rows only) maximises the ELBO at the best
+        variational distribution for the hyperparameters; ``None`` keeps them. ``"fmin_l_bfgs_b"``
+        is L-BFGS without inducing points, else ``"auto"``. A function is called as by scikit-learn,
+        without inducing points (:doc:`/coming_from_sklearn`).
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size, reached over the first five steps. Where every step uses all
         rows, ``"auto"`` is 0.5 for one latent function and 0.3 for more; else 0.1.
@@ -128,6 +129,12 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, by which ``sample_weight`` is multiplied. ``"balanced"`` gives every
         class the same total weight.
+    multi_class : {"one_vs_rest", "one_vs_one"}, default="one_vs_rest"
+        Taken as scikit-learn does: either way one model of all classes is trained, and gives
+        probabilities (:class:`sklearn.multiclass.OneVsOneClassifier` trains pairs).
+    copy_X_train, max_iter_predict, n_jobs : bool, int and int, default=True, 100 and None
+        Taken as scikit-learn does. Rows are copied either way, ``max_iter`` bounds all steps, and
+        training takes the cores that TensorFlow is given.
     jitter : float, default=1e-6
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
         variance (of linear kernels: that of the slope among the points). Where that is too little
@@ -197,6 +204,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         "epsilon": [None, Interval(Real, 0.0, 0.5, closed="left"), StrOptions({"auto"})],
         "shared_kernel": ["boolean"],
         "class_weight": [None, dict, StrOptions({"balanced"})],
+        "multi_class": [StrOptions({"one_vs_rest", "one_vs_one"})],
+        "max_iter_predict": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
         "mean": [None, StrOptions(set(means.NAMES))],
     }
 
@@ -212,7 +222,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         n_inducing: int | str | None = "auto",
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
-        optimizer: str | None = "auto",
+        optimizer: Any = "auto",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
@@ -224,6 +234,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         n_restarts_optimizer: int = 0,
         warm_start: bool = False,
         class_weight: dict | str | None = None,
+        multi_class: str = "one_vs_rest",
+        copy_X_train: bool = True,
+        max_iter_predict: int = 100,
+        n_jobs: int | None = None,
         jitter: float = 1e-6,
         dtype: str = "float64",
         verbose: int = 0,
@@ -234,20 +248,16 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.shared_kernel = shared_kernel
         self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
-        self.inducing_init = inducing_init
-        self.train_inducing = train_inducing
+        self.inducing_init, self.train_inducing = inducing_init, train_inducing
         self.optimizer = optimizer
-        self.gamma = gamma
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
+        self.gamma, self.learning_rate, self.batch_size = gamma, learning_rate, batch_size
         self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_restarts_optimizer = n_restarts_optimizer
-        self.warm_start = warm_start
-        self.class_weight = class_weight
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
+        self.n_restarts_optimizer, self.warm_start = n_restarts_optimizer, warm_start
+        self.class_weight, self.multi_class = class_weight, multi_class
+        self.copy_X_train, self.n_jobs = copy_X_train, n_jobs
+        self.max_iter_predict = max_iter_predict
         self.jitter, self.dtype = jitter, dtype
         self.verbose, self.random_state = verbose, random_state
 
@@ -419,7 +429,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         compound = isinstance(kernel, CompoundKernel)
         if compound and len(kernel.kernels) != n_latent:
             raise ValueError(
-                f"kernel is a CompoundKernel of {len(kernel.kernels)} kernels, but there are "
+                f"kernel cannot be a CompoundKernel of {len(kernel.kernels)} kernels: there are "
                 f"{n_latent} latent functions (one for two classes, else one for each class)."
             )
         if n_latent > 1 and not self.shared_kernel and not compound:
@@ -467,10 +477,16 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         f_mean, f_var = self._predictor.latent(X)
         return (f_mean[:, 0], f_var[:, 0]) if f_mean.shape[1] == 1 else (f_mean, f_var)
 
-    def log_marginal_likelihood(self) -> float:
-        """Lower bound of the log marginal likelihood of the training labels: ``elbo_``."""
+    @property
+    def n_classes_(self) -> int:
+        """Number of ``classes_``; AttributeError before ``fit``."""
+        return len(self.classes_)
+
+    @property
+    def base_estimator_(self) -> GaussianProcessClassifier:
+        """The classifier itself: one model of all classes; NotFittedError before ``fit``."""
         check_is_fitted(self)
-        return self.elbo_
+        return self
 
     @outside_graphs
     def decision_function(self, X: Any) -> np.ndarray:

@@ -64,8 +64,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Distributions (of TensorFlow Probability, or with ``log_prob``) of parameters, by names such
         as ``"kernel__k2__length_scale"`` and ``"likelihood__variance"``, on scaled y; they replace
         the weak prior of ``kernel=None`` (:doc:`/priors`).
-    alpha : float, default=None
-        Noise variance, in the units of y squared, held fixed. ``None`` learns it. Beside a
+    alpha : float, array-like of shape (n_samples,) or None, default=None
+        Noise variance, in the units of y squared, held fixed. ``None`` learns it. An array has that
+        of each row of ``fit``, as its ``noise_variance``; new rows then have none. Beside a
         ``WhiteKernel`` it is added to the learned noise. 0 needs a ``WhiteKernel`` or the
         ``noise_variance`` of ``fit``, which then is all the noise there is. With ``"student_t"``
         it fixes the square of the scale, which is also what the noise level of a ``WhiteKernel``
@@ -89,11 +90,14 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         is best in few dimensions.
     train_inducing : bool, default=True
         Whether training moves them.
-    optimizer : {"auto", "adam", "lbfgs"} or None, default="auto"
+    optimizer : {"auto", "adam", "lbfgs", "fmin_l_bfgs_b"}, callable or None, default="auto"
         How the hyperparameters move. ``"adam"`` takes a step after each natural-gradient step;
         ``"lbfgs"`` (all rows only) maximises the ELBO at the best variational distribution for
         the hyperparameters; ``None`` keeps them. ``"auto"`` is L-BFGS for exact regression and for
         neighbours under a kernel that does not fall with a distance, else Adam.
+        ``"fmin_l_bfgs_b"`` is L-BFGS for exact models, else ``"auto"``. A function
+        ``(obj_func, initial_theta, bounds)`` is called as by scikit-learn, in exact models
+        (:doc:`/coming_from_sklearn`).
     gamma : float in (0, 1] or "auto", default="auto"
         Natural-gradient step size. ``"auto"`` is 1 where that step is exact (Gaussian noise, all
         rows in every step), 0.3 for other likelihoods on all rows, else 0.1.
@@ -133,6 +137,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         should fit them. The default kernel (``kernel=None``) has no units of its own: with it y is
         scaled either way. Predictions are in the units of y always; ``kernel_`` and ``elbo_`` are
         on the scaled y.
+    copy_X_train : bool, default=True
+        Taken as scikit-learn does: rows are copied either way.
     n_targets : int, default=None
         Number of columns of y that predictions before ``fit`` have; ``None`` stands for one
         (without an axis of its own).
@@ -212,7 +218,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseRegressor._parameter_constraints,
-        "alpha": [None, Interval(Real, 0, np.inf, closed="left")],
+        "alpha": [None, Interval(Real, 0, np.inf, closed="left"), "array-like"],
         "normalize_y": ["boolean"],
         "n_targets": [None, Interval(Integral, 1, None, closed="left")],
         "local_scale": ["boolean"],
@@ -228,13 +234,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         likelihood: str | Likelihood = "gaussian",
         mean: Any = None,
         priors: dict | None = None,
-        alpha: float | None = None,
+        alpha: Any = None,
         n_inducing: int | str | None = "auto",
         n_neighbors: int | str | None = "auto",
         local_scale: bool = True,
         inducing_init: str = "kmeans",
         train_inducing: bool = True,
-        optimizer: str | None = "auto",
+        optimizer: Any = "auto",
         gamma: float | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str | None = "auto",
@@ -246,6 +252,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         n_restarts_optimizer: int = 0,
         warm_start: bool = False,
         normalize_y: bool = True,
+        copy_X_train: bool = True,
         n_targets: int | None = None,
         jitter: float = 1e-6,
         dtype: str = "float64",
@@ -266,11 +273,10 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
         self.n_restarts_optimizer = n_restarts_optimizer
         self.warm_start = warm_start
-        self.normalize_y = normalize_y
+        self.normalize_y, self.copy_X_train = normalize_y, copy_X_train
         self.n_targets = n_targets
         self.jitter, self.dtype = jitter, dtype
-        self.verbose = verbose
-        self.random_state = random_state
+        self.verbose, self.random_state = verbose, random_state
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
@@ -404,14 +410,16 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Raises
         ------
+        RuntimeError
+            If both ``return_std`` and ``return_cov`` are set.
         ValueError
-            If both ``return_std`` and ``return_cov`` are set, or X does not fit; if ``return_cov``
-            is set and the mean of y is not the latent function itself.
+            If X does not fit, or ``return_cov`` is set and the mean of y is not the latent
+            function itself.
         TypeError
             For an argument that no likelihood has.
         """
         if return_std and return_cov:
-            raise ValueError("return_std=True and return_cov=True exclude each other: ask for one.")
+            raise RuntimeError("At most one of return_std or return_cov can be requested.")
         X, model, row = self._at(X, known)
         if return_cov:
             mean, cov = model.mean_and_covariance(X, row, include_noise)

@@ -34,6 +34,7 @@ from .plan import (
     most_calls,
     n_points,
     refuse_beyond_memory,
+    refuse_own_optimizer,
     stream_capacity,
     suit_neighbours,
     uses_neighbours,
@@ -71,7 +72,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         "n_inducing": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "inducing_init": [StrOptions({"kmeans", "greedy_variance", "random"})],
         "train_inducing": ["boolean"],
-        "optimizer": [None, StrOptions({"auto", "adam", "lbfgs"})],
+        "optimizer": [None, StrOptions({"auto", "adam", "lbfgs", "fmin_l_bfgs_b"}), callable],
+        "copy_X_train": ["boolean"],
         "gamma": [Interval(Real, 0, 1, closed="right"), StrOptions({"auto"})],
         "learning_rate": [Interval(Real, 0, np.inf, closed="neither"), StrOptions({"auto"})],
         "batch_size": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -161,6 +163,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Set all attributes but the stream; ``moves``: the hyperparameters, too."""
         options, tuning, name = Options.of(self), self._tuning, type(self).__name__
         near, M = self._reach(problem)
+        refuse_own_optimizer(options, near, M)
         if M is not None:
             kernels.check_inducing_points(problem.parsed, self.n_inducing, M, len(problem.rows.X))
         if not near:
@@ -171,7 +174,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             rows, held_out = fitting.hold_out(problem.rows, self.validation_fraction, by_label, rng)
             problem = problem._replace(rows=rows)
             near, M = self._reach(problem)
-        first = problem.start in ("fresh", "first") and self.optimizer is not None
+        # an optimiser of the user's own begins at the kernel that is given
+        led = self.optimizer is None or callable(self.optimizer)
+        first = problem.start in ("fresh", "first") and not led
         # rows far apart say little of neighbours, and the default kernel begins near enough
         if first and not (near and self.kernel is None):
             problem = fitting.look(problem, M is not None)
@@ -348,7 +353,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """ValueError where the kernel given does not fit X: rows still stand where they stood."""
         kernel, names = self.kernel_ if start == "on" else self.kernel, self._column_names
         if kernel is not None:
-            parsed = kernels.parse(kernels.completed(kernel, X[keep], names=names), names)
+            kernel = kernels.completed(kernel, X[keep], names=names)
+            fitting.check_restarts(kernel, self.n_restarts_optimizer)
+            parsed = kernels.parse(kernel, names)
             kernels.check_columns(parsed, of_weight(X, keep), try_out=False)
 
     def _start_values(
@@ -390,6 +397,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             ),
             "mean_": self._mean_of(problem, theta.mean),
             "_spread": plan.data.X_scale,
+            "_exact_data": plan.data_kept,
             "kernel_": kernels.rebuild(problem.kernel, names, values),
             # the same array as in the posterior, so that a pickle holds it once
             "inducing_points_": p.points if plan.has_points else None,

@@ -181,29 +181,34 @@ def lone_value(Y: np.ndarray) -> float | None:
 
 
 def at_bounds(names: tuple[str, ...], values: tuple, bounds: tuple) -> str:
-    """Which hyperparameters ended at a bound, as a part of a sentence; "" where none did.
+    """Which hyperparameters ended at a bound, in scikit-learn's words; "" where none did.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skgpng._estimator.diagnosis import at_bounds
     >>> bounds = np.array([[1e-5, 1e5], [1e-5, 1e5]])
-    >>> at_bounds(("k2__length_scale",), (np.array([0.3, 1e5]),), (bounds,))
-    "'k2__length_scale' (column 1) at its upper bound 100000"
+    >>> said = at_bounds(("k2__length_scale",), (np.array([0.3, 1e5]),), (bounds,))
+    >>> print(said[:55])
+    The optimal value found for dimension 1 of parameter k2
     """
     found = []
     for name, value, bound in zip(names, values, bounds, strict=True):
         low, high = np.moveaxis(np.asarray(bound, float), -1, 0)
-        for side, edge, hit in (
-            ("lower", low, value <= (1.0 + _AT_BOUND) * low),
-            ("upper", high, value >= (1.0 - _AT_BOUND) * high),
+        for side, change, edge, hit in (
+            ("lower", "Decreasing", low, value <= (1.0 + _AT_BOUND) * low),
+            ("upper", "Increasing", high, value >= (1.0 - _AT_BOUND) * high),
         ):
             columns = np.flatnonzero(hit & (low < high))
             if len(columns):
-                where = f" (column {', '.join(map(str, columns))})" if np.ndim(value) else ""
-                edges = ", ".join(f"{e:g}" for e in np.unique(np.ravel(edge)[columns]))
-                found.append(f"{name!r}{where} at its {side} bound {edges}")
-    return ", ".join(found)
+                which = ", ".join(map(str, columns))
+                edges = ", ".join(map(str, np.unique(np.ravel(edge)[columns])))
+                found.append(
+                    f"The optimal value found for dimension {which} of parameter {name} is close "
+                    f"to the specified {side} bound {edges}. {change} the bound and calling fit "
+                    "again may find a better value."
+                )
+    return " ".join(found)
 
 
 def explained_share(p: Posterior, data: tuple, predict: bool) -> np.ndarray:

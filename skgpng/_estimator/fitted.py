@@ -10,8 +10,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .. import kernels
+from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
+from . import kept
 from .priors import check_copies
 from .state import from_plain, to_plain
 from .validation import check_range, is_valid, validated
@@ -27,6 +29,8 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
 
     dtype: str
     kernel_: Any
+    elbo_: float
+    jitter_: float
     priors: dict | None
     _predictor: Any  # a Predictor
     _spread: np.ndarray  # of the columns of the rows of fit
@@ -97,6 +101,87 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             )
         relevance = np.sqrt(sum((self._spread / scale) ** 2 for scale in scales))
         return relevance / relevance.sum()
+
+    @property
+    def log_marginal_likelihood_value_(self) -> float:
+        """``log_marginal_likelihood()``; AttributeError before ``fit``."""
+        if not hasattr(self, "elbo_"):
+            raise AttributeError("log_marginal_likelihood_value_ is there after fit only.")
+        return kept.value(self)
+
+    @property
+    def X_train_(self) -> np.ndarray:
+        """Rows of ``fit`` that the model keeps, (n_rows, n_features); without inducing points.
+
+        Those with a positive weight; of equal rows with equal y there is one.
+
+        Raises
+        ------
+        AttributeError
+            Before ``fit``, and with inducing points, which keep no rows.
+        """
+        return kept.rows(self, "X_train_")
+
+    @property
+    def y_train_(self) -> np.ndarray:
+        """Scaled y of ``X_train_``, (n_rows,) or (n_rows, n_targets); of labels their positions.
+
+        With ``normalize_y=False`` and a kernel that is given it is y itself. Positions are those in
+        ``classes_``.
+
+        Raises
+        ------
+        AttributeError
+            As ``X_train_``, and of Gaussian noise with another ``gamma`` than 1.
+        """
+        return kept.targets(self, "y_train_")
+
+    @outside_graphs
+    def log_marginal_likelihood(
+        self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
+    ) -> Any:
+        """Log marginal likelihood of the scaled y or the labels, or its lower bound.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; likelihood and
+            mean stay as learned. ``None`` stands for the learned values: ``elbo_``. For labels, and
+            other noise than Gaussian, it is the ELBO at the best variational distribution for
+            theta; ``elbo_``, that where training stopped, is a little less.
+        eval_gradient : bool, default=False
+            Whether to return the gradient in theta too.
+        clone_kernel : bool, default=True
+            Taken as scikit-learn does; ``kernel_`` stays as it is either way: predictions are made
+            from it, and a pickle restores them by it.
+
+        Returns
+        -------
+        value : float
+            In nats; summed over targets. Minus infinity where the kernel matrix cannot be
+            factorised.
+        gradient : ndarray of shape (n_kernel_params,)
+            Only with ``eval_gradient``.
+
+        Raises
+        ------
+        ValueError
+            For a theta (or a gradient) with inducing points, neighbours or a ``gamma`` other than
+            1 for Gaussian noise: the rows are not kept. Or if ``eval_gradient`` is set without
+            theta.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        """
+        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
+        if theta is None:
+            if eval_gradient:
+                raise ValueError(
+                    "Gradient can only be evaluated for theta!=None: give one, such as "
+                    "kernel_.theta."
+                )
+            return kept.value(self)
+        value, gradient = kept.evidence(self, theta)
+        return (value, gradient) if eval_gradient else value
 
     # --- asking --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,10 @@ from . import starts
 from .monitor import EarlyStopping, Monitor, progress_line
 from .plan import Plan
 from .problem import Problem, Rows
+from .theta import optimizer_of
 from .tuning import Tuning
 
-__all__ = ["Run", "best_run", "hold_out", "look", "start_parameters"]
+__all__ = ["Run", "best_run", "check_restarts", "hold_out", "look", "start_parameters"]
 
 
 class Run(NamedTuple):
@@ -85,12 +87,22 @@ def start_parameters(plan: Plan, rng: np.random.RandomState) -> list[Parameters]
     """Where training begins: the values given, then ``n_restarts_optimizer`` draws."""
     goes_on = plan.options.optimizer is None or plan.problem.start in ("warm", "on")
     n_draws = 0 if goes_on else plan.options.n_restarts_optimizer
-    if n_draws and not all(_can_draw(p.bounds) for p in plan.parameters.leaves if not p.real):
-        raise ValueError(
-            f"n_restarts_optimizer={n_draws} draws start values between the bounds of the "
-            "hyperparameters, so all bounds must be positive and finite."
-        )
+    _check_draws(n_draws, (p.bounds for p in plan.parameters.leaves if not p.real))
     return [plan.parameters, *(_drawn(plan.parameters, rng) for _ in range(n_draws))]
+
+
+def check_restarts(kernel: Any, n_draws: int) -> None:
+    """ValueError where the bounds of a kernel leave nowhere to draw from."""
+    free = [h for h in kernel.hyperparameters if not h.fixed] if n_draws else []
+    _check_draws(n_draws, (np.asarray(h.bounds, float) for h in free))
+
+
+def _check_draws(n_draws: int, bounds: Iterable[np.ndarray]) -> None:
+    if n_draws and not all(map(_can_draw, bounds)):
+        raise ValueError(
+            f"n_restarts_optimizer={n_draws} requires that all bounds are finite, and positive: "
+            "start values of the hyperparameters are drawn between them."
+        )
 
 
 def _drawn(parameters: Parameters, rng: np.random.RandomState) -> Parameters:
@@ -162,7 +174,7 @@ def _run(plan: Plan, last: Any, monitors: list[Monitor], tuning: Tuning) -> Run:
         plan.stages(q),
         monitors if stopping is None else [*monitors, stopping],
         tuning.call_every if stopping is None else max(tuning.score_every, plan.epoch),
-        plan.optimizer,
+        optimizer_of(plan),
     )
     if stopping is not None:
         return _best_of(stopping, result)

@@ -65,9 +65,13 @@ def warning(plan: Plan, result: Result, p: Any) -> str:
     """What to warn of after a training that gave the posterior p."""
     end = _ENDS.get(int(result.status))
     if end is None:
-        return _concern(plan, result, p)
-    cause = _cause_in_data(plan, result, p) if result.status == endings.MAX_ITER else ""
-    return f"{end(plan, int(np.isfinite(result.elbo_curve).sum()))} {cause}".rstrip()
+        said = _concern(plan, result, p)
+    else:
+        cause = _cause_in_data(plan, result, p) if result.status == endings.MAX_ITER else ""
+        said = f"{end(plan, int(np.isfinite(result.elbo_curve).sum()))} {cause}".rstrip()
+    if result.status == endings.INTERRUPTED:
+        return said
+    return " ".join(filter(None, (said, _values_at_bounds(plan, result))))
 
 
 def _at_max_iter(plan: Plan, n_iter: int) -> str:
@@ -149,24 +153,17 @@ def _concern(plan: Plan, result: Result, p: Any) -> str:
     cause = _cause_in_data(plan, result, p)
     if cause:
         return cause
-    ended = _values_at_bounds(plan, result)
     # beside a trend there may be nothing to explain
     share = np.ones(1) if plan.problem.trend is not None else _share(plan, result, p)
     if share.min() < (_EXPLAINS_NOTHING if _rows_predict(plan) else 2.0 * _EXPLAINS_NOTHING):
-        nothing = _nothing_explained(plan, result, p, share)
-        return f"{nothing} Training ended with {ended}." if ended else nothing
+        return _nothing_explained(plan, result, p, share)
     fallen = _fallen(plan, result)
     if fallen:
         return (
             f"Training swung and ended {fallen:.3g} nats below an ELBO that it had reached. "
             "Lower learning_rate."
         )
-    if not ended:
-        return ""
-    return (
-        f"Training ended with {ended}: beyond it the fit may be better. Widen the bounds (such as "
-        "length_scale_bounds), scale X and y to suit them, or fix the value there."
-    )
+    return ""
 
 
 def _share(plan: Plan, result: Result, p: Any) -> np.ndarray:
@@ -339,7 +336,7 @@ def _fallen(plan: Plan, result: Result) -> float:
 
 
 def _values_at_bounds(plan: Plan, result: Result) -> str:
-    """Hyperparameters of a kernel of the user's own that ended at a bound."""
+    """Of hyperparameters of a kernel that is given which ended at a bound, and what helps."""
     problem, parsed, likelihood = plan.problem, plan.problem.parsed, plan.problem.likelihood
     if plan.options.default_kernel or plan.options.optimizer is None:
         return ""
@@ -351,4 +348,6 @@ def _values_at_bounds(plan: Plan, result: Result) -> str:
         # noise that is next to nothing is as good as none
         low = low if low > 1e-3 * np.mean(problem.rows.Y**2) else 0.0
         bounds = (*bounds, np.array([low, high]))
-    return at_bounds(names, values, bounds)
+    found = at_bounds(names, values, bounds)
+    advice = "Set the bounds of the kernel (such as length_scale_bounds) wider, scale X and y to "
+    return f"{found} {advice}suit them, or fix the value there." if found else ""

@@ -37,7 +37,7 @@ class Options(NamedTuple):
     local_scale: bool
     inducing_init: str
     train_inducing: bool
-    optimizer: str | None
+    optimizer: Any  # a name, a function of the user's, or None
     gamma: Any
     learning_rate: Any
     batch_size: Any
@@ -74,8 +74,8 @@ class Plan(NamedTuple):
         """What moves the hyperparameters; Adam with a rate of zero holds them."""
         if not self.settings.learning_rate:
             return "adam"
-        auto = self.structure.model.inference.optimizer
-        return auto if self.options.optimizer == "auto" else str(self.options.optimizer)
+        given, auto = self.options.optimizer, self.structure.model.inference.optimizer
+        return "own" if callable(given) else auto if given == "auto" else given
 
     def posterior(self, result: Result) -> Posterior:
         """Of a training."""
@@ -84,7 +84,8 @@ class Plan(NamedTuple):
 
     def stages(self, q: tuple) -> list[Stage]:
         """On which rows training begins, from q, and how it goes on."""
-        whole, model = self.problem.start != "fresh", self.structure.model
+        model = self.structure.model
+        whole = self.problem.start != "fresh" or self.optimizer == "own"
         if model.inference.gathers:
             whole = whole or not self.settings.learning_rate
             return gathering_stages(
@@ -113,6 +114,13 @@ class Plan(NamedTuple):
         if self.structure.model.inference.gathers:
             N = min(N, self.tuning.near.n_blocks)
         return -(-N // self.settings.batch_size)
+
+    @property
+    def data_kept(self) -> Data | None:
+        """Rows that the evidence of other hyperparameters may be asked of; in exact models."""
+        inference = self.structure.model.inference
+        exact = not (self.has_points or inference.gathers or self.problem.likelihood.conjugate)
+        return self.data if inference.has_evidence or exact else None
 
     @property
     def has_points(self) -> bool:
@@ -258,6 +266,15 @@ def stream_capacity(M: int, tuning: Tuning = TUNING) -> int:
     return max(tuning.stream_rows, tuning.stream_rows_a_point * M)
 
 
+def refuse_own_optimizer(options: Options, near: bool, M: int | None) -> None:
+    """ValueError for a function as ``optimizer`` where there is no evidence to ask it for."""
+    if callable(options.optimizer) and (near or M is not None):
+        raise ValueError(
+            "optimizer as a function needs an exact model, whose evidence is a function of the "
+            "hyperparameters alone: set n_inducing=None and n_neighbors=None, or optimizer='auto'."
+        )
+
+
 def refuse_beyond_memory(name: str, options: Options, problem: Problem, M: int | None) -> None:
     """ValueError for what cannot fit: a few matrices are counted of the many there are."""
     N, L = len(problem.rows.X), problem.n_latent
@@ -294,6 +311,7 @@ def make_plan(
     remembered rows too; ``moves``: whether hyperparameters do.
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
+    options = _by_name(options, near, M)
     if near:  # the rows of a step are blocks
         N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
@@ -328,6 +346,13 @@ def make_plan(
     settings = settings._replace(chunk_size=chunk)
     data = _data(problem, structure, spread, memory)
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
+
+
+def _by_name(options: Options, near: bool, M: int | None) -> Options:
+    """scikit-learn's L-BFGS by our name for it, where each step takes all rows; else "auto"."""
+    if options.optimizer != "fmin_l_bfgs_b":
+        return options
+    return options._replace(optimizer="auto" if near or M is not None else "lbfgs")
 
 
 def _careful(options: Options, problem: Problem) -> Options:

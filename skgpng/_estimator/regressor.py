@@ -13,17 +13,22 @@ from .. import kernels, likelihoods
 from .._runtime import outside_graphs, refuse_beyond
 from .._training.result import Result
 from ..likelihoods import Likelihood
+from . import kept
 from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
 from .plan import Options, Plan, merges_rows
-from .predictor import LeaveOneOut, Predictor, evidence_at, prior_predictor
+from .predictor import LeaveOneOut, Predictor, prior_predictor
 from .problem import Problem, Rows
 from .targets import (
     Given,
+    alpha_of_all,
     kernel_of_latents,
     noise_given,
+    refuse_alpha_of_rows,
+    refuse_singular,
     units_of,
     what_fixes_noise,
+    with_alpha_of_rows,
 )
 from .trends import check_mean, fit_trend, takes_weights, trend_at
 from .validation import (
@@ -156,57 +161,30 @@ class BaseRegressor(BaseGaussianProcess):
         return (mean, std) if return_std else mean
 
     @property
-    def log_marginal_likelihood_value_(self) -> float:
-        """``elbo_`` by the name that scikit-learn's regressor has for it."""
-        return self.elbo_
+    def L_(self) -> np.ndarray:
+        """Cholesky factor of the covariance of ``y_train_``, noise included; lower triangle.
 
-    @outside_graphs
-    def log_marginal_likelihood(
-        self, theta: Any = None, eval_gradient: bool = False, clone_kernel: bool = True
-    ) -> Any:
-        """Log marginal likelihood of the scaled training targets, or its lower bound.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_kernel_params,), default=None
-            Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; everything else
-            stays as learned. ``None`` stands for the learned values and gives ``elbo_``.
-        eval_gradient : bool, default=False
-            Whether to return the gradient in theta too.
-        clone_kernel : bool, default=True
-            Taken as scikit-learn's regressor does; ``kernel_`` stays as it is either way.
-
-        Returns
-        -------
-        value : float
-            In nats; summed over targets.
-        gradient : ndarray of shape (n_kernel_params,)
-            Only with ``eval_gradient``.
+        Of exact models with Gaussian noise, (n_rows, n_rows).
 
         Raises
         ------
-        ValueError
-            For a theta (or a gradient) with inducing points or without Gaussian noise: the rows are
-            not kept. Or if ``eval_gradient`` is set without theta.
-        sklearn.exceptions.NotFittedError
-            Before ``fit``.
+        AttributeError
+            Before ``fit``, for other models, and where each target has a kernel of its own.
         """
-        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
-            return self.elbo_
-        if self._exact_data is None:
-            raise ValueError(
-                "log_marginal_likelihood at another theta needs the training rows in an exact "
-                "model, which keeps them: set n_inducing=None, n_neighbors=None, gamma='auto' and "
-                "likelihood='gaussian'."
-            )
-        kernel = kernels.at_theta(self.kernel_, theta)
-        value, gradient = evidence_at(
-            kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
-        )
-        return (value, gradient) if eval_gradient else value
+        return kept.root(self, "L_")
+
+    @property
+    def alpha_(self) -> np.ndarray:
+        r"""Weights of the rows in predictions, :math:`K_y^{-1} y`, of the shape of ``y_train_``.
+
+        Of exact models with Gaussian noise; y is ``y_train_`` less the mean that was learned.
+
+        Raises
+        ------
+        AttributeError
+            As ``L_``.
+        """
+        return kept.weights(self, "alpha_")
 
     @outside_graphs
     def loo_predict(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> LeaveOneOut:
@@ -257,6 +235,7 @@ class BaseRegressor(BaseGaussianProcess):
                 "loo_predict needs an exact model or neighbours: set likelihood='gaussian' and "
                 "leave n_inducing, or use sklearn.model_selection.cross_val_predict."
             )
+        refuse_alpha_of_rows(self.alpha, known)
         X, weights = self._validate_new(X), check_weights(sample_weight, X)
         if len(X) < 2 or not np.all(weights > 0):
             raise ValueError("loo_predict needs two rows at least, each with a positive weight.")
@@ -282,7 +261,8 @@ class BaseRegressor(BaseGaussianProcess):
 
     def _given(self, rows: dict) -> Given:
         likelihood = likelihoods.named(self.likelihood)
-        return Given(likelihood, self.alpha, self.normalize_y, self.kernel is None, rows)
+        alpha = alpha_of_all(self.alpha)
+        return Given(likelihood, alpha, self.normalize_y, self.kernel is None, rows)
 
     def _problem(self, X: Any, y: Any, start: str, sample_weight: Any, rows: dict) -> Problem:
         given, known, trend = self._rows(self._given(rows), X, y, start, sample_weight)
@@ -305,7 +285,9 @@ class BaseRegressor(BaseGaussianProcess):
         observation = likelihood.parameters(noise, spread)
         noise_start = likelihood.noise_start(observation)
         if likelihood.conjugate:
-            check_noise(likelihood.noise_of_rows((observation[0].value,), row) / spread)
+            each = likelihood.noise_of_rows((observation[0].value,), row)
+            refuse_singular(kernel, parsed, X, each)
+            check_noise(each / spread)
         elif likelihood.noise is not None:
             check_noise(np.asarray(noise_start / spread))
         Y = (Y - units.shift) / units.scale
@@ -331,17 +313,6 @@ class BaseRegressor(BaseGaussianProcess):
             start=start,
         )
 
-    def _validate_params(self) -> None:
-        """Also says where the noise of each row goes, which scikit-learn takes as ``alpha``."""
-        given: Any = self.alpha
-        if np.ndim(given) > 0:
-            raise ValueError(
-                f"alpha must be one number or None, got shape {np.shape(given)}. The known "
-                "noise variance of each row is the argument noise_variance of fit: "
-                "GaussianProcessRegressor(alpha=0).fit(X, y, noise_variance=...)."
-            )
-        super()._validate_params()
-
     def _rows(
         self, given: Given, X: Any, y: Any, start: str, sample_weight: Any
     ) -> tuple[Given, Rows, Any]:
@@ -355,6 +326,8 @@ class BaseRegressor(BaseGaussianProcess):
         keep = weights > 0
         # rows without weight may be anything; the others are named by their place
         known = {name: of_weight(values, keep) for name, values in given.rows.items()}
+        alpha = of_weight(self.alpha, keep)
+        known = with_alpha_of_rows(alpha, known, given.likelihood, len(X), start)
         row = rows_known(given.likelihood, known, len(X))
         n_before = len(self._predictor.units.scale) if start == "on" else None
         check_targets(y, self.n_targets, n_before)
@@ -398,7 +371,6 @@ class BaseRegressor(BaseGaussianProcess):
             "noise_variance_": variance,
             "likelihood_": learned,
             "_spread_of_y": problem.spread,
-            "_exact_data": plan.data if plan.structure.model.inference.has_evidence else None,
         }
 
     def _validate_new(self, X: Any) -> np.ndarray:

@@ -83,7 +83,7 @@ def _records(plain: dict) -> dict:
         "_stream": _stream(plain["_stream"], D, likelihood.allows_missing),
     }
     if plain.get("_exact_data") is not None:
-        rows = _rows({"X": p.points, **plain["_exact_data"]}, D)
+        rows = _rows({"X": p.points, **plain["_exact_data"]}, D, likelihood.allows_missing)
         found["_exact_data"] = Data(*rows, plain["_spread"])
     return found
 

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import CompoundKernel
 
+from .._inference.covariances import cross_covariances
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Noise, Units, tried_offset
 from ..means import Mean
@@ -18,23 +19,29 @@ from .trends import start_of_mean
 
 __all__ = [
     "Given",
+    "alpha_of_all",
     "begun",
     "kernel_of_latents",
     "noise_given",
+    "refuse_alpha_of_rows",
+    "refuse_singular",
     "units_of",
     "what_fixes_noise",
+    "with_alpha_of_rows",
 ]
 
 # Larger or smaller deviations of y are refused where it is not scaled: its squares must be finite
 # and not zero.
 _LARGEST_RAW = 1e150
+# Rows of a matrix that is factorised for the sake of an error message.
+_LOOKED_AT = 1000
 
 
 class Given(NamedTuple):
     """What a user says of y and its noise."""
 
     likelihood: Likelihood
-    alpha: float | None
+    alpha: float | None  # of all rows
     normalize_y: bool
     default_kernel: bool
     rows: dict  # arguments of fit that say something of each row; None where they do not
@@ -44,6 +51,56 @@ class Given(NamedTuple):
         """Names of what is given in the units of y."""
         given = {"alpha": self.alpha, **self.rows}
         return [name for name, value in given.items() if value is not None]
+
+
+def alpha_of_all(alpha: Any) -> float | None:
+    """The noise variance of every row, new ones too; 0 where alpha has one for each row of fit."""
+    if np.ndim(alpha) == 0:
+        return alpha
+    return float(np.ravel(alpha)[0]) if np.size(alpha) == 1 else 0.0
+
+
+def with_alpha_of_rows(
+    alpha: Any, known: dict, likelihood: Likelihood, n_rows: int, start: str
+) -> dict:
+    """What is known of each row, where alpha has its noise variance too; ValueError if it cannot.
+
+    It comes on top of ``noise_variance``.
+    """
+    if np.ndim(alpha) == 0:
+        return known
+    each = np.asarray(alpha, float)
+    if not np.all(np.isfinite(each) & (each >= 0.0)):
+        raise ValueError("alpha must be None, or hold finite, non-negative numbers.")
+    if each.size == 1:
+        return known
+    if each.shape != (n_rows,):
+        raise ValueError(
+            "alpha must be a scalar or an array with same number of entries as y. "
+            f"({each.shape} != ({n_rows},)) In cross-validation hand it to fit, which is given its "
+            "part: alpha=0 and fit(X, y, noise_variance=...)."
+        )
+    if "noise_variance" not in likelihood.row_names:
+        raise ValueError(
+            "alpha as an array is Gaussian noise of known variances: set likelihood='gaussian', or "
+            "alpha to one number or None."
+        )
+    if start in ("first", "on"):
+        raise ValueError(
+            "alpha as an array is for the rows of one fit. Set alpha=0, or None to learn the rest, "
+            "and hand each part of it to partial_fit as noise_variance."
+        )
+    given = likelihood.check_row("noise_variance", known.get("noise_variance"), n_rows)
+    return {**known, "noise_variance": each + given}
+
+
+def refuse_alpha_of_rows(alpha: Any, known: dict) -> None:
+    """ValueError where it is not known which of the rows of fit are meant."""
+    if np.size(alpha) > 1 and known.get("noise_variance") is None:
+        raise ValueError(
+            "alpha has the noise variance of each row of fit: say those of the rows here by "
+            "noise_variance."
+        )
 
 
 def units_of(given: Given, Y: np.ndarray, weights: np.ndarray) -> tuple[Units, float]:
@@ -118,11 +175,28 @@ def noise_given(given: Given, parsed: ParsedKernel, unit: float) -> tuple[Noise 
     return Noise(float(parsed.noise.value), (low, high), parsed.noise.free), alpha or 0.0
 
 
+def refuse_singular(kernel: Any, parsed: ParsedKernel, X: np.ndarray, noise: np.ndarray) -> None:
+    """LinAlgError for rows without noise whose kernel matrix has no Cholesky factor.
+
+    In scikit-learn's words; it is looked for among the first rows.
+    """
+    if np.all(noise > 0):
+        return
+    X = X[:_LOOKED_AT].astype(np.float64, copy=False)
+    try:
+        np.linalg.cholesky(cross_covariances(parsed.structure, parsed.values, X, X)[0])
+    except np.linalg.LinAlgError as error:
+        raise np.linalg.LinAlgError(
+            f"The kernel, {kernel}, is not returning a positive definite matrix. Try gradually "
+            "increasing the 'alpha' parameter of your GaussianProcessRegressor estimator."
+        ) from error
+
+
 def what_fixes_noise(given: Given) -> str:
     """For messages."""
     if given.alpha:
         return f"alpha={given.alpha:g}, in the units of y squared"
-    return "noise_variance of fit, or a WhiteKernel that is fixed"
+    return "alpha or noise_variance of each row, or a WhiteKernel that is fixed"
 
 
 def begun(

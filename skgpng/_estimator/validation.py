@@ -154,8 +154,9 @@ def check_noise(noise: np.ndarray) -> None:
     if not np.all(noise > 0):
         raise ValueError(
             "alpha=0 leaves rows without noise, as does one that is next to nothing beside the "
-            "variance of y. Give fit their noise_variance, add a WhiteKernel, or set alpha to a "
-            "small number such as 1e-10 times the variance of y."
+            "variance of y. Give fit their noise_variance, add a WhiteKernel, or set alpha (of "
+            "each row, where it is an array) to a small number such as 1e-10 times the variance "
+            "of y."
         )
     if not np.all(noise < MOST_NOISE):
         raise ValueError(
@@ -169,8 +170,8 @@ def check_targets(y: np.ndarray, n_targets: int | None, n_before: int | None) ->
     found = 1 if y.ndim == 1 else y.shape[1]
     if n_targets is not None and found != n_targets:
         raise ValueError(
-            f"y has {found} targets, but n_targets={n_targets}. Set it to None or to the number "
-            "of columns of y."
+            "The number of targets seen in `y` is different from the parameter `n_targets`. Got "
+            f"{found} != {n_targets}. Set n_targets=None, or to the number of columns of y."
         )
     if n_before is not None and found != n_before:
         raise ValueError(

@@ -304,6 +304,14 @@ class RowPosterior(CholeskyPosterior):
         each = [Arrays.lower_solve(L, H) for L in self.root]
         return [(G, Arrays.cholesky(G.T @ G + np.diag(precision))) for G in each]
 
+    def sites(self) -> tuple[np.ndarray, np.ndarray]:
+        """First natural parameter and precision of each row, [N, L], as they were handed in."""
+        each = self._observations(self.prior_variance(self.points))
+        found = [(np.diag(R), targets) for R, targets in each]
+        size = np.stack([found[k % len(found)][0] for k in range(self.n_latent)], 1)
+        targets = [found[k % len(found)][1][:, k] for k in range(self.n_latent)]
+        return size * np.stack(targets, 1), size**2
+
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows, and in exact regression what the others miss of each, [N, L]."""
         return np.arange(len(self.points)), self.weights * self._left_out_variance()

@@ -22,7 +22,16 @@ from . import lbfgs, loop, vector
 from .loop import Settings
 from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STOPPED, Result
 
-__all__ = ["Gathering", "Part", "Stage", "gathering_stages", "n_compiled", "plan_stages", "train"]
+__all__ = [
+    "Gathering",
+    "Part",
+    "Stage",
+    "at_best_q",
+    "gathering_stages",
+    "n_compiled",
+    "plan_stages",
+    "train",
+]
 
 # Where batches may grow, a plateau makes them larger before any cuts the learning rate: the same
 # effect on the noise of the steps, and the next ones see more rows (Smith et al. 2018).
@@ -163,12 +172,13 @@ def train(
     stages: Sequence[Stage],
     monitors: Sequence[Callable[[Result], bool]] = (),
     every: int = 10,
-    optimizer: str = "adam",
+    optimizer: str | Callable = "adam",
 ) -> Result:
     """Train from the given start; nothing is raised, the result's status tells how it ended.
 
     Training maximises the ELBO with the logarithm of the parameters' priors; the curve has the
-    ELBO. "lbfgs" maximises that at the best q, on all rows. The result is that of the last stages
+    ELBO. "lbfgs" maximises that at the best q, on all rows, and so does a function, see
+    :func:`skgpng._training.lbfgs.maximise`. The result is that of the last stages
     with the same q: once in ``every`` steps of these each monitor gets it as it stands, and ends
     training by ``True``. A KeyboardInterrupt ends it, too; before the first of these steps is done
     it is raised.
@@ -176,15 +186,25 @@ def train(
     keep_freed()
     begins = [k for k, stage in enumerate(stages) if stage.q is not None]
     *before, last = (stages[a:b] for a, b in itertools.pairwise([*begins, len(stages)]))
-    run = _by_lbfgs if optimizer == "lbfgs" else _by_adam
+    own = optimizer if callable(optimizer) else None
+    run = _by_adam if optimizer == "adam" else functools.partial(_by_lbfgs, optimizer=own)
     with one_blas_thread:
-        for own in before:
-            result = run(structure, parameters, own, (), every)
+        for first in before:
+            result = run(structure, parameters, first, (), every)
             if result.status == INTERRUPTED:
                 raise KeyboardInterrupt
             if result.status != NON_FINITE:
                 parameters = parameters.at(result.theta)
         return run(structure, parameters, last, monitors, every)
+
+
+def at_best_q(
+    structure: Structure, parameters: Parameters, stage: Stage
+) -> tuple[float, np.ndarray]:
+    """ELBO at the best q for these parameters, and its gradient in the free entries of u."""
+    problem = lbfgs.Problem(structure, *_begin(structure, parameters, stage))
+    with one_blas_thread:
+        return lbfgs.at_best_q(problem, _own_settings(structure, stage))
 
 
 def n_compiled() -> int:
@@ -222,10 +242,11 @@ def _by_lbfgs(
     stages: Sequence[Stage],
     monitors: Sequence,
     every: int,
+    optimizer: Callable | None = None,
 ) -> Result:
     (stage,) = stages
     problem = lbfgs.Problem(structure, *_begin(structure, parameters, stage))
-    return lbfgs.maximise(problem, _own_settings(structure, stage), monitors, every)
+    return lbfgs.maximise(problem, _own_settings(structure, stage), monitors, every, optimizer)
 
 
 def _by_adam(

@@ -56,10 +56,9 @@ def completed(kernel: Any, X: Any, sample_weight: Any = None, names: Any = None)
     X = np.asarray(X)
     weights = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, float)
     if isinstance(kernel, sk.CompoundKernel):
-        parts = [
-            _completed(part, X, weights, names, f"{k}__") for k, part in enumerate(kernel.kernels)
-        ]
-        same = all(a is b for a, b in zip(parts, kernel.kernels, strict=True))
+        each = kernel.kernels or ()  # of none, as CompoundKernel(0): that is for others to say
+        parts = [_completed(part, X, weights, names, f"{k}__") for k, part in enumerate(each)]
+        same = all(a is b for a, b in zip(parts, each, strict=True))
         return kernel if same else sk.CompoundKernel(parts)
     return _completed(kernel, X, weights, names, "")
 

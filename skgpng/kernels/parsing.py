@@ -123,7 +123,9 @@ def parse(kernel: Any, names: Any = None) -> ParsedKernel:
     if not isinstance(kernel, sk.CompoundKernel):
         return _parse_one(kernel, "", names)
     if not kernel.kernels:
-        raise ValueError("kernel is a CompoundKernel of no kernels: give one for each class.")
+        raise ValueError(
+            "kernel cannot be a CompoundKernel of no kernels: give one for each class."
+        )
     # 3__k1__length_scale is a name of the fourth
     parts = {str(k): _parse_one(k_, f"{k}__", names) for k, k_ in enumerate(kernel.kernels)}
     operands = tuple((name, part.structure) for name, part in parts.items())

@@ -52,9 +52,9 @@ BOTH = {
     ),
     "train_inducing": BOOLEAN,
     "optimizer": (
-        ["fmin_l_bfgs_b", 0, NAN, max],
-        one_of("adam", "auto", "lbfgs"),
-        [None, "auto", "adam", "lbfgs"],
+        ["l-bfgs", 0, NAN, [max]],
+        one_of("adam", "auto", "fmin_l_bfgs_b", "lbfgs"),
+        [None, "auto", "adam", "fmin_l_bfgs_b", "lbfgs", max],
     ),
     "gamma": (
         [0, -1, 1.1, NAN, INF, "scale", None],
@@ -94,6 +94,7 @@ BOTH = {
         r"\[0, 4294967295\]",
         [None, 0, 2**32 - 1, np.random.RandomState(0)],
     ),
+    "copy_X_train": BOOLEAN,
     "priors": (
         ["weak", 1, NAN, [("kernel", 1.0)], *({"kernel__k2__length_scale": v} for v in (1.0, "a"))],
         r"'dict'|must be a distribution with log_prob",
@@ -116,9 +117,9 @@ REGRESSOR = {
         ["gaussian", "student_t", "poisson", "negative_binomial", "ordinal", Poisson()],
     ),
     "alpha": (
-        [-1, -1e-300, NAN, INF, "auto", [0.1], np.full(12, 0.1), [[0.1]]],
-        r"\[0.0, inf\)|one number or None, got shape.*argument noise_variance of fit",
-        [None, 0, 1e-300, 1e300],
+        [-1, -1e-300, NAN, INF, "auto", np.full(12, -0.1), np.full(11, 0.1), [NAN], [[0.1, 1.0]]],
+        r"\[0.0, inf\)|finite, non-negative|same number of entries as y",
+        [None, 0, 1e-300, 1e300, [0.1], np.full(12, 0.1)],
     ),
     "n_neighbors": (
         [-1, 1.5, NAN, INF, "many", [5]],
@@ -152,6 +153,13 @@ CLASSIFIER = {
         [None, "zero", "constant", "linear"],
     ),
     "shared_kernel": BOOLEAN,
+    "multi_class": (
+        ["ovr", None, 1, NAN],
+        one_of("one_vs_one", "one_vs_rest"),
+        ["one_vs_one", "one_vs_rest"],
+    ),
+    "max_iter_predict": ([0, -1, 1.5, NAN, "100", None], r"\[1, inf\)", [1, 10**6]),
+    "n_jobs": ([1.5, NAN, "all", [2]], "'int'|Integral", [None, -1, 2]),
     "class_weight": (
         # the balanced weights are not known before the labels, so a dict is looked at in fit
         ["even", -1, NAN, INF, [1.0, 2.0], *({0: v} for v in (0, -1.0, NAN, INF, "2", None))],

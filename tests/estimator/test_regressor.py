@@ -170,5 +170,5 @@ def test_regressor_refuses(rows):
     model = regressor(FREE, n_inducing=None).fit(X, y)
     with pytest.raises(ValueError, match="strictly between"):
         model.predict_quantiles(X, [1.5])
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(RuntimeError, match="At most one of"):
         model.predict(X, return_std=True, return_cov=True)
