@@ -19,7 +19,7 @@ from .notebook import Block, Extended, address_of_docs, as_html, block_of
 from .priors import check_copies
 from .state import from_plain, to_plain
 from .summary import as_text, facts
-from .validation import check_range, validated
+from .validation import check_range, is_valid, validated
 
 __all__ = ["FittedGaussianProcess"]
 
@@ -227,8 +227,10 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
 
     def _validate_new(self, X: Any) -> np.ndarray:
         """Rows to predict at, float64 or float32; raises before ``fit`` and for other columns."""
-        check_is_fitted(self)
-        X = check_range(validated(self, X, reset=False), self.dtype)
+        if not hasattr(self, "_predictor"):
+            check_is_fitted(self)
+        if not is_valid(self, X):
+            X = check_range(validated(self, X, reset=False), self.dtype)
         kernels.check_levels(self._predictor.posterior.kernel, X)
         return X
 

@@ -385,9 +385,10 @@ class BaseRegressor(BaseGaussianProcess):
 
     def _at(self, X: Any, known: dict) -> tuple[np.ndarray, Predictor, np.ndarray]:
         """Validated rows, what predicts, and what is known of the rows."""
-        names, X = _get_feature_names(X), self._validate_new(X)
         if hasattr(self, "_predictor"):
+            X = self._validate_new(X)
             return X, self._predictor, self._predictor.rows_known(known, len(X))
+        names, X = _get_feature_names(X), self._validate_new(X)
         model = self._prior(X, names)
         likelihood = self._given({}).likelihood
         row = rows_known(likelihood, known, len(X), fixed_noise=model.fixed_noise)

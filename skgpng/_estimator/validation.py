@@ -19,6 +19,7 @@ __all__ = [
     "check_targets",
     "check_weights",
     "has_inducing_points",
+    "is_valid",
     "levels_of",
     "of_weight",
     "refuse_missing",
@@ -44,6 +45,21 @@ def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     # sums of float32 numbers near their largest are infinity less infinity, which is no matter
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, X, *y, dtype=FLOATS, **options)
+
+
+def is_valid(estimator: Any, X: Any) -> bool:
+    """Whether X is what :func:`validated` and :func:`check_range` would hand on as it is.
+
+    It asks in 10 us what scikit-learn asks in 100, of arrays; everything else is no.
+    """
+    if type(X) is not np.ndarray or X.dtype not in FLOATS or X.ndim != 2 or not len(X):
+        return False
+    known = vars(estimator)
+    if X.shape[1] != known.get("n_features_in_") or "feature_names_in_" in known:
+        return False
+    largest = _LARGEST[estimator.dtype]
+    # neither is true of NaN; in float32 the limit itself may be infinite
+    return float(X.max()) <= largest and float(X.min()) >= -largest
 
 
 def check_range(X: np.ndarray, dtype: str) -> np.ndarray:

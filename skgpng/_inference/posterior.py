@@ -31,7 +31,13 @@ from ..kernels import KernelStructure
 from ..means import Mean, Zero
 from ..parameters import Hyperparameters
 from .base import Memory, Model
-from .covariances import cross_covariances, jitter_units, own_covariances, prior_variance
+from .covariances import (
+    CrossCovariances,
+    cross_covariances,
+    jitter_units,
+    own_covariances,
+    prior_variance,
+)
 
 __all__ = [
     "PointPosterior",
@@ -177,8 +183,9 @@ class CholeskyPosterior(Posterior):
         arrays = (self.points, self.weights, *(getattr(self, name) for name in self.triangles))
         return all(np.isfinite(a).all() for a in arrays)
 
-    def _cross(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return cross_covariances(self.kernel, self.values, self.points, X)
+    @functools.cached_property
+    def _cross(self) -> CrossCovariances:
+        return CrossCovariances(self.kernel, self.values, self.points)
 
     def _mean(self, K: np.ndarray, X: np.ndarray) -> np.ndarray:
         """m(x) + k' w, [N, L]."""
@@ -245,6 +252,8 @@ class CholeskyPosterior(Posterior):
                 return one(chunk)
 
         with one_blas_thread:
+            if len(X) <= rows:
+                return list(silent(X))
             parts = in_turn(silent, [X[at : at + rows] for at in range(0, len(X), rows)])
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
@@ -480,6 +489,8 @@ def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 def _solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
     n = max(len(roots), len(K))
+    if n == 1:
+        return Arrays.lower_solve(roots[0], K[0])[None]
     return np.stack([Arrays.lower_solve(roots[k % len(roots)], K[k % len(K)]) for k in range(n)])
 
 

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._runtime import custom_gradient, runs_in_order, tf
+from .._runtime import custom_gradient, numpy_function, runs_in_order, tf
 from .arrays import Arrays
 
 __all__ = [
@@ -41,7 +41,7 @@ def run(blas: bool, formula: Callable, arguments: Sequence, outputs: Sequence = 
         return formula(Tensors, *arguments)
     outputs = outputs or _forms_of_results(formula, arguments)
     call = functools.partial(formula, Arrays)
-    results = tf.numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
+    results = numpy_function(call, arguments, [d for d, _ in outputs], stateful=False)
     results = tf.nest.flatten(results)  # outside a graph a single result comes without its list
     return tuple(tf.ensure_shape(r, s) for r, (_, s) in zip(results, outputs, strict=True))
 

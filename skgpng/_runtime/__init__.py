@@ -2,15 +2,18 @@
 
 from .compiled import Compiled, compiled_once, map_leaves, runs_in_order, where_needed
 from .memory import keep_freed, refuse_beyond
+from .replay import Replay, numpy_function
 from .tensorflow import allowed_threads, custom_gradient, outside_graphs, tf
 
 __all__ = [
     "Compiled",
+    "Replay",
     "allowed_threads",
     "compiled_once",
     "custom_gradient",
     "keep_freed",
     "map_leaves",
+    "numpy_function",
     "outside_graphs",
     "refuse_beyond",
     "runs_in_order",

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .replay import Replay, replay_of
 from .tensorflow import tf
 
 __all__ = ["Compiled", "compiled_once", "in_order", "map_leaves", "runs_in_order", "where_needed"]
@@ -125,6 +126,11 @@ class Compiled:
         _forget_gradients(nodes)
         self._types = [tensor.dtype for tensor in self._graph.outputs]
         self._executor = _ONE_BY_ONE if self.runs_in_order else ""
+
+    @functools.cached_property
+    def replay(self) -> Replay | None:
+        """The same on arrays by NumPy, of and to flat lists; where its operations are known."""
+        return replay_of(self._graph)
 
     def __call__(self, *arguments: Any) -> Any:
         """The nest of tensors that the function gives, of tuples."""

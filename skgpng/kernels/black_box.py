@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from .._runtime import tf
+from .._runtime import numpy_function, tf
 from .formula import Formula
 
 __all__ = ["BlackBox", "template_of"]
@@ -61,12 +61,7 @@ class BlackBox(Formula):
 
     def check_gradient(self, X: np.ndarray) -> None:
         """Raise ValueError where ``eval_gradient=True`` gives an array of another shape."""
-        _slopes(self._at([np.asarray(v) for v in self._values]), X)
-
-    def _at(self, values: Any) -> Any:
-        # numbers where it has numbers: it may ask whether there is one for each column
-        plain = {name: v[()] for name, v in zip(self.names, values, strict=True)}
-        return clone(self.template).set_params(**plain)
+        _slopes(_at(self.template, self.names, [np.asarray(v) for v in self._values]), X)
 
     @property
     def _values(self) -> list:
@@ -74,13 +69,9 @@ class BlackBox(Formula):
 
     def _call(self, method: Callable, shape: list, *rows: Any) -> Any:
         """``method(kernel, *rows)`` with the kernel at its values, of the type of the rows."""
-        n, dtype = len(self.names), rows[0].dtype
-
-        def evaluate(*given: np.ndarray) -> np.ndarray:
-            found = method(self._at(given[:n]), *given[n:])
-            return np.asarray(found, dtype.as_numpy_dtype)
-
-        found = tf.numpy_function(evaluate, [*self._values, *rows], dtype)
+        dtype = rows[0].dtype
+        evaluate = _evaluation(self.template, self.names, method, dtype.as_numpy_dtype)
+        found = numpy_function(evaluate, [*self._values, *rows], dtype, stateful=True)
         return tf.ensure_shape(found, shape)
 
     def _differentiable(self, method: Callable, slopes: Callable, X: Any, shape: list) -> Any:
@@ -112,6 +103,31 @@ class BlackBox(Formula):
         return tf.custom_gradient(
             lambda *_: (self._call(lambda k, X1, X2: k(X1, X2), shape, X1, X2), refuse)
         )(X1, X2, *self._values)
+
+
+def _at(template: Any, names: tuple[str, ...], values: Any) -> Any:
+    """A copy with these values: numbers where it has numbers, as it may ask for their shape."""
+    plain = {name: np.array(v)[()] for name, v in zip(names, values, strict=True)}
+    return clone(template).set_params(**plain)
+
+
+def _evaluation(template: Any, names: tuple[str, ...], method: Callable, dtype: Any) -> Callable:
+    """``method(kernel, *rows)`` as a function of the values and the rows.
+
+    A copy takes as long as the covariances of some hundred rows, so that the last one is kept.
+    """
+    last: list[tuple] = [((), None)]
+
+    def evaluate(*given: np.ndarray) -> np.ndarray:
+        values, rows = given[: len(names)], given[len(names) :]
+        key = tuple((np.shape(v), np.asarray(v).tobytes()) for v in values)
+        before, kernel = last[0]
+        if kernel is None or key != before:
+            kernel = _at(template, names, values)
+            last[0] = key, kernel
+        return np.asarray(method(kernel, *rows), dtype)
+
+    return evaluate
 
 
 def _moving(template: Any) -> list[str]:

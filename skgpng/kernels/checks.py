@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -171,12 +172,12 @@ def check_levels(structure: KernelStructure, X: np.ndarray) -> None:
             )
 
 
-def _of_levels(structure: KernelStructure, n_features: int) -> Any:
+@functools.lru_cache(maxsize=64)  # each prediction asks
+def _of_levels(structure: KernelStructure, n_features: int) -> tuple:
     """Columns, and how many levels they have, of each kernel that takes them for levels."""
-    for kernel, seen in walk(structure, np.arange(n_features)):
-        n_levels = without_values(kernel).levels()
-        if n_levels is not None and seen is not None:
-            yield seen, n_levels
+    each = walk(structure, np.arange(n_features))
+    found = ((without_values(kernel).levels(), seen) for kernel, seen in each)
+    return tuple((seen, n) for n, seen in found if n is not None and seen is not None)
 
 
 def _refuse_levels(kernel: KernelStructure, path: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import tf
 from .black_box import BlackBox
@@ -42,11 +43,9 @@ class ByContent:
     """A setting that Python does not compare by its content, such as an array, but this does."""
 
     def __init__(self, value: Any) -> None:
-        self.value = copy.deepcopy(value)
-        try:
-            self._key = joblib.hash(value)
-        except (pickle.PicklingError, AttributeError, TypeError):  # it is like itself only
-            self._key = id(self.value)
+        # a black box's kernel is a copy already, and what its class refers to is to stay its own
+        self.value = value if isinstance(value, sk.Kernel) else copy.deepcopy(value)
+        self._key = _content(self.value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ByContent) and self._key == other._key
@@ -57,8 +56,30 @@ class ByContent:
 
 def comparable(value: Any) -> Any:
     """A setting as it is, or :class:`ByContent`."""
+    return value if _is_plain(value) else ByContent(value)
+
+
+def _is_plain(value: Any) -> bool:
     parts = value if isinstance(value, tuple) else (value,)
-    return value if all(isinstance(part, _PLAIN) for part in parts) else ByContent(value)
+    return all(isinstance(part, _PLAIN) for part in parts)
+
+
+def _content(value: Any) -> Any:
+    """What is equal for equal settings, and hashable.
+
+    Kernels are their class and parameters, which is what scikit-learn's ``clone`` makes them from.
+    A pickle may hold more: that of bayesian-optimization's has all that was observed so far.
+    """
+    if isinstance(value, sk.Kernel):
+        return type(value), _content(tuple(value.get_params(deep=False).items()))
+    if isinstance(value, (list, tuple)):
+        return type(value), *(_content(part) for part in value)
+    if _is_plain(value):
+        return value
+    try:
+        return joblib.hash(value)
+    except (pickle.PicklingError, AttributeError, TypeError):  # it is like itself only
+        return id(value)
 
 
 class KernelStructure(NamedTuple):

@@ -22,6 +22,7 @@ from sklearn.gaussian_process.kernels import (
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from skgpng._runtime import tf
+from skgpng._training.stages import n_compiled
 from skgpng.kernels import Columns
 
 RNG = np.random.RandomState(0)
@@ -108,6 +109,63 @@ def test_settings_tell_structures_apart():
 
     assert structure(Matern(nu=1.0)) != structure(Matern(nu=0.7)) != structure(LogMatern(nu=0.7))
     assert structure(PairwiseKernel(metric="rbf")) != structure(PairwiseKernel(metric="laplacian"))
+
+
+def transforming(transform):
+    """As bayesian-optimization makes its kernels: a class for each, whose pickles hold all rows."""
+
+    class Wrapped(Matern):
+        def __call__(self, X, Y=None, eval_gradient=False):
+            return super().__call__(
+                transform(X), None if Y is None else transform(Y), eval_gradient
+            )
+
+        def __reduce__(self):
+            return transforming, (transform,)
+
+    return Wrapped(0.7, nu=2.5)
+
+
+class Log:
+    """A transform with a history."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, X):
+        self.seen += len(X)
+        return np.log(X)
+
+
+def test_what_a_class_remembers_is_no_structure():
+    transform = Log()
+    kernel = transforming(transform)
+    first = kernels.parse(2.0 * kernel).structure
+    K = kernels.covariance(first, (2.0, 0.7), X).numpy()
+    assert transform.seen >= len(X)
+    second = kernels.parse(3.0 * kernel.clone_with_theta([0.1])).structure
+    assert second == first and hash(second) == hash(first)
+    np.testing.assert_allclose(K, 2.0 * LogMatern(0.7, nu=2.5)(X), rtol=1e-12)
+    other = kernels.parse(2.0 * transforming(transform)).structure
+    assert other != first  # another class may do other things
+
+
+def test_a_new_kernel_object_compiles_nothing():
+    kernel = transforming(Log())
+    model = GaussianProcessRegressor(kernel, n_inducing=None, max_iter=3).fit(X, Y)
+    before = n_compiled()
+    for k in range(3):
+        again = model.set_params(kernel=kernel.clone_with_theta([0.1 * k]))
+        again.fit(X[: 20 + k], Y[: 20 + k]).predict(X[:1])
+    assert n_compiled() == before
+
+
+def test_each_evaluation_has_its_own_values():
+    """The last copy is kept: other values, also of another shape, make another."""
+    parsed = kernels.parse(LogMatern(0.7, nu=1.5))
+    for scale in (0.7, 2.0, 0.7, np.array([0.7, 2.0]), np.array([2.0, 0.7])):
+        found = kernels.covariance(parsed.structure, (scale,), X, X[:5])
+        np.testing.assert_allclose(found, LogMatern(scale, nu=1.5)(X, X[:5]), rtol=1e-12)
 
 
 # --- exact models --------------------------------------------------------------------------------
