@@ -13,6 +13,7 @@ from .. import kernels
 from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
+from .conditioning import conditioned
 from .gradients import gradients_at
 from .priors import check_copies
 from .state import from_plain, to_plain
@@ -28,6 +29,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     """Everything of both estimators that needs no training."""
 
     dtype: str
+    elbo_: float
     kernel_: Any
     priors: dict | None
     _predictor: Any  # a Predictor
@@ -99,6 +101,15 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             )
         relevance = np.sqrt(sum((self._spread / scale) ** 2 for scale in scales))
         return relevance / relevance.sum()
+
+    def _known_elbo(self) -> float:
+        """``elbo_``; ValueError where ``condition`` has left none."""
+        if not hasattr(self, "elbo_"):
+            raise ValueError(
+                "The bound of all rows is not known after condition, but in an exact model with "
+                "Gaussian noise. Use fit, with all rows."
+            )
+        return self.elbo_
 
     # --- asking --------------------------------------------------------------------------
 
@@ -177,6 +188,62 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         if mean.shape[1] == 1:
             mean, std = mean[:, 0], None if std is None else std[:, 0]
         return (mean, std) if return_std else mean
+
+    @outside_graphs
+    def condition(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> Any:
+        """A copy that knows more rows, with the same hyperparameters; this one stays as it is.
+
+        For what would be known if y were observed at X, such as the fantasies of an optimiser that
+        asks for several rows at once, and for rows that come one by one. An exact model grows its
+        Cholesky factor in O(N^2 n); inducing points take in new rows in closed form, as one
+        natural-gradient step of size 1 does; neighbours get more rows to choose from. With Gaussian
+        noise this is what ``fit`` to all rows with these hyperparameters (and points) gives, and
+        coefficients of a linear ``mean`` that an exact model integrates out learn, too. Other
+        likelihoods, labels among them, learn the new rows by natural-gradient steps until these
+        settle, with what was learned of the old ones held as a Gaussian: nearly what ``fit``
+        gives, as in ``partial_fit``. Units of y, a regressor as ``mean``, the number of
+        neighbours and their local scale stay those of ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Labels among ``classes_``.
+        sample_weight : array-like of shape (n_samples,), default=None
+        **known : array-like of shape (n_samples,)
+            All as in ``fit``: ``noise_variance``, ``exposure``.
+
+        Returns
+        -------
+        estimator
+            Fitted. ``elbo_`` and ``log_posterior_`` are those of all rows in an exact model with
+            Gaussian noise; elsewhere, and ``elbo_curve_`` and ``validation_scores_`` always, they
+            are not there. What is said of training (``n_iter_``, ``converged_``) is of that of the
+            hyperparameters.
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, for labels that are not among ``classes_``, and with
+            ``class_weight="balanced"``.
+        numpy.linalg.LinAlgError
+            Where rows with next to no noise are as good as equal.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 20)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> more = model.condition([[8.0]], [1.0])
+        >>> stds = [m.predict([[8.0]], return_std=True)[1][0] for m in (model, more)]
+        >>> print(stds[1] < 0.1 * stds[0], len(X))
+        True 20
+        """
+        check_is_fitted(self, "kernel_")
+        return conditioned(self, X, y, sample_weight, known)
 
     # --- state ---------------------------------------------------------------------------
 
