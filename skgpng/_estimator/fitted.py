@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
 from .conditioning import conditioned
+from .functions import SampledFunctions
 from .gradients import gradients_at
 from .priors import check_copies
 from .state import from_plain, to_plain
@@ -244,6 +246,54 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         """
         check_is_fitted(self, "kernel_")
         return conditioned(self, X, y, sample_weight, known)
+
+    @outside_graphs
+    def sample_functions(self, n_samples: int = 1, random_state: Any = None) -> SampledFunctions:
+        """Draw functions that can be asked anywhere, and answer the same each time.
+
+        Of the mean of y as a function of X; the draws of ``sample_y`` are of the rows asked for
+        only, and cost their cube. A function is a draw of the prior by random features (2048 of
+        each function, others for each), corrected by what is known at the rows, the inducing points
+        or, with neighbours, those of each row (Wilson et al. 2020). Means, standard deviations and
+        covariances of many functions are those of ``predict``. Kernels of waves, neurons,
+        polynomials and levels have features, and their sums, products and whole powers. Under
+        others, such as one of your own without the method ``features``, values are drawn given all
+        that were asked for before: as exact, but the cost grows with the cube of the rows asked.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Functions.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        SampledFunctions
+            ``functions(X)`` are values (n_rows, n_samples), of several targets (n_rows, n_targets,
+            n_samples), in the units of y and without noise; of a classifier probabilities
+            (n_rows, n_classes, n_samples). It can be pickled.
+
+        Raises
+        ------
+        ValueError
+            For fewer than one function, and for more than fit into memory.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> functions = model.sample_functions(3, random_state=0)
+        >>> print(functions(X).shape, np.array_equal(functions(X), functions(X)))
+        (40, 3) True
+        """
+        check_is_fitted(self, "kernel_")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        return SampledFunctions(self, int(n_samples), random_state)
 
     # --- state ---------------------------------------------------------------------------
 
