@@ -201,6 +201,11 @@ class Predictor:
             F = self._observed(F, rng, row, noisy)
         return F * self.units.scale[:, None] + self._shift(X)[..., None]
 
+    def mean_given(self, F: np.ndarray, X: np.ndarray, row: np.ndarray) -> np.ndarray:
+        """Mean of y [N, P, n] for draws of the latent functions [N, L, n], in its units."""
+        Y = self._observed(F, None, row, noisy=False)
+        return Y * self.units.scale[:, None] + self._shift(X)[..., None]
+
     def _observed(self, F: np.ndarray, rng: Any, row: np.ndarray, noisy: bool) -> np.ndarray:
         """Draws of scaled y, or its means, for draws of the latent functions [N, L, n]."""
         N, L, n = F.shape

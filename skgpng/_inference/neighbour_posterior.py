@@ -101,6 +101,10 @@ class NeighbourPosterior(Posterior):
     def _count(self) -> int:
         return min(self.n_neighbors or _COUNTS[0], len(self.points))
 
+    def __getstate__(self) -> dict:
+        """Without the search, which is made anew."""
+        return {name: value for name, value in vars(self).items() if name != "_search"}
+
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean [N, L] at rows X."""
         return self.marginals(X)[0]
