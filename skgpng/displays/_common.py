@@ -108,6 +108,11 @@ class Asked(NamedTuple):
         mean, std = self.mean_and_std(X, True, **known)
         return mean[..., None] + std[..., None] * ndtri(levels)
 
+    def transform(self, X: Any, y: np.ndarray, known: Mapping) -> tuple | None:
+        """Probability of less than y and of y or less, [n, P]; None where quantiles tell them."""
+        own = getattr(self.estimator, "_below_and_up_to", None)
+        return None if own is None else own(self.at(X), y, dict(known))
+
     def draws(self, X: Any, n: int, random_state: Any) -> np.ndarray:
         """Functions drawn at rows, [n_rows, n] or [n_rows, P, n]; TypeError where it has none."""
         if not hasattr(self.estimator, "sample_y"):

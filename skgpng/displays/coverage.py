@@ -11,7 +11,7 @@ from scipy.stats import binom
 from sklearn.utils import check_random_state
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from ._common import COLOURS, asked_of, axes_in, keywords, legend_above, target_of, thin
+from ._common import COLOURS, Asked, asked_of, axes_in, keywords, legend_above, target_of, thin
 
 __all__ = ["CoverageDisplay"]
 
@@ -146,18 +146,11 @@ class CoverageDisplay:
                 f"{cls.__name__} is for regressors, and {asked.name} is a classifier: use "
                 "sklearn.calibration.CalibrationDisplay."
             )
-        quantiles = asked.quantiles(X, _QUANTILES, **(predict_params or {}))
-        known = getattr(y, "columns", ())
-        y = np.asarray(y, dtype=float).reshape(len(quantiles), -1)
-        quantiles = quantiles.reshape(len(quantiles), -1, len(_QUANTILES))
-        if quantiles.shape[1] != y.shape[1]:
-            raise ValueError(
-                f"y has {y.shape[1]} columns, but {asked.name} predicts {quantiles.shape[1]}."
-            )
-        y, quantiles = (target_of(values, target, known)[0] for values in (y, quantiles))
-        there = ~np.isnan(y)
-        pit = _transform(y[there], quantiles[there], _QUANTILES, random_state)
-        numbers = _covered(pit, _QUANTILES)
+        names, rng = getattr(y, "columns", ()), check_random_state(random_state)
+        y = np.asarray(y, dtype=float).reshape(len(y), -1)
+        numbers = _covered(
+            _asked(asked, X, y, predict_params or {}, target, names, rng), _QUANTILES
+        )
         return cls(*numbers, name=name or asked.name).plot(ax, **plot)
 
     @classmethod
@@ -271,7 +264,7 @@ class CoverageDisplay:
             )
         if not (np.all(np.diff(p) > 0) and np.all((p > 0) & (p < 1)) and np.all(np.diff(q) >= 0)):
             raise ValueError("levels must grow between 0 and 1, and quantiles with them.")
-        numbers = _covered(_transform(y, q, p, random_state), p)
+        numbers = _covered(_transform(y, q, p, check_random_state(random_state)), p)
         return cls(*numbers, name=name).plot(ax, **plot)
 
     def plot(
@@ -366,6 +359,28 @@ class CoverageDisplay:
         ax.set(xlabel="predicted probability of less than y", ylabel="density of the rows")
 
 
+def _asked(
+    asked: Asked, X: Any, y: np.ndarray, known: Mapping, target: Any, names: Any, rng: Any
+) -> np.ndarray:
+    """PIT of the rows whose y [n, P] of one target is there."""
+    rows = ~np.isnan(y)
+    if not rows.any():
+        raise ValueError("There is no row with a y: coverage needs some.")
+    jumps = asked.transform(X, np.where(rows, y, np.nanmax(y)), known)
+    if jumps is not None:
+        below, up_to = (target_of(p, target, names)[0] for p in jumps)
+        rows, _ = target_of(rows, target, names)
+        return _drawn(below[rows], up_to[rows], rng)
+    quantiles = asked.quantiles(X, _QUANTILES, **known)
+    quantiles = quantiles.reshape(len(quantiles), -1, len(_QUANTILES))
+    if quantiles.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"y has {y.shape[1]} columns, but {asked.name} predicts {quantiles.shape[1]}."
+        )
+    y, quantiles, rows = (target_of(v, target, names)[0] for v in (y, quantiles, rows))
+    return _transform(y[rows], quantiles[rows], _QUANTILES, rng)
+
+
 def _covered(pit: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Levels of the intervals between quantiles p and 1 - p, the share in each, and the PIT."""
     if len(pit) == 0:
@@ -379,7 +394,13 @@ def _covered(pit: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return levels, inside.mean(0), pit
 
 
-def _transform(y: np.ndarray, q: np.ndarray, p: np.ndarray, random_state: Any) -> np.ndarray:
+def _drawn(below: np.ndarray, up_to: np.ndarray, rng: Any) -> np.ndarray:
+    """Evenly between two probabilities of each row."""
+    # shuffled: rows of simulated data may come from the very same numbers
+    return below + rng.permutation(rng.uniform(size=len(below))) * (up_to - below)
+
+
+def _transform(y: np.ndarray, q: np.ndarray, p: np.ndarray, rng: Any) -> np.ndarray:
     """F(y) of each row, between the quantiles linear; where F jumps at y drawn within the jump."""
     edges, rows = np.concatenate([[0.0], p, [1.0]]), np.arange(len(y))
     below, up_to = (q < y[:, None]).sum(1), (q <= y[:, None]).sum(1)
@@ -390,6 +411,4 @@ def _transform(y: np.ndarray, q: np.ndarray, p: np.ndarray, random_state: Any) -
     smooth = edges[below] + share * (edges[below + 1] - edges[below])
     # F jumps from between two levels to between two others: from the middle to the middle
     middles = 0.5 * (edges[:-1] + edges[1:])
-    start, end = middles[below], middles[up_to]
-    drawn = start + check_random_state(random_state).uniform(size=len(y)) * (end - start)
-    return np.where(up_to > below, drawn, smooth)
+    return np.where(up_to > below, _drawn(middles[below], middles[up_to], rng), smooth)

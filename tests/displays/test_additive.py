@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,8 +14,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skgpng import GaussianProcessRegressor
+from skgpng._estimator.additive import AdditiveComponent
 from skgpng.displays import AdditiveDisplay
 from skgpng.kernels import OrthogonalAdditive
+
+
+class OfThree(GaussianProcessRegressor):
+    """Whose largest part is of three columns."""
+
+    additive_components_ = [AdditiveComponent(("depth", "age", "weight"), 1.0)]
 
 
 def fitted(X, y, **settings):
@@ -109,6 +118,7 @@ def test_what_cannot_be_shown_is_refused(additive, exact, frame, y):
         AdditiveDisplay.from_estimator(exact, frame)
     with pytest.raises(TypeError, match="BayesianRidge has no additive_components_"):
         AdditiveDisplay.from_estimator(BayesianRidge().fit(frame, y), frame)
-    three = GaussianProcessRegressor(OrthogonalAdditive(max_order=3), optimizer=None)
+    three = copy.copy(additive)
+    three.__class__ = OfThree
     with pytest.raises(ValueError, match="no picture: a panel shows one column or two"):
-        AdditiveDisplay.from_estimator(three.fit(frame, y), frame, max_components=7)
+        AdditiveDisplay.from_estimator(three, frame)
