@@ -29,6 +29,7 @@ __all__ = [
     "column_of",
     "draw_points",
     "keywords",
+    "labels_among",
     "legend_above",
     "levels_given",
     "names_of",
@@ -163,6 +164,10 @@ def table_of(X: Any, estimator: Any) -> Any:
                 f"X=None: {type(estimator).__name__} does not keep its rows. Give X, rows from "
                 "which the range of the column and the values of the others are taken."
             )
+        if hasattr(estimator, "feature_names_in_"):  # a frame was fitted, and is expected
+            import pandas as pd  # type: ignore[import-untyped]
+
+            return pd.DataFrame(X, columns=estimator.feature_names_in_)
     X = X.to_pandas() if hasattr(X, "to_pandas") else X
     if hasattr(X, "iloc"):
         return X
@@ -273,6 +278,18 @@ def target_of(values: np.ndarray, target: Any, names: Sequence[str] = ()) -> tup
     return values[:, int(k)], int(k)
 
 
+def labels_among(classes: np.ndarray, y: Any) -> np.ndarray:
+    """Labels [N]; ValueError for one that the classifier does not know."""
+    labels = np.asarray(y).ravel()
+    unknown = list(dict.fromkeys(labels[~np.isin(labels, classes)].tolist()))
+    if unknown:
+        raise ValueError(
+            f"y has labels that the classifier was not fitted to: {unknown}. It knows "
+            f"{classes.tolist()}."
+        )
+    return labels
+
+
 def some_of(n: int, most: int | None, random_state: Any = 0) -> np.ndarray:
     """Positions of at most so many of n rows, drawn and in order; None takes all."""
     if most is None or n <= most:
@@ -345,7 +362,9 @@ def axes_in(ax: Any, n: int, size: tuple[float, float], columns: int | None = No
     rows = -(-n // columns)
     if ax is None:
         shape = (size[0] * columns, size[1] * rows)
-        figure = plt.figure(figsize=shape, layout="constrained")
+        figure = plt.figure(figsize=shape)
+        # room between rows, so that a title is that of the panel below it
+        figure.set_layout_engine("constrained", hspace=0.08 if rows > 1 else 0.02)
         grid = figure.add_gridspec(rows, columns)
     elif np.size(ax) == n:
         return np.ravel(np.asarray(ax, dtype=object))

@@ -54,7 +54,7 @@ class ShownComponent(NamedTuple):
     >>> x = np.linspace(0, 1, 20)
     >>> part = ShownComponent(("age",), 0.8, (x,), x**2, 0.1 + 0 * x, x)
     >>> AdditiveDisplay([part]).plot().axes_[0].get_title()
-    'age: 80 %'
+    '80 % of the variance'
     """
 
     names: tuple
@@ -69,8 +69,8 @@ class AdditiveDisplay:
     """What each column does, and what pairs do beyond, under an ``OrthogonalAdditive`` kernel.
 
     Make it by :meth:`from_estimator`. One panel a part, the largest share of the variance of the
-    function first: of one column a line with its band (of few values points with bars), all on one
-    scale; of two columns a map. Marks at the edge are the rows.
+    function first: of one column a line with its band (of few values points with bars), of two
+    columns a map; lines are all on one scale, and maps on another. Marks at the edge are the rows.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ class AdditiveDisplay:
                 self.artists_.append(self._draw_points(each, part, color or COLOURS[0], kwargs[0]))
             else:
                 self.artists_.append(self._draw_line(each, part, color or COLOURS[0], *kwargs))
-            each.set_title(f"{_together(part.names)}: {_percent(part.share)}", fontsize="medium")
+            each.set_title(f"{_percent(part.share)} of the variance", fontsize="medium")
         self._share_scale(columns)
         return self
 
@@ -280,7 +280,8 @@ class AdditiveDisplay:
     def _draw_map(self, ax: Any, part: ShownComponent, given: Mapping | None) -> dict:
         from matplotlib.collections import QuadMesh
 
-        most = np.abs(part.mean).max() or 1.0
+        pairs = [other.mean for other in self.components if len(other.names) == 2]
+        most = max(np.abs(mean).max() for mean in pairs) or 1.0
         ours = {"cmap": "PuOr_r", "vmin": -most, "vmax": most, "shading": "gouraud"}
         how = keywords(given, QuadMesh, rasterized=True, **ours)
         drawn = ax.pcolormesh(*part.grids, part.mean, **how)
@@ -348,4 +349,6 @@ def _together(names: Sequence) -> str:
 
 
 def _percent(share: float) -> str:
+    if share < 0.001:
+        return "< 0.1 %"
     return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

@@ -193,7 +193,7 @@ class CoverageDisplay:
         >>> errors = np.random.RandomState(0).randn(500)
         >>> display = CoverageDisplay.from_predictions(errors, np.zeros(500), np.full(500, 0.5))
         >>> print(display.coverage[display.levels == 0.9])  # too narrow
-        [0.59]
+        [0.598]
         """
         check_matplotlib_support(f"{cls.__name__}.from_predictions")
         y, mean, std = (np.asarray(values, dtype=float) for values in (y_true, y_pred, y_std))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -16,16 +15,6 @@ def test_the_displays_are_an_attribute_of_the_package():
     assert "displays" in dir(skgpng)
     with pytest.raises(AttributeError, match="no attribute 'display'"):
         skgpng.display  # noqa: B018
-
-
-def test_importing_them_does_not_import_matplotlib():
-    code = (
-        "import sys, skgpng.displays\n"
-        "heavy = {'matplotlib', 'tensorflow'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, exact, frame, y):
