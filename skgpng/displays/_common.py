@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn import config_context
 from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -28,9 +29,11 @@ __all__ = [
     "column_of",
     "draw_points",
     "keywords",
+    "labels_among",
     "legend_above",
     "levels_given",
     "names_of",
+    "names_of_last",
     "position_of",
     "rows_like",
     "some_of",
@@ -106,6 +109,11 @@ class Asked(NamedTuple):
         mean, std = self.mean_and_std(X, True, **known)
         return mean[..., None] + std[..., None] * ndtri(levels)
 
+    def transform(self, X: Any, y: np.ndarray, known: Mapping) -> tuple | None:
+        """Probability of less than y and of y or less, [n, P]; None where quantiles tell them."""
+        own = getattr(self.estimator, "_below_and_up_to", None)
+        return None if own is None else own(self.at(X), y, dict(known))
+
     def draws(self, X: Any, n: int, random_state: Any) -> np.ndarray:
         """Functions drawn at rows, [n_rows, n] or [n_rows, P, n]; TypeError where it has none."""
         if not hasattr(self.estimator, "sample_y"):
@@ -156,6 +164,10 @@ def table_of(X: Any, estimator: Any) -> Any:
                 f"X=None: {type(estimator).__name__} does not keep its rows. Give X, rows from "
                 "which the range of the column and the values of the others are taken."
             )
+        if hasattr(estimator, "feature_names_in_"):  # a frame was fitted, and is expected
+            import pandas as pd  # type: ignore[import-untyped]
+
+            return pd.DataFrame(X, columns=estimator.feature_names_in_)
     X = X.to_pandas() if hasattr(X, "to_pandas") else X
     if hasattr(X, "iloc"):
         return X
@@ -172,6 +184,18 @@ def names_of(X: Any, estimator: Any = None) -> list[str]:
     known = getattr(estimator, "feature_names_in_", ())
     n = np.shape(X)[1]
     return [str(name) for name in known] if len(known) == n else [f"x{k}" for k in range(n)]
+
+
+def names_of_last(asked: Asked) -> list[str]:
+    """Names of the columns that the last step sees, as far as the steps before it tell."""
+    names = list(getattr(asked.estimator, "feature_names_in_", ()))
+    if not names and asked.steps:
+        try:
+            names = list(asked.steps[-1].get_feature_names_out())
+        except (AttributeError, NotFittedError):  # a step that names no columns
+            names = []
+    n = asked.estimator.n_features_in_
+    return [str(name) for name in names] if len(names) == n else [f"x{k}" for k in range(n)]
 
 
 def position_of(feature: Any, names: Sequence[str]) -> int:
@@ -254,6 +278,18 @@ def target_of(values: np.ndarray, target: Any, names: Sequence[str] = ()) -> tup
     return values[:, int(k)], int(k)
 
 
+def labels_among(classes: np.ndarray, y: Any) -> np.ndarray:
+    """Labels [N]; ValueError for one that the classifier does not know."""
+    labels = np.asarray(y).ravel()
+    unknown = list(dict.fromkeys(labels[~np.isin(labels, classes)].tolist()))
+    if unknown:
+        raise ValueError(
+            f"y has labels that the classifier was not fitted to: {unknown}. It knows "
+            f"{classes.tolist()}."
+        )
+    return labels
+
+
 def some_of(n: int, most: int | None, random_state: Any = 0) -> np.ndarray:
     """Positions of at most so many of n rows, drawn and in order; None takes all."""
     if most is None or n <= most:
@@ -326,7 +362,9 @@ def axes_in(ax: Any, n: int, size: tuple[float, float], columns: int | None = No
     rows = -(-n // columns)
     if ax is None:
         shape = (size[0] * columns, size[1] * rows)
-        figure = plt.figure(figsize=shape, layout="constrained")
+        figure = plt.figure(figsize=shape)
+        # room between rows, so that a title is that of the panel below it
+        figure.set_layout_engine("constrained", hspace=0.08 if rows > 1 else 0.02)
         grid = figure.add_gridspec(rows, columns)
     elif np.size(ax) == n:
         return np.ravel(np.asarray(ax, dtype=object))

@@ -18,6 +18,7 @@ from ._common import (
     column_of,
     draw_points,
     keywords,
+    labels_among,
     legend_above,
     levels_given,
     names_of,
@@ -347,7 +348,7 @@ class BandDisplay:
         for k, level in enumerate(np.atleast_1d(self.levels)):
             label = f"{100 * level:.3g} % {self.band_name}"
             # a narrower band lies on the wider ones, and is darker by that
-            how = {"color": color, "alpha": 0.25, "linewidth": 0, "zorder": 1.5, "label": label}
+            how = {"color": color, "alpha": 0.3, "linewidth": 0, "zorder": 1.5, "label": label}
             how = keywords(given, PolyCollection, **how)
             band = self.ax_.fill_between(self.grid, self.lower[:, k], self.upper[:, k], **how)
             self.bands_.append(band)
@@ -442,11 +443,11 @@ def _inducing(asked: Asked, k: int) -> np.ndarray | None:
 def _probabilities(asked: Asked, rows: Any, y: Any, shown: np.ndarray) -> dict:
     """Probability of each class; of two that of the second, which says both."""
     p, classes = asked.proba(rows), np.asarray(asked.estimator.classes_)
+    labels = None if y is None else labels_among(classes, y)[shown]
     what = "probability"
     if len(classes) == 2:
         p, classes = p[:, 1:], classes[1:]
         what = f"probability of {classes[0]}"
-    labels = None if y is None else np.asarray(y).ravel()[shown]
     return {"mean": p, "classes": classes, "y": labels, "target_name": what}
 
 

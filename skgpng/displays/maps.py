@@ -16,6 +16,7 @@ from ._common import (
     column_of,
     draw_points,
     keywords,
+    labels_among,
     names_of,
     position_of,
     rows_like,
@@ -271,7 +272,7 @@ def _of_class(asked: Asked, rows: Any, y: Any, target: Any, include_noise: bool)
     p = asked.proba(rows)
     entropy = -xlogy(p, p).sum(1) / np.log(2.0)
     names = f"probability of {classes[k[0]]}", "entropy of the label, bits"
-    of_class = None if y is None else (np.asarray(y).ravel() == classes[k[0]]).astype(float)
+    of_class = None if y is None else (labels_among(classes, y) == classes[k[0]]).astype(float)
     return p[:, k[0]], entropy, names, of_class
 
 

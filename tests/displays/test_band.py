@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -178,6 +180,11 @@ def test_rows_that_the_estimator_keeps_need_not_be_given(frame, y):
     X = frame[["depth"]].to_numpy()
     display = BandDisplay.from_estimator(TheirRegressor(RBF(), alpha=0.1).fit(X, y))
     np.testing.assert_allclose(display.X, X[:, 0])
+    theirs = TheirRegressor(RBF(), alpha=0.1).fit(frame, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of rows without the names that were fitted
+        display = BandDisplay.from_estimator(theirs, feature="age")
+    np.testing.assert_allclose(display.X, frame["age"])
 
 
 def test_before_fit_the_prior_is_shown(frame):
@@ -213,7 +220,9 @@ def test_normal_predictions_are_sorted():
         BandDisplay.from_predictions([1.0], [1.0, 2.0], [1.0, 2.0])
 
 
-def test_what_cannot_be_shown_is_refused(exact, frame, y):
+def test_what_cannot_be_shown_is_refused(exact, classifier, frame, y):
+    with pytest.raises(ValueError, match="not fitted to: .1.. It knows .*'low'"):
+        BandDisplay.from_estimator(classifier, frame, y=np.ones(60, int))
     with pytest.raises(ValueError, match="'depht' is no column of X.*'depth', 'age'"):
         BandDisplay.from_estimator(exact, frame, "depht")
     with pytest.raises(ValueError, match="position from 0 to 2"):
