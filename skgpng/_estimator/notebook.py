@@ -83,7 +83,7 @@ class Extended:
         self._table, self._more = table, more
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # of a copy under way
+        if name.startswith("_"):  # of a copy under way
             raise AttributeError(name)
         return getattr(self._table, name)
 

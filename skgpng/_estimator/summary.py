@@ -114,6 +114,8 @@ def _noise(model: Any, record: dict) -> str:
     variance, of = getattr(model, "noise_variance_", None), record["y_variance"]
     if variance is None:
         return ""
+    if not np.any(variance):
+        return "none but what is known of each row"
     text = f"standard deviation {_number(np.sqrt(variance))} in the units of y"
     if of is not None and np.all((of > 0) & np.isfinite(of)):
         text += f", {_percent(variance / of)} of the variance of y"
@@ -173,7 +175,7 @@ def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:
             share = share / share.sum() if share.sum() > 0 else share
             for k in np.argsort(-share, kind="stable"):
                 at = _end(ends, value[k], low[k], high[k])
-                said = _said(f"relevance {share[k]:.1%}", at)
+                said = _said(f"relevance {_percent(share[k])}", at)
                 yield f"  {columns[seen[k]]}", _number(value[k]), said
         else:
             unit = "units of X" if last in _IN_UNITS_OF_X else ""
@@ -212,7 +214,8 @@ def _number(value: Any) -> str:
 
 
 def _percent(share: Any) -> str:
-    return _list([f"{s:.1%}" for s in np.ravel(share)])
+    each = np.ravel(share)
+    return _list([f"{s:.1%}" if s >= 0.001 or s == 0 else "below 0.1%" for s in each])
 
 
 def _list(items: list[str]) -> str:
