@@ -112,7 +112,7 @@ class Block:
 
 def block_of(model: Any, inner: Any) -> Block:
     """The block of an estimator; ``inner`` is an estimator inside of it (``mean``), or None."""
-    name, is_fitted = type(model).__name__, hasattr(model, "elbo_")
+    name, is_fitted = type(model).__name__, hasattr(model, "_predictor")
     if inner is not None:
         title = f"mean: {type(inner).__name__}"
         return Block("parallel", [inner], [title], [str(inner)])

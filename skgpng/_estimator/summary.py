@@ -140,15 +140,10 @@ def _components(model: Any) -> str:
 
 
 def _training(model: Any, record: dict) -> str:
-    end = "converged" if model.converged_ else "not converged"
-    steps = f"{_counted(model.n_iter_, 'step')}, {end}, {record['objective']} {model.elbo_:.6g}"
-    parts = [f"{record['optimizer'] or 'hyperparameters held'}, {steps}"]
-    if not np.isclose(model.log_posterior_, model.elbo_, rtol=1e-9):
-        parts.append(f"log posterior {model.log_posterior_:.6g}")
+    parts = [record["optimizer"] or "hyperparameters held", _counted(model.n_iter_, "step")]
+    parts += ["converged" if model.converged_ else "not converged", *_values(model, record)]
     if record["starts"] > 1:
         parts.append(f"best of {record['starts']} starts")
-    if model.validation_scores_ is not None:
-        parts.append(f"log density of held-out rows {np.max(model.validation_scores_):.4g}")
     if model.jitter_ > record["jitter"]:
         parts.append(f"jitter raised to {model.jitter_:g}")
     if model.n_rejected_steps_:
@@ -156,6 +151,17 @@ def _training(model: Any, record: dict) -> str:
     if model.n_corrected_steps_:
         parts.append(f"{_counted(model.n_corrected_steps_, 'step')} corrected")
     return ", ".join(parts)
+
+
+def _values(model: Any, record: dict) -> Iterator[str]:
+    """What training maximised, as far as it is known: not of rows that came after ``fit``."""
+    scores = getattr(model, "validation_scores_", None)
+    if hasattr(model, "elbo_"):
+        yield f"{record['objective']} {model.elbo_:.6g}"
+        if not np.isclose(model.log_posterior_, model.elbo_, rtol=1e-9):
+            yield f"log posterior {model.log_posterior_:.6g}"
+    if scores is not None:
+        yield f"log density of held-out rows {np.max(scores):.4g}"
 
 
 def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:

@@ -226,6 +226,14 @@ def test_restarts_jitter_and_bounds(ordered):
     assert "jitter raised to 0.001" in facts_of(model)["Training"]
 
 
+@quick
+def test_a_model_that_learned_more_rows_since_has_no_elbo(ordered):
+    model = regressor(n_inducing=8, max_iter=2).fit(*ordered)
+    for name in ("elbo_", "log_posterior_", "elbo_curve_", "validation_scores_"):
+        delattr(model, name)
+    assert facts_of(model)["Training"] == "Adam, 2 steps, not converged"
+
+
 @pytest.mark.parametrize("make", [regressor, classifier])
 def test_before_fit_there_is_nothing_to_tell(make):
     with pytest.raises(NotFittedError):
