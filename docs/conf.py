@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 project = "skgpng"
 author = "The skgpng developers"
 copyright = "2026, The skgpng developers"
-release = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+release = re.search(r'__version__ = "(.+)"', (ROOT / "skgpng/_version.py").read_text())[1]
 version = release
 
 extensions = [

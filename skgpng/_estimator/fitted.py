@@ -219,7 +219,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         Model       exact, as there are at most 1,000 rows
         ...
         """
-        check_is_fitted(self, "elbo_")
+        check_is_fitted(self, "_predictor")
         return as_text(type(self).__name__, facts(self))
 
     def _known_elbo(self) -> float:
@@ -268,12 +268,12 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
         """With what was learned; scikit-learn 1.9 and later."""
         table = super()._get_fitted_attr_html(doc_link)
-        return Extended(table, as_html(facts(self))) if hasattr(self, "elbo_") else table
+        return Extended(table, as_html(facts(self))) if hasattr(self, "_predictor") else table
 
     def _get_params_html(self, *args: Any, **settings: Any) -> Any:
         """With what was learned, where there is no table of fitted attributes; 1.7 and 1.8."""
         table = super()._get_params_html(*args, **settings)
-        told = hasattr(self, "elbo_") and not hasattr(BaseEstimator, "_get_fitted_attr_html")
+        told = hasattr(self, "_predictor") and not hasattr(BaseEstimator, "_get_fitted_attr_html")
         return Extended(table, as_html(facts(self))) if told else table
 
     @outside_graphs

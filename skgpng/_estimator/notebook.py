@@ -83,7 +83,7 @@ class Extended:
         self._table, self._more = table, more
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # of a copy under way
+        if name.startswith("_"):  # of a copy under way
             raise AttributeError(name)
         return getattr(self._table, name)
 
@@ -112,7 +112,7 @@ class Block:
 
 def block_of(model: Any, inner: Any) -> Block:
     """The block of an estimator; ``inner`` is an estimator inside of it (``mean``), or None."""
-    name, is_fitted = type(model).__name__, hasattr(model, "elbo_")
+    name, is_fitted = type(model).__name__, hasattr(model, "_predictor")
     if inner is not None:
         title = f"mean: {type(inner).__name__}"
         return Block("parallel", [inner], [title], [str(inner)])

@@ -16,7 +16,7 @@ FIELDS = {
     *("y_variance", "jitter", "warning"),
 }
 
-_OPTIMIZERS = {"adam": "Adam", "lbfgs": "L-BFGS"}
+_OPTIMIZERS = {"adam": "Adam", "lbfgs": "L-BFGS", "own": "an optimizer of the user's own"}
 
 
 def of_fit(plan: Plan, before: dict | None = None) -> dict:
@@ -47,7 +47,7 @@ def of_fit(plan: Plan, before: dict | None = None) -> dict:
         "objective": _objective(inference),
         "rows": problem.n_rows,
         "held_out": 0 if plan.held_out is None else len(plan.held_out.X),
-        "optimizer": _OPTIMIZERS[plan.optimizer] if plan.settings.learning_rate else "",
+        "optimizer": _name_of(plan.optimizer) if plan.settings.learning_rate else "",
         "starts": 1 if goes_on else 1 + plan.options.n_restarts_optimizer,
         "noise": _noise(plan),
         "y_variance": _variance(plan) if kept is None else kept["y_variance"],
@@ -62,7 +62,7 @@ def announced(plan: Plan) -> str:
     points = ""
     if plan.has_points:
         points = f", {len(plan.parameters.inducing_points):,} inducing points"
-    by = _OPTIMIZERS[plan.optimizer] if plan.settings.learning_rate else "hyperparameters held"
+    by = _name_of(plan.optimizer) if plan.settings.learning_rate else "hyperparameters held"
     unit = "blocks" if plan.structure.model.inference.gathers else "rows"
     batch = f", {int(plan.settings.batch_size):,} {unit} a step" if how.minibatch else ""
     return f"{plan.problem.n_rows:,} rows, {title}{points}, as {reason(plan)}; {by}{batch}"
@@ -94,6 +94,10 @@ def _against_neighbours(plan: Plan, options: Options) -> str:
     if not differs(plan.problem.rows.X):
         return "most of them repeat others"
     return "the kernel does not fall with a distance"
+
+
+def _name_of(optimizer: str) -> str:
+    return _OPTIMIZERS.get(optimizer, optimizer)
 
 
 def _objective(inference: Any) -> str:

@@ -114,6 +114,8 @@ def _noise(model: Any, record: dict) -> str:
     variance, of = getattr(model, "noise_variance_", None), record["y_variance"]
     if variance is None:
         return ""
+    if not np.any(variance):
+        return "none but what is known of each row"
     text = f"standard deviation {_number(np.sqrt(variance))} in the units of y"
     if of is not None and np.all((of > 0) & np.isfinite(of)):
         text += f", {_percent(variance / of)} of the variance of y"
@@ -138,15 +140,10 @@ def _components(model: Any) -> str:
 
 
 def _training(model: Any, record: dict) -> str:
-    end = "converged" if model.converged_ else "not converged"
-    steps = f"{_counted(model.n_iter_, 'step')}, {end}, {record['objective']} {model.elbo_:.6g}"
-    parts = [f"{record['optimizer'] or 'hyperparameters held'}, {steps}"]
-    if not np.isclose(model.log_posterior_, model.elbo_, rtol=1e-9):
-        parts.append(f"log posterior {model.log_posterior_:.6g}")
+    parts = [record["optimizer"] or "hyperparameters held", _counted(model.n_iter_, "step")]
+    parts += ["converged" if model.converged_ else "not converged", *_values(model, record)]
     if record["starts"] > 1:
         parts.append(f"best of {record['starts']} starts")
-    if model.validation_scores_ is not None:
-        parts.append(f"log density of held-out rows {np.max(model.validation_scores_):.4g}")
     if model.jitter_ > record["jitter"]:
         parts.append(f"jitter raised to {model.jitter_:g}")
     if model.n_rejected_steps_:
@@ -154,6 +151,17 @@ def _training(model: Any, record: dict) -> str:
     if model.n_corrected_steps_:
         parts.append(f"{_counted(model.n_corrected_steps_, 'step')} corrected")
     return ", ".join(parts)
+
+
+def _values(model: Any, record: dict) -> Iterator[str]:
+    """What training maximised, as far as it is known: not of rows that came after ``fit``."""
+    scores = getattr(model, "validation_scores_", None)
+    if hasattr(model, "elbo_"):
+        yield f"{record['objective']} {model.elbo_:.6g}"
+        if not np.isclose(model.log_posterior_, model.elbo_, rtol=1e-6):
+            yield f"log posterior {model.log_posterior_:.6g}"
+    if scores is not None:
+        yield f"log density of held-out rows {np.max(scores):.4g}"
 
 
 def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:
@@ -173,7 +181,7 @@ def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:
             share = share / share.sum() if share.sum() > 0 else share
             for k in np.argsort(-share, kind="stable"):
                 at = _end(ends, value[k], low[k], high[k])
-                said = _said(f"relevance {share[k]:.1%}", at)
+                said = _said(f"relevance {_percent(share[k])}", at)
                 yield f"  {columns[seen[k]]}", _number(value[k]), said
         else:
             unit = "units of X" if last in _IN_UNITS_OF_X else ""
@@ -212,7 +220,8 @@ def _number(value: Any) -> str:
 
 
 def _percent(share: Any) -> str:
-    return _list([f"{s:.1%}" for s in np.ravel(share)])
+    each = np.ravel(share)
+    return _list([f"{s:.1%}" if s >= 0.001 or s == 0 else "below 0.1%" for s in each])
 
 
 def _list(items: list[str]) -> str:

@@ -87,24 +87,22 @@ def test_every_model_is_told(name, request):
 
 
 @quick
-def test_why_auto_took_its_model():
-    rng = np.random.RandomState(0)
-    X = rng.uniform(-3, 3, (1100, 1))
-    y = np.sin(X[:, 0]) + 0.1 * rng.randn(1100)
+def test_why_auto_took_its_model(ordered, monkeypatch):
+    few = GaussianProcessRegressor._tuning._replace(auto_exact=50, auto_inducing=8)
+    monkeypatch.setattr(GaussianProcessRegressor, "_tuning", few)
+    X, y = ordered
 
     def why(y=y, rows=X, learn="fit", **settings):
         model = GaussianProcessRegressor(max_iter=1, random_state=0, **settings)
         return facts_of(getattr(model, learn)(rows, y))["Model"].partition(", as ")[2]
 
-    assert why(y[:100], X[:100]) == "there are at most 1,000 rows"
-    assert why() == "there are more than 1,000 rows, and the noise is Gaussian"
-    beyond = "there are more than 1,000 rows, and "
+    assert why(y[:50], X[:50]) == "there are at most 50 rows"
+    assert why() == "there are more than 50 rows, and the noise is Gaussian"
+    beyond = "there are more than 50 rows, and "
     assert why(likelihood="student_t") == beyond + "the likelihood is not Gaussian"
     assert why(n_neighbors=None) == beyond + "n_neighbors=None"
-    assert why(rows=np.round(X)) == beyond + "most of them repeat others"
-    assert why(kernel=DotProduct(), n_inducing="auto") == beyond + (
-        "the kernel does not fall with a distance"
-    )
+    assert why(kernel=DotProduct()) == beyond + "the kernel does not fall with a distance"
+    assert why(rows=X.round(-1)) == beyond + "most of them repeat others"
     assert why(learn="partial_fit") == "rows come in parts"
 
 
@@ -186,6 +184,10 @@ def test_means_and_given_noise(ordered):
     assert told["Mean"].startswith("constant ") and "slopes " in told["Mean"]
     assert told["Noise"].startswith("standard deviation 0.5 in the units of y")
     assert told["Noise"].endswith("(given)")
+    each = regressor(alpha=0, max_iter=2).fit(X, y, noise_variance=np.full(60, 0.1))
+    assert facts_of(each)["Noise"] == "none but what is known of each row"
+    small = facts_of(regressor(alpha=1e-4, max_iter=2).fit(X, y))["Noise"]
+    assert small.endswith("below 0.1% of the variance of y (given)")
     told = facts_of(regressor(mean=Ridge(), max_iter=2).fit(X, y))
     assert told["Mean"] == "Ridge(); y is less its predictions"
     assert facts_of(regressor(normalize_y=False, max_iter=2).fit(X, y))["Mean"] == "zero"
@@ -222,6 +224,14 @@ def test_restarts_jitter_and_bounds(ordered):
     assert told["Training"].startswith("hyperparameters held, 1 step, not converged, ELBO")
     model.jitter_ = 1e-3
     assert "jitter raised to 0.001" in facts_of(model)["Training"]
+
+
+@quick
+def test_a_model_that_learned_more_rows_since_has_no_elbo(ordered):
+    model = regressor(n_inducing=8, max_iter=2).fit(*ordered)
+    for name in ("elbo_", "log_posterior_", "elbo_curve_", "validation_scores_"):
+        delattr(model, name)
+    assert facts_of(model)["Training"] == "Adam, 2 steps, not converged"
 
 
 @pytest.mark.parametrize("make", [regressor, classifier])
