@@ -15,7 +15,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 project = "skgpng"
 author = "The skgpng developers"
 copyright = "2026, The skgpng developers"
-release = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+release = re.search(r'__version__ = "(.+)"', (ROOT / "skgpng/_version.py").read_text())[1]
 version = release
 
 extensions = [
@@ -54,6 +54,8 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",  # every example runs
     "ignore_pattern": r"[/\\]_",  # but helpers, which begin with an underscore, are not examples
     "reset_argv": "gallery_hooks.reset_argv",
+    "doc_module": ("skgpng",),
+    "backreferences_dir": "generated/backreferences",  # "Examples" at the end of pages of the API
     "abort_on_example_error": True,
     "download_all_examples": False,
     "capture_repr": (),
