@@ -33,6 +33,16 @@ class MeanSqrt(NamedTuple):
     ----------
     q_mu : tensor of shape (M, L)
     q_sqrt : tensor of shape (L, M, M)
+
+    Examples
+    --------
+    >>> from skgpng.gaussians import standard_normal
+    >>> q = standard_normal(2)
+    >>> print(q.q_mu.numpy().ravel())
+    [0. 0.]
+    >>> print(q.q_sqrt.numpy()[0])
+    [[1. 0.]
+     [0. 1.]]
     """
 
     q_mu: Any
@@ -48,6 +58,13 @@ class Natural(NamedTuple):
         Precision times mean.
     nat2 : tensor of shape (L, M, M)
         Minus half the precision.
+
+    Examples
+    --------
+    >>> from skgpng.gaussians import mean_sqrt_to_natural, standard_normal
+    >>> print(mean_sqrt_to_natural(standard_normal(2)).nat2.numpy()[0] + 0.0)
+    [[-0.5  0. ]
+     [ 0.  -0.5]]
     """
 
     nat1: Any
@@ -74,12 +91,31 @@ def apply(matrices: Any, vectors: Any) -> Any:
 
 
 def covariance(q: MeanSqrt) -> Any:
-    """S = q_sqrt q_sqrt', [L, M, M]."""
+    """S = q_sqrt q_sqrt', [L, M, M].
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.gaussians import MeanSqrt, covariance
+    >>> q = MeanSqrt(tf.zeros((2, 1)), tf.constant([[[1.0, 0.0], [2.0, 1.0]]]))
+    >>> print(covariance(q).numpy()[0])
+    [[1. 2.]
+     [2. 5.]]
+    """
     return tf.matmul(q.q_sqrt, q.q_sqrt, transpose_b=True)
 
 
 def mean_sqrt_to_natural(q: MeanSqrt) -> Natural:
-    """(m, L) to (P m, -P/2)."""
+    """(m, L) to (P m, -P/2).
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.gaussians import MeanSqrt, mean_sqrt_to_natural
+    >>> q = MeanSqrt(tf.constant([[3.0]]), tf.constant([[[2.0]]]))
+    >>> [theta.numpy().item() for theta in mean_sqrt_to_natural(q)]
+    [0.75, -0.125]
+    """
     inverse = triangular_inverse(q.q_sqrt)
     precision = tf.matmul(inverse, inverse, transpose_a=True)
     return Natural(apply(precision, q.q_mu), -0.5 * precision)
@@ -90,6 +126,14 @@ def natural_to_mean_sqrt(q: Natural) -> MeanSqrt:
 
     Factorising P with its rows and columns in reverse order gives P = U U' with U upper
     triangular, so that S = U^-T U^-1 and U^-T is already the lower-triangular root of S.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.gaussians import Natural, natural_to_mean_sqrt
+    >>> q = Natural(tf.constant([[0.75]]), tf.constant([[[-0.125]]]))
+    >>> [part.numpy().item() for part in natural_to_mean_sqrt(q)]
+    [3.0, 2.0]
     """
     reverse = [-2, -1]
     U = tf.reverse(tf.linalg.cholesky(tf.reverse(-2.0 * q.nat2, reverse)), reverse)
@@ -103,13 +147,29 @@ def _squared(root: Any, vectors: Any) -> Any:
 
 
 def mean_sqrt_to_expectation(q: MeanSqrt) -> tuple[Any, Any]:
-    """(m, L) to (m, S + m m')."""
+    """(m, L) to (m, S + m m').
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.gaussians import MeanSqrt, mean_sqrt_to_expectation
+    >>> q = MeanSqrt(tf.constant([[3.0]]), tf.constant([[[2.0]]]))
+    >>> [eta.numpy().item() for eta in mean_sqrt_to_expectation(q)]
+    [3.0, 13.0]
+    """
     m = tf.transpose(q.q_mu)  # [L, M]
     return q.q_mu, covariance(q) + m[:, :, None] * m[:, None, :]
 
 
 def divergence(spread: Any, squares: Any) -> Any:
-    r"""KL divergence of N(m, S) from N(0, I), of tr(S - I) - log|S| and m'm."""
+    r"""KL divergence of N(m, S) from N(0, I), of tr(S - I) - log|S| and m'm.
+
+    Examples
+    --------
+    >>> from skgpng.gaussians import divergence
+    >>> divergence(spread=0.0, squares=4.0)  # N(m, I) with |m| = 2
+    2.0
+    """
     return 0.5 * (spread + squares)
 
 

@@ -388,7 +388,7 @@ def select(
     ----------
     method : {"kmeans", "greedy_variance", "random"}
     X : ndarray of shape (N, D)
-        float32 or float64.
+        Of float32 or float64.
     n_inducing : int
     random_state : RandomState
     weights : ndarray of shape (N,)

@@ -18,7 +18,14 @@ _WIDTH = 2.5
 
 
 class Mean(abc.ABC):
-    """A function m(x) that is added to a latent function of mean zero; hashable."""
+    """A function m(x) that is added to a latent function of mean zero; hashable.
+
+    Examples
+    --------
+    >>> from skgpng.means import NAMES, Mean
+    >>> {name: isinstance(mean, Mean) for name, mean in NAMES.items()}
+    {'zero': True, 'constant': True, 'linear': True}
+    """
 
     @abc.abstractmethod
     def parameters(
@@ -63,7 +70,16 @@ class Mean(abc.ABC):
 
 @dataclass(frozen=True)
 class Zero(Mean):
-    """No mean."""
+    """No mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.means import Zero
+    >>> X, f_mean = np.zeros((2, 1)), np.array([[1.0], [2.0]])
+    >>> print(Zero().parameters(np.array([10.0]), X), Zero().added((), f_mean, X).ravel())
+    () [1. 2.]
+    """
 
     def parameters(
         self, offset: np.ndarray, X: np.ndarray, size: float = 1.0
@@ -82,7 +98,17 @@ class Zero(Mean):
 
 @dataclass(frozen=True)
 class Constant(Mean):
-    """One number for each latent function, learned."""
+    """One number for each latent function, learned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.means import Constant
+    >>> X, f_mean = np.zeros((2, 1)), np.array([[1.0], [2.0]])
+    >>> constant = Constant().parameters(np.array([10.0]), X)[0]
+    >>> print(constant.name, Constant().added((constant.value,), f_mean, X).ravel())
+    constant [11. 12.]
+    """
 
     def parameters(
         self, offset: np.ndarray, X: np.ndarray, size: float = 1.0
@@ -109,6 +135,16 @@ class Linear(Mean):
 
     Each entry of B has a weak Cauchy prior, so that labels that a plane can tell apart do not
     drive it to infinity (Gelman, Jakulin, Pittau & Su 2008).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.means import Linear
+    >>> X = np.array([[1.0], [3.0]])
+    >>> values = tuple(p.value for p in Linear().parameters(np.array([10.0]), X))
+    >>> values = (values[0], np.array([[5.0]]), *values[2:])  # 5 for a standard deviation
+    >>> print(Linear().added(values, np.zeros((2, 1)), X).ravel())
+    [ 5. 15.]
     """
 
     def parameters(

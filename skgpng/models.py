@@ -50,6 +50,17 @@ class Covariances(NamedTuple):
         Between inducing points and rows.
     Kff_diag : tensor of shape (N,)
         Variance at the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import kernels, models
+    >>> parsed, X = kernels.parse(RBF()), np.linspace(0, 3, 5)[:, None]
+    >>> theta = models.Hyperparameters(parsed.values, (), inducing_points=X[:2])
+    >>> prior = models.svgp_covariances(parsed.structure, theta, X)
+    >>> [(name, tuple(value.shape)) for name, value in prior._asdict().items()]
+    [('Kuu', (2, 2)), ('Kuf', (2, 5)), ('Kff_diag', (5,))]
     """
 
     Kuu: Any
@@ -60,7 +71,19 @@ class Covariances(NamedTuple):
 def svgp_covariances(
     kernel: kernels.KernelStructure, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
-    """Prior covariances of SVGP and SGPR at the rows X [N, D]."""
+    """Prior covariances of SVGP and SGPR at the rows X [N, D].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import kernels, models
+    >>> parsed = kernels.parse(RBF())
+    >>> theta = models.Hyperparameters(parsed.values, (), inducing_points=np.array([[0.0]]))
+    >>> prior = models.svgp_covariances(parsed.structure, theta, np.array([[0.0], [1.0]]))
+    >>> print(prior.Kuf.numpy().round(4), prior.Kff_diag.numpy())
+    [[1.     0.6065]] [1. 1.]
+    """
     Z = theta.inducing_points
     return Covariances(
         shift_diagonal(kernels.covariance(kernel, theta.kernel, Z), jitter),
@@ -72,7 +95,20 @@ def svgp_covariances(
 def vgp_covariances(
     kernel: kernels.KernelStructure, theta: Hyperparameters, X: Any, jitter: Any = 1e-6
 ) -> Covariances:
-    """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'."""
+    """Prior covariances of VGP: those of SVGP with Z = X, so that A = L' with K = L L'.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import kernels, models
+    >>> parsed = kernels.parse(RBF())
+    >>> theta = models.Hyperparameters(parsed.values, ())
+    >>> prior = models.vgp_covariances(parsed.structure, theta, np.array([[0.0], [1.0]]))
+    >>> print(prior.Kuu.numpy().round(4))
+    [[1.     0.6065]
+     [0.6065 1.    ]]
+    """
     K = shift_diagonal(kernels.covariance(kernel, theta.kernel, X), jitter)
     return Covariances(K, K, tf.linalg.diag_part(K))
 
@@ -144,6 +180,22 @@ def sgpr_elbo(prior: Covariances, Y: Any, noise_variance: Any) -> Any:
     Returns
     -------
     scalar tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import kernels, models
+    >>> X = np.linspace(0, 6, 30)[:, None]
+    >>> Y, parsed = tf.constant(np.sin(X)), kernels.parse(RBF())
+    >>> for m in (3, 6, 30):
+    ...     theta = models.Hyperparameters(parsed.values, (), inducing_points=X[:: 30 // m])
+    ...     prior = models.svgp_covariances(parsed.structure, theta, X)
+    ...     print(m, round(float(models.sgpr_elbo(prior, Y, 0.1)), 3))
+    3 -48.862
+    6 -8.801
+    30 -5.553
     """
     noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])[:, None]
     # The ELBO at the best q; its gradient in q is zero, so q counts as a constant.
@@ -156,6 +208,22 @@ def conjugate_q(prior: Covariances, Y: Any, noise_variance: Any) -> gaussians.Na
     r"""Best q for a Gaussian likelihood: what one natural-gradient step of gamma = 1 gives.
 
     :math:`P = I + A \Lambda A^\top`, :math:`\theta_1 = A \Lambda y`; P is shared by the columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import gaussians, kernels, models
+    >>> X, Y = np.linspace(0, 3, 5)[:, None], tf.constant(np.ones((5, 1)))
+    >>> parsed = kernels.parse(RBF())
+    >>> theta = models.Hyperparameters(parsed.values, ())
+    >>> prior = models.vgp_covariances(parsed.structure, theta, X)
+    >>> q = gaussians.natural_to_mean_sqrt(models.conjugate_q(prior, Y, 0.1))
+    >>> mean, _ = models.marginals(prior, q.q_mu, gaussians.covariance(q))
+    >>> exact = prior.Kuf @ np.linalg.solve(prior.Kuu + 0.1 * np.eye(5), Y)
+    >>> np.allclose(mean, exact)
+    True
     """
     noise = tf.broadcast_to(tf.convert_to_tensor(noise_variance, Y.dtype), tf.shape(Y)[:1])
     A = tf.matmul(triangular_inverse(tf.linalg.cholesky(prior.Kuu)), prior.Kuf)
@@ -197,6 +265,18 @@ def marginals(prior: Covariances | list[Covariances], q_mu: Any, q_cov: Any) -> 
     Returns
     -------
     f_mean, f_var : tensors of shape (N, L)
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import gaussians, kernels, models
+    >>> parsed, X = kernels.parse(RBF()), tf.constant([[0.0], [1.0]], tf.float64)
+    >>> theta = models.Hyperparameters(parsed.values, (), inducing_points=X[:1])
+    >>> prior, q = models.svgp_covariances(parsed.structure, theta, X), gaussians.standard_normal(1)
+    >>> mean, variance = models.marginals(prior, q.q_mu, gaussians.covariance(q))
+    >>> print(mean.numpy().ravel(), variance.numpy().ravel())  # those of the prior
+    [0. 0.] [1. 1.]
     """
     if isinstance(prior, Covariances):
         return _marginals(*prior, q_mu, q_cov)
@@ -233,6 +313,22 @@ def elbo(
     Returns
     -------
     scalar tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import gaussians, kernels, likelihoods, models
+    >>> X, Y = np.linspace(0, 3, 5)[:, None], tf.constant(np.ones((5, 1)))
+    >>> parsed, noise = kernels.parse(RBF()), tf.constant(0.1, tf.float64)
+    >>> theta = models.Hyperparameters(parsed.values, ())
+    >>> prior = models.vgp_covariances(parsed.structure, theta, X)
+    >>> q = gaussians.natural_to_mean_sqrt(models.conjugate_q(prior, Y, noise))
+    >>> bound = models.elbo(prior, q, likelihoods.Gaussian(), (noise,), Y)
+    >>> evidence = models.evidence_moments(prior.Kuu + 0.1 * np.eye(5), Y).value
+    >>> np.allclose(bound, evidence)  # at the best q
+    True
     """
     f_mean, f_var = marginals(prior, q.q_mu, gaussians.covariance(q))
     expected = likelihood.variational_expectations(values, f_mean, f_var, Y)
@@ -242,7 +338,20 @@ def elbo(
 def data_term_and_gradients(
     likelihood: ExpectedLogDensity, values: tuple, f_mean: Any, f_var: Any, Y: Any, scale: Any
 ) -> tuple[Any, tuple[tuple, Any, Any]]:
-    """Scaled sum of E[log p(y|f)], and its gradients in ``values``, ``f_mean`` and ``f_var``."""
+    """Scaled sum of E[log p(y|f)], and its gradients in ``values``, ``f_mean`` and ``f_var``.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.likelihoods import Gaussian
+    >>> from skgpng.models import data_term_and_gradients
+    >>> zero, one = tf.constant([[0.0]]), tf.constant([[1.0]])
+    >>> value, (of_values, of_mean, of_var) = data_term_and_gradients(
+    ...     Gaussian(), (tf.constant(1.0),), zero, one, one, 1.0
+    ... )
+    >>> print(value.numpy().round(4), of_mean.numpy(), of_var.numpy())
+    -1.9189 [[1.]] [[-1.5]]
+    """
 
     def expected(values: tuple, f_mean: Any, f_var: Any) -> Any:
         return likelihood.variational_expectations(values, f_mean, f_var, Y)
@@ -282,6 +391,24 @@ def elbo_and_gradients(
     g_q : tuple of tensors of shapes (M, L) and (L, M, M)
         Gradient of the data term in the mean and the covariance of q: what
         :func:`skgpng.optimizers.natural_gradient` takes.
+
+    Examples
+    --------
+    >>> import functools
+    >>> import tensorflow as tf
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng import gaussians, kernels, likelihoods, models, optimizers
+    >>> X, Y = tf.constant([[0.0], [1.0]], tf.float64), tf.constant([[1.0], [2.0]], tf.float64)
+    >>> parsed, noise = kernels.parse(RBF()), tf.constant(0.1, tf.float64)
+    >>> theta = models.Hyperparameters(parsed.values, (noise,))
+    >>> covariances = functools.partial(models.vgp_covariances, parsed.structure, X=X)
+    >>> q, likelihood, bounds = gaussians.standard_normal(2), likelihoods.Gaussian(), []
+    >>> for _ in range(2):
+    ...     bound, _, g_q = models.elbo_and_gradients(covariances, theta, q, likelihood, Y)
+    ...     q = optimizers.natural_gradient(q, g_q, 1.0)
+    ...     bounds.append(round(float(bound), 4))
+    >>> bounds
+    [-34.5353, -3.577]
     """
     theta, q = tf.nest.map_structure(tf.convert_to_tensor, (theta, q))
     q_cov = gaussians.covariance(q)

@@ -58,6 +58,18 @@ def natural_gradient_update(
     Natural
         P stays positive definite where :math:`g_S` is negative semidefinite, as it is for
         log-concave likelihoods; for others see :func:`positive_definite_update`.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng import gaussians
+    >>> from skgpng.optimizers import natural_gradient_update
+    >>> q = gaussians.standard_normal(1)
+    >>> natural = gaussians.mean_sqrt_to_natural(q)
+    >>> gradients = tf.constant([[2.0]], tf.float64), tf.constant([[[-1.0]]], tf.float64)
+    >>> stepped = natural_gradient_update(natural, q.q_mu, gradients, 1.0)
+    >>> print(stepped.nat1.numpy(), stepped.nat2.numpy())  # of the precision 3
+    [[2.]] [[[-1.5]]]
     """
     g_mu, g_cov = gradients
     nat1 = (1.0 - gamma) * natural.nat1 + gamma * (g_mu - 2.0 * gaussians.apply(g_cov, q_mu))
@@ -85,14 +97,30 @@ def positive_definite_update(
 
     Parameters
     ----------
-    natural, q_mu, gradients, gamma
-        As in :func:`natural_gradient_update`.
+    natural : Natural
+    q_mu : tensor of shape (M, L)
+        As in :func:`natural_gradient_update`, like the last two.
     q_cov : tensor of shape (L, M, M)
         Covariance S of q.
+    gradients : tuple of tensors of shapes (M, L) and (L, M, M)
+    gamma : scalar
 
     Returns
     -------
     Natural
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng import gaussians
+    >>> from skgpng.optimizers import natural_gradient_update, positive_definite_update
+    >>> q = gaussians.standard_normal(1)
+    >>> natural, cov = gaussians.mean_sqrt_to_natural(q), gaussians.covariance(q)
+    >>> gradients = tf.constant([[0.0]], tf.float64), tf.constant([[[1.0]]], tf.float64)
+    >>> plain = natural_gradient_update(natural, q.q_mu, gradients, 1.0)
+    >>> kept = positive_definite_update(natural, q.q_mu, cov, gradients, 1.0)
+    >>> print(-2.0 * plain.nat2.numpy(), -2.0 * kept.nat2.numpy())  # precisions
+    [[[-1.]]] [[[1.]]]
     """
     plain = natural_gradient_update(natural, q_mu, gradients, gamma)
     G = shift_diagonal(2.0 * (gradients[1] - natural.nat2), -1.0)
@@ -143,6 +171,17 @@ def natural_gradient_in_mean_sqrt(
     with halved diagonal.
 
     See :func:`natural_gradient_update` for the arguments.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng import gaussians
+    >>> from skgpng.optimizers import natural_gradient_in_mean_sqrt
+    >>> q = gaussians.standard_normal(1)
+    >>> gradients = tf.constant([[2.0]], tf.float64), tf.constant([[[-1.0]]], tf.float64)
+    >>> stepped = natural_gradient_in_mean_sqrt(q, gradients, 0.1)
+    >>> print(stepped.q_mu.numpy(), stepped.q_sqrt.numpy())
+    [[0.2]] [[[0.9]]]
     """
     g_mu, g_cov = gradients
     q_mu, L = q
@@ -165,6 +204,15 @@ class AdamState(NamedTuple):
         Number of updates so far.
     first, second : nest of tensors
         Running means of the gradients and of their squares, shaped as the parameters.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.optimizers import adam_init, adam_update
+    >>> u = (tf.constant(1.0),)
+    >>> u, state = adam_update(u, (tf.constant(2.0),), adam_init(u), 0.1)
+    >>> print(int(state.step), u[0].numpy().round(4))
+    1 1.1
     """
 
     step: Any
@@ -173,7 +221,16 @@ class AdamState(NamedTuple):
 
 
 def adam_init(parameters: Any, step: float = 0.0) -> AdamState:
-    """State before the first update; ``step`` other than 0 continues a count."""
+    """State before the first update; ``step`` other than 0 continues a count.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.optimizers import adam_init
+    >>> state = adam_init((tf.ones(2),))
+    >>> print(int(state.step), state.first[0].numpy())
+    0 [0. 0.]
+    """
     zeros = tf.nest.map_structure(tf.zeros_like, parameters)
     dtype = tf.nest.flatten(zeros)[0].dtype
     return AdamState(tf.constant(step, dtype), zeros, zeros)
@@ -244,6 +301,13 @@ class Transform(NamedTuple):
     derivative : callable
         Of ``forward``, at an unconstrained value: turns gradients in the positive value into
         gradients in the unconstrained one.
+
+    Examples
+    --------
+    >>> import math
+    >>> from skgpng.optimizers import LOG
+    >>> print(LOG.forward(LOG.inverse(3.0)).numpy(), LOG.derivative(math.log(3.0)).numpy())
+    3.0 3.0
     """
 
     forward: Callable[[Any], Any]

@@ -24,6 +24,15 @@ class CauchyPrior(NamedTuple):
         A; u has n entries, the logarithms of a positive parameter.
     offset : array of shape (K,)
         b.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.parameters import CauchyPrior
+    >>> prior = CauchyPrior(mixing=np.array([[1.0, -1.0]]), offset=np.zeros(1))
+    >>> u = np.log([2.0, 2.0])  # two length scales that are equal
+    >>> print(prior.mixing @ u - prior.offset)
+    [0.]
     """
 
     mixing: Any
@@ -41,6 +50,13 @@ class DensityPrior(NamedTuple):
         Its arguments.
     power : float
         It is the density of the value to this power: of the noise level, where a scale is learned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.parameters import DensityPrior
+    >>> DensityPrior("normal", np.array([0.0, 1.0])).power
+    1.0
     """
 
     family: Any
@@ -97,6 +113,14 @@ class Hyperparameters(NamedTuple):
         ``()`` for models without.
     mean : tuple of tensors
         Values of the mean function.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.parameters import Hyperparameters
+    >>> theta = Hyperparameters(kernel=(np.array(2.0),), likelihood=(np.array(0.1),))
+    >>> theta.inducing_points
+    ()
     """
 
     kernel: tuple
@@ -116,6 +140,16 @@ class Parameters(NamedTuple):
         Whether training moves them.
     discrete : ndarray of shape (D,), default=False
         Columns in which it leaves them as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import parse
+    >>> from skgpng.parameters import Parameters
+    >>> parameters = Parameters(kernel=parse(RBF(2.0)).parameters, likelihood=())
+    >>> parameters.values.kernel, parameters.move
+    ((array(2.),), True)
     """
 
     kernel: tuple[Parameter, ...]

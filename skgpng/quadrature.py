@@ -98,7 +98,17 @@ def gaussian_expectation(
 
 
 def nodes_beside(mean: Any, n_points: int) -> tuple[Any, Any]:
-    """Nodes and weights of :func:`gauss_hermite` on an axis before those of a tensor."""
+    """Nodes and weights of :func:`gauss_hermite` on an axis before those of a tensor.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.quadrature import nodes_beside
+    >>> mean = tf.constant([[1.0], [2.0]])
+    >>> z, w = nodes_beside(mean, 3)
+    >>> print(z.shape, tf.reduce_sum(w * (mean + z) ** 2, 0).numpy().ravel().round(4))
+    (3, 1, 1) [2. 5.]
+    """
     shape = (n_points,) + (1,) * mean.shape.rank
     z, w = gauss_hermite(n_points)
     return tf.constant(z.reshape(shape), mean.dtype), tf.constant(w.reshape(shape), mean.dtype)
@@ -184,7 +194,7 @@ def expected_log_square(offset: Any, width: Any, variance: Any) -> tuple[Any, An
     Parameters
     ----------
     offset, width, variance : tensors that broadcast against each other
-        r, positive a and non-negative v.
+        These are r, positive a and non-negative v.
 
     Returns
     -------

@@ -115,6 +115,16 @@ class EvidenceMoments(NamedTuple):
         :math:`K_y^{-1} y`.
     inverse : tensor of shape (N, N)
         :math:`K_y^{-1}`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from skgpng.models import evidence_moments
+    >>> K, Y = tf.constant([[2.0, 1.0], [1.0, 2.0]]), tf.constant([[1.0], [0.0]])
+    >>> moments = evidence_moments(K, Y)
+    >>> print(np.round(moments.alpha, 4).ravel(), np.round(moments.noise_gradient(), 4))
+    [ 0.6667 -0.3333] [-0.1111 -0.2778]
     """
 
     value: Any
@@ -134,7 +144,19 @@ class EvidenceMoments(NamedTuple):
 
 
 def evidence_moments(K: Any, Y: Any) -> EvidenceMoments:
-    """Of log N(Y; 0, K), noise included in K [N, N], of which the lower triangle is read."""
+    """Of log N(Y; 0, K), noise included in K [N, N], of which the lower triangle is read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from scipy.stats import multivariate_normal
+    >>> from skgpng.models import evidence_moments
+    >>> K, Y = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[1.0], [0.0]])
+    >>> value = evidence_moments(tf.constant(K), tf.constant(Y)).value
+    >>> np.allclose(value, multivariate_normal(cov=K).logpdf(Y[:, 0]))
+    True
+    """
     N, P = tf.unstack(tf.cast(tf.shape(Y), Y.dtype))
     inverse, log_determinant = inverse_and_log_determinant(K)
     alpha = tf.matmul(inverse, Y)

@@ -105,6 +105,17 @@ class SiteMoments(NamedTuple):
         Inverse of I + diag(root) K diag(root).
     root : tensor of shape (N,)
         Square root of the site precisions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from skgpng.models import site_moments
+    >>> K, ones = tf.constant([[1.0, 0.5], [0.5, 1.0]]), tf.ones(2)
+    >>> moments = site_moments(K, ones, ones)
+    >>> print(np.round(moments.prior_gradient(slice(None), slice(None)), 4))
+    [[-0.1867  0.1467]
+     [ 0.1467 -0.1867]]
     """
 
     f_mean: Any
@@ -143,6 +154,16 @@ def site_moments(K: Any, site_mean: Any, site_precision: Any) -> SiteMoments:
     Returns
     -------
     SiteMoments
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tensorflow as tf
+    >>> from skgpng.models import site_moments
+    >>> K, precision = np.array([[1.0, 0.5], [0.5, 1.0]]), np.array([2.0, 3.0])
+    >>> moments = site_moments(tf.constant(K), tf.constant([1.0, 1.0], tf.float64), precision)
+    >>> np.allclose(moments.f_var, np.diag(np.linalg.inv(np.linalg.inv(K) + np.diag(precision))))
+    True
     """
     root = tf.sqrt(site_precision)
     B_inv, log_B = inverse_and_log_determinant(shift_diagonal(root[:, None] * K * root, 1.0))

@@ -113,6 +113,17 @@ def check_columns(parsed: ParsedKernel, X: np.ndarray, try_out: bool = True) -> 
     A hyperparameter of a kernel of scikit-learn's has one value, or one for each column that the
     kernel sees; an ``ExpSineSquared`` takes one column. Kernels whose formula is not ours are
     evaluated on the first rows, with ``try_out``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import check_columns, parse
+    >>> check_columns(parse(RBF([1.0, 2.0])), np.zeros((4, 2)))
+    >>> check_columns(parse(RBF([1.0, 2.0])), np.zeros((4, 3)))
+    Traceback (most recent call last):
+        ...
+    ValueError: kernel parameter 'length_scale' has 2 values, but X has 3 features. Give one...
     """
     all_ours = all(is_ours(kernel.formula) for kernel, _ in walk(parsed.structure))
     for kernel, seen, path, parameters in _nodes(parsed, X.shape[1]):
@@ -158,7 +169,19 @@ def discrete_columns(structure: KernelStructure, n_features: int) -> np.ndarray:
 
 
 def check_levels(structure: KernelStructure, X: np.ndarray) -> None:
-    """Raise ValueError where rows X [N, D] have what is no level of a discrete column."""
+    """Raise ValueError where rows X [N, D] have what is no level of a discrete column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.kernels import Categorical, check_levels, parse
+    >>> structure = parse(Categorical(2)).structure
+    >>> check_levels(structure, np.array([[0.0], [1.0]]))
+    >>> check_levels(structure, np.array([[0.0], [2.0]]))
+    Traceback (most recent call last):
+        ...
+    ValueError: Row 1 of X has 2 in column 0, of which the kernel takes the levels 0 to 1 only....
+    """
     for columns, n_levels in _of_levels(structure, X.shape[1]):
         values = X[:, columns]
         is_level = (values == np.floor(values)) & (values >= 0) & (values < n_levels)
@@ -247,6 +270,12 @@ def check_inducing_points(parsed: ParsedKernel, asked: Any, n_points: int, n_row
         ``n_inducing`` of the estimator.
     n_points, n_rows : int
         Inducing points that this comes to, for so many rows.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import check_inducing_points, parse
+    >>> check_inducing_points(parse(RBF()), "auto", 100, 5000)  # it has a formula
     """
     for kernel, _, path, _ in _nodes(parsed):
         if kernel.formula is BlackBox:

@@ -59,6 +59,16 @@ class Formula(abc.ABC):
     reads : tuple of str
         Parameters that are read from the rows of a fit where they are ``None``, see
         :meth:`read_from` and :func:`skgpng.kernels.completed`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import Formula, bind, parse
+    >>> parsed = parse(RBF(2.0))
+    >>> formula = bind(parsed.structure, parsed.values)
+    >>> isinstance(formula, Formula), float(formula.length_scale)
+    (True, 2.0)
     """
 
     real: ClassVar[tuple[str, ...]] = ()

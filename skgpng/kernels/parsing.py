@@ -42,6 +42,14 @@ class ParsedKernel(NamedTuple):
         Beginning of the parameter names of each kernel, each before its operands.
     noise : Parameter or None
         The ``noise_level`` of a ``WhiteKernel`` in the sum.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+    >>> from skgpng.kernels import parse
+    >>> parsed = parse(2.0 * RBF(3.0, "fixed") + WhiteKernel(0.1))
+    >>> parsed.names, parsed.free, parsed.noise_name
+    (('k1__k1__constant_value', 'k1__k2__length_scale'), (True, False), 'k2__noise_level')
     """
 
     structure: KernelStructure
@@ -164,7 +172,16 @@ def rebuild(kernel: Any, names: tuple[str, ...], values: tuple) -> Any:
 
 
 def at_theta(kernel: Any, theta: Any) -> Any:
-    """Copy of a scikit-learn kernel with another ``theta``, also of a CompoundKernel."""
+    """Copy of a scikit-learn kernel with another ``theta``, also of a CompoundKernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import at_theta
+    >>> at_theta(RBF(1.0), np.log([3.0]))
+    RBF(length_scale=3)
+    """
     theta = np.asarray(theta, dtype=float)
     if not isinstance(kernel, sk.CompoundKernel):
         return kernel.clone_with_theta(theta)
@@ -176,7 +193,15 @@ def at_theta(kernel: Any, theta: Any) -> Any:
 
 
 def free_names(kernel: Any) -> list[str]:
-    """Names of what is free, in the order of ``theta``, as :func:`parse` has them."""
+    """Names of what is free, in the order of ``theta``, as :func:`parse` has them.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import free_names
+    >>> free_names(2.0 * RBF(1.0, "fixed"))
+    ['k1__constant_value']
+    """
     if not isinstance(kernel, sk.CompoundKernel):
         return [h.name for h in kernel.hyperparameters if not h.fixed]
     return [f"{k}__{name}" for k, part in enumerate(kernel.kernels) for name in free_names(part)]

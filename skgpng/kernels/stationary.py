@@ -63,7 +63,15 @@ def squared_distance(X1: Any, X2: Any, scale: Any) -> Any:
 
 @custom_gradient
 def squared_exponential(r2: Any) -> Any:
-    r""":math:`e^{-r^2/2}`, derivative in :math:`r^2`: :math:`-\tfrac12 e^{-r^2/2}`."""
+    r""":math:`e^{-r^2/2}`, derivative in :math:`r^2`: :math:`-\tfrac12 e^{-r^2/2}`.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.kernels import squared_exponential
+    >>> print(squared_exponential(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
+    [1.     0.6065 0.1353]
+    """
     K = tf.exp(-0.5 * r2)
     return K, lambda upstream: -0.5 * upstream * K
 
@@ -74,6 +82,13 @@ def matern12(r2: Any) -> Any:
 
     The derivative at r = 0 is set to zero: those are equal rows, where the distance does not
     depend on the length scale.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.kernels import matern12
+    >>> print(matern12(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
+    [1.     0.3679 0.1353]
     """
     r = tf.sqrt(r2)
     K = tf.exp(-r)
@@ -82,7 +97,15 @@ def matern12(r2: Any) -> Any:
 
 @custom_gradient
 def matern32(r2: Any) -> Any:
-    r""":math:`(1+s)e^{-s}, s=\sqrt3 r`, derivative in :math:`r^2`: :math:`-\tfrac32 e^{-s}`."""
+    r""":math:`(1+s)e^{-s}, s=\sqrt3 r`, derivative in :math:`r^2`: :math:`-\tfrac32 e^{-s}`.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.kernels import matern32
+    >>> print(matern32(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
+    [1.     0.4834 0.1397]
+    """
     s = tf.sqrt(3.0 * r2)
     E = tf.exp(-s)
     return (1.0 + s) * E, lambda upstream: -1.5 * upstream * E
@@ -90,7 +113,15 @@ def matern32(r2: Any) -> Any:
 
 @custom_gradient
 def matern52(r2: Any) -> Any:
-    r""":math:`(1+s+s^2/3)e^{-s}, s=\sqrt5 r`; derivative :math:`-\tfrac56(1+s)e^{-s}`."""
+    r""":math:`(1+s+s^2/3)e^{-s}, s=\sqrt5 r`; derivative :math:`-\tfrac56(1+s)e^{-s}`.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> from skgpng.kernels import matern52
+    >>> print(matern52(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
+    [1.     0.524  0.1387]
+    """
     s = tf.sqrt(5.0 * r2)
     E = tf.exp(-s)
     slope = (1.0 + s) * E
@@ -112,7 +143,15 @@ def squared_sine(r2: Any) -> Any:
 
 
 class Stationary(Formula):
-    """A function of the distance that is 1 where it is zero."""
+    """A function of the distance that is 1 where it is zero.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import Matern
+    >>> from skgpng.kernels import Stationary, parse
+    >>> issubclass(parse(Matern()).structure.formula, Stationary)
+    True
+    """
 
     def is_stationary(self) -> bool:
         return True

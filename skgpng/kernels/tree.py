@@ -97,6 +97,16 @@ class KernelStructure(NamedTuple):
         Parameters that are neither hyperparameters nor kernels, such as ``nu`` or an exponent.
     operands : tuple of (str, KernelStructure)
         Parameters that are kernels.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+    >>> from skgpng.kernels import parse
+    >>> structure = parse(ConstantKernel(2.0) * RBF(3.0)).structure
+    >>> [(name, operand.names) for name, operand in structure.operands]
+    [('k1', ('constant_value',)), ('k2', ('length_scale',))]
+    >>> structure == parse(ConstantKernel(5.0) * RBF(0.1)).structure  # values are no part of it
+    True
     """
 
     formula: type[Formula]
@@ -127,6 +137,15 @@ def bind(structure: KernelStructure, values: tuple) -> Any:
         From :func:`parse`.
     values : tuple of tensors
         Hyperparameters in the order of ``ParsedKernel.values``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from skgpng.kernels import bind, parse
+    >>> formula = bind(parse(RBF()).structure, (np.array(2.0),))
+    >>> print(formula.covariance(np.zeros((1, 1)), np.full((1, 1), 2.0)).numpy().round(4))
+    [[0.6065]]
     """
     bound, (own, below) = object.__new__(structure.formula), structure.split(values)
     for name, v in structure.settings:
@@ -170,7 +189,17 @@ def covariance(structure: KernelStructure, values: tuple, X1: Any, X2: Any = Non
 
 
 def diagonal(structure: KernelStructure, values: tuple, X: Any) -> Any:
-    """Covariance of each row of X [N, D] with itself, [N]; see :func:`covariance`."""
+    """Covariance of each row of X [N, D] with itself, [N]; see :func:`covariance`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import DotProduct
+    >>> from skgpng.kernels import diagonal, parse
+    >>> parsed = parse(DotProduct(1.0))
+    >>> print(diagonal(parsed.structure, parsed.values, np.array([[0.0], [2.0]])).numpy())
+    [1. 5.]
+    """
     X = tf.convert_to_tensor(X)
     return bind(structure, _tensors(values, X)).diagonal(X)
 
@@ -183,6 +212,14 @@ def of_each_latent(structure: KernelStructure, values: tuple) -> list[tuple]:
     """Structure and values of each latent function: one pair where all share it.
 
     A ``CompoundKernel`` holds one kernel for each latent function.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, CompoundKernel
+    >>> from skgpng.kernels import of_each_latent, parse
+    >>> parsed = parse(CompoundKernel([RBF(1.0), RBF(2.0)]))
+    >>> [float(values[0]) for _, values in of_each_latent(parsed.structure, parsed.values)]
+    [1.0, 2.0]
     """
     if structure.formula is not Compound:
         return [(structure, values)]
@@ -250,7 +287,15 @@ def metric(structure: KernelStructure, values: tuple, n_columns: int) -> np.ndar
 
 
 def needs_all_rows(structure: KernelStructure) -> bool:
-    """Whether it can be differentiated in one piece only: a part of it has no formula here."""
+    """Whether it can be differentiated in one piece only: a part of it has no formula here.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process.kernels import RBF, PairwiseKernel
+    >>> from skgpng.kernels import needs_all_rows, parse
+    >>> needs_all_rows(parse(RBF()).structure), needs_all_rows(parse(PairwiseKernel()).structure)
+    (False, True)
+    """
     return any(kernel.formula is BlackBox for kernel, _ in walk(structure))
 
 
@@ -272,6 +317,19 @@ def jitter_unit(structure: KernelStructure, values: tuple, Z: Any) -> Any:
     -------
     scalar tensor or None
         It has gradients in ``values`` and Z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.gaussian_process.kernels import RBF, DotProduct
+    >>> from skgpng.kernels import jitter_unit, parse
+    >>> Z = np.array([[999.0], [1001.0]])
+    >>> parsed = parse(DotProduct(1.0))
+    >>> print(jitter_unit(parsed.structure, parsed.values, Z).numpy().round(6))
+    1.000444
+    >>> parsed = parse(RBF())
+    >>> print(jitter_unit(parsed.structure, parsed.values, Z))
+    None
     """
     kernel = bind(structure, _tensors(values, Z))
     variation = kernel.variation(Z)

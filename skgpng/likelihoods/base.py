@@ -115,6 +115,12 @@ class Likelihood(abc.ABC):
         Nodes of the Gauss-Hermite quadrature.
     ranges : dict of (float, float)
         Settings that are a number between these two, or None where that is the default.
+
+    Examples
+    --------
+    >>> from skgpng.likelihoods import Likelihood, Poisson
+    >>> isinstance(Poisson(), Likelihood), Poisson().log_concave
+    (True, True)
     """
 
     parameter_names: ClassVar[tuple[str, ...]] = ()

@@ -51,6 +51,13 @@ class Labels(Likelihood):
     ----------
     symmetric : bool
         Whether p(y=1 | f) = p(y=0 | -f): the sign of the mean of f tells the more probable class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.likelihoods import Bernoulli, Labels, Softmax
+    >>> isinstance(Bernoulli(), Labels), Bernoulli().number_of_classes, Softmax(3).number_of_classes
+    (True, 2, 3)
     """
 
     support: ClassVar[str] = "labels"
@@ -135,6 +142,14 @@ class Mislabelled(Labels):
 
     ``epsilon`` is a field of the dataclass: a number, or None for one of ``values``, by which it
     is learned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.likelihoods import Bernoulli
+    >>> sure = np.full((1, 1), 100.0)
+    >>> print(Bernoulli(epsilon=0.1).conditional_mean((), sure).round(4))  # no label is ever sure
+    [[0.9]]
     """
 
     bounded_precision: ClassVar[bool] = True

@@ -56,6 +56,14 @@ def tried_offset(
     ValueError
         For one that fails, gives another shape or type, is not finite where training begins, or
         does not add up to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.likelihoods import Poisson, tried_offset
+    >>> Y, row = np.array([[1.0], [3.0]]), np.ones((2, 1))
+    >>> print(tried_offset(Poisson(), (), Y, np.ones(2), row).round(4))  # log of the mean
+    [0.6931]
     """
     cls = type(likelihood)
     if not likelihood.foreign or not any(

@@ -20,6 +20,14 @@ class Units(NamedTuple):
     Attributes
     ----------
     shift, scale : ndarray of shape (P,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgpng.likelihoods import Units
+    >>> units = Units(shift=np.array([10.0]), scale=np.array([2.0]))
+    >>> print(units.shift + units.scale * np.array([0.0, 1.0]))
+    [10. 12.]
     """
 
     shift: np.ndarray
