@@ -40,7 +40,7 @@ def kilometres(places):
 # %%
 # Two distances
 # -------------
-# With one length scale, as the default has it, far from all districts the mean is that of the state.
+# With one length scale, as the default has it, far from all districts the mean is the mean of all.
 # A sum of two has a surface of regions, which reaches further, and one of what is near. Quantiles
 # go through the logarithm unchanged: those of the value are the exponentials of those predicted.
 
