@@ -470,7 +470,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def log_marginal_likelihood(self) -> float:
         """Lower bound of the log marginal likelihood of the training labels: ``elbo_``."""
         check_is_fitted(self)
-        return self.elbo_
+        return self._known_elbo()
 
     @outside_graphs
     def decision_function(self, X: Any) -> np.ndarray:

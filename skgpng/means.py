@@ -44,6 +44,22 @@ class Mean(abc.ABC):
         """
         return None
 
+    def slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """Gradients of m in each row of X [N, D], [N, L, D], or with axes of 1 where all agree."""
+        x = tf.constant(X, tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            m = self.added(values, tf.zeros([len(X), 1], x.dtype), x)
+        return tape.batch_jacobian(m, x, unconnected_gradients="zero").numpy()
+
+    def uncertain_slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """Gradients of the functions h of :meth:`uncertain` in each row of X [N, D], [N, K, D]."""
+        raise NotImplementedError(f"The mean {type(self).__name__} has no uncertain_slopes.")
+
+    def moved(self, values: tuple, change: np.ndarray) -> tuple:
+        """Values with the coefficients of :meth:`uncertain` changed by [K, L]."""
+        raise NotImplementedError(f"The mean {type(self).__name__} has no coefficients.")
+
 
 @dataclass(frozen=True)
 class Zero(Mean):
@@ -59,6 +75,10 @@ class Zero(Mean):
         """As they are."""
         return f_mean
 
+    def slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """Zero."""
+        return np.zeros((1, 1, 1))
+
 
 @dataclass(frozen=True)
 class Constant(Mean):
@@ -73,6 +93,10 @@ class Constant(Mean):
     def added(self, values: tuple, f_mean: Any, X: Any) -> Any:
         """With the constants."""
         return _sum(f_mean, values[0])
+
+    def slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """Zero."""
+        return np.zeros((1, 1, 1))
 
     def learned(self, values: tuple, shift: np.ndarray, scale: np.ndarray) -> dict:
         """The constants, [L]."""
@@ -123,6 +147,22 @@ class Linear(Mean):
         _, slopes, centre, unit, width = values
         H = np.concatenate([np.ones((len(X), 1)), (X - centre) / unit], 1)
         return H, np.append(0.0, np.full(len(slopes), 2.0 / width**2))
+
+    def slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """B in the units of the columns."""
+        _, slopes, _, unit, _ = values
+        return (slopes / unit[:, None]).T[None]
+
+    def uncertain_slopes(self, values: tuple, X: np.ndarray) -> np.ndarray:
+        """Of 1 none, of z the units."""
+        unit = values[3]
+        each = np.concatenate([np.zeros((1, len(unit))), np.diag(1.0 / unit)])
+        return np.broadcast_to(each, (len(X), *each.shape))
+
+    def moved(self, values: tuple, change: np.ndarray) -> tuple:
+        """Constant and slopes."""
+        constant, slopes, *others = values
+        return (constant + change[0], slopes + change[1:], *others)
 
 
 #: By the names that ``mean`` of the estimators may have.

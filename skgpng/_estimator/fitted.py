@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .. import kernels
+from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
+from .conditioning import conditioned
+from .functions import SampledFunctions
+from .gradients import gradients_at
 from .priors import check_copies
 from .state import from_plain, to_plain
 from .validation import check_range, validated
@@ -26,6 +31,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     """Everything of both estimators that needs no training."""
 
     dtype: str
+    elbo_: float
     kernel_: Any
     priors: dict | None
     _predictor: Any  # a Predictor
@@ -98,6 +104,15 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         relevance = np.sqrt(sum((self._spread / scale) ** 2 for scale in scales))
         return relevance / relevance.sum()
 
+    def _known_elbo(self) -> float:
+        """``elbo_``; ValueError where ``condition`` has left none."""
+        if not hasattr(self, "elbo_"):
+            raise ValueError(
+                "The bound of all rows is not known after condition, but in an exact model with "
+                "Gaussian noise. Use fit, with all rows."
+            )
+        return self.elbo_
+
     # --- asking --------------------------------------------------------------------------
 
     @property
@@ -111,6 +126,174 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         X = check_range(validated(self, X, reset=False), self.dtype)
         kernels.check_levels(self._predictor.posterior.kernel, X)
         return X
+
+    @outside_graphs
+    def predict_gradient(
+        self, X: Any, return_std: bool = False, *, include_noise: bool = True, **known: Any
+    ) -> Any:
+        """Gradient of predictions in X: what moves how fast, and where to go.
+
+        Of the mean that ``predict`` gives, of a classifier of the probabilities. Covariances are
+        differentiated by their formulas. Where predictions are from neighbours, these and the
+        local scale are held as they are at X. A column that a ``Categorical`` kernel takes for
+        levels has 0 by it: there is nothing between levels. Where a kernel has a kink, as a
+        Matern-1/2 at the rows of ``fit``, it is the mean of both sides.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return the gradient of the standard deviation too; of regressors.
+        include_noise : bool, default=True
+            Whether this is the standard deviation of y or of its mean, as in ``predict``.
+        **known : array-like of shape (n_samples,)
+            Of the rows of X, as in ``predict``.
+
+        Returns
+        -------
+        mean_gradient : ndarray
+            Of shape (n_samples, n_features), of several targets (n_samples, n_targets,
+            n_features), in the units of y by those of the columns; of a classifier
+            (n_samples, n_classes, n_features).
+        std_gradient : ndarray of the same shape
+            Only with ``return_std``.
+
+        Raises
+        ------
+        ValueError
+            For kernels without a formula, for a regressor as ``mean`` that has neither
+            ``coef_`` nor ``predict_gradient``, for grades, of which ``predict`` gives the median,
+            and for ``return_std`` of a classifier.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> print(np.abs(model.predict_gradient(X) - np.cos(X)).max() < 0.05)
+        True
+        """
+        check_is_fitted(self, "kernel_")
+        X, model = self._validate_new(X), self._predictor
+        row, of_labels = model.rows_known(known, len(X)), model.likelihood.support == "labels"
+        if of_labels and return_std:
+            raise ValueError(
+                "return_std=True is for regressors: labels have probabilities, whose gradient this "
+                "is. Leave it out."
+            )
+        mean, std = gradients_at(model, X, row, return_std, include_noise, self.kernel_)
+        if of_labels:
+            return mean if mean.shape[1] > 1 else np.concatenate([-mean, mean], 1)
+        if mean.shape[1] == 1:
+            mean, std = mean[:, 0], None if std is None else std[:, 0]
+        return (mean, std) if return_std else mean
+
+    @outside_graphs
+    def condition(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> Any:
+        """A copy that knows more rows, with the same hyperparameters; this one stays as it is.
+
+        For what would be known if y were observed at X, such as the fantasies of an optimiser that
+        asks for several rows at once, and for rows that come one by one. An exact model grows its
+        Cholesky factor in O(N^2 n); inducing points take in new rows in closed form, as one
+        natural-gradient step of size 1 does; neighbours get more rows to choose from. With Gaussian
+        noise this is what ``fit`` to all rows with these hyperparameters (and points) gives, and
+        coefficients of a linear ``mean`` that an exact model integrates out learn, too. Other
+        likelihoods, labels among them, learn the new rows by natural-gradient steps until these
+        settle, with what was learned of the old ones held as a Gaussian: nearly what ``fit``
+        gives, as in ``partial_fit``. Units of y, a regressor as ``mean``, the number of
+        neighbours and their local scale stay those of ``fit``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Labels among ``classes_``.
+        sample_weight : array-like of shape (n_samples,), default=None
+        **known : array-like of shape (n_samples,)
+            All as in ``fit``: ``noise_variance``, ``exposure``.
+
+        Returns
+        -------
+        estimator
+            Fitted. ``elbo_`` and ``log_posterior_`` are those of all rows in an exact model with
+            Gaussian noise; elsewhere, and ``elbo_curve_`` and ``validation_scores_`` always, they
+            are not there. What is said of training (``n_iter_``, ``converged_``) is of that of the
+            hyperparameters.
+
+        Raises
+        ------
+        ValueError
+            As ``fit``, for labels that are not among ``classes_``, and with
+            ``class_weight="balanced"``.
+        numpy.linalg.LinAlgError
+            Where rows with next to no noise are as good as equal.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 20)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> more = model.condition([[8.0]], [1.0])
+        >>> stds = [m.predict([[8.0]], return_std=True)[1][0] for m in (model, more)]
+        >>> print(stds[1] < 0.1 * stds[0], len(X))
+        True 20
+        """
+        check_is_fitted(self, "kernel_")
+        return conditioned(self, X, y, sample_weight, known)
+
+    @outside_graphs
+    def sample_functions(self, n_samples: int = 1, random_state: Any = None) -> SampledFunctions:
+        """Draw functions that can be asked anywhere, and answer the same each time.
+
+        Of the mean of y as a function of X; the draws of ``sample_y`` are of the rows asked for
+        only, and cost their cube. A function is a draw of the prior by random features (2048 of
+        each function, others for each), corrected by what is known at the rows, the inducing points
+        or, with neighbours, those of each row (Wilson et al. 2020). Means, standard deviations and
+        covariances of many functions are those of ``predict``. Kernels of waves, neurons,
+        polynomials and levels have features, and their sums, products and whole powers. Under
+        others, such as one of your own without the method ``features``, values are drawn given all
+        that were asked for before: as exact, but the cost grows with the cube of the rows asked.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Functions.
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        SampledFunctions
+            ``functions(X)`` are values (n_rows, n_samples), of several targets (n_rows, n_targets,
+            n_samples), in the units of y and without noise; of a classifier probabilities
+            (n_rows, n_classes, n_samples). It can be pickled.
+
+        Raises
+        ------
+        ValueError
+            For fewer than one function, and for more than fit into memory.
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgpng import GaussianProcessRegressor
+        >>> X = np.linspace(0, 6, 40)[:, None]
+        >>> model = GaussianProcessRegressor().fit(X, np.sin(X[:, 0]))
+        >>> functions = model.sample_functions(3, random_state=0)
+        >>> print(functions(X).shape, np.array_equal(functions(X), functions(X)))
+        (40, 3) True
+        """
+        check_is_fitted(self, "kernel_")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        return SampledFunctions(self, int(n_samples), random_state)
 
     # --- state ---------------------------------------------------------------------------
 

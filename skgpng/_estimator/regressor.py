@@ -149,11 +149,20 @@ class BaseRegressor(BaseGaussianProcess):
         >>> print(abs(mean[0]) < 0.1, std[0] < 0.1)
         True True
         """
-        check_is_fitted(self, "elbo_")
+        check_is_fitted(self, "kernel_")
         X = self._validate_new(X)
         found = part_at(self._predictor, X, columns, self._column_names)
         mean, std = (values[:, 0] if values.shape[1] == 1 else values for values in found)
         return (mean, std) if return_std else mean
+
+    @outside_graphs
+    def _below_and_up_to(self, X: Any, y: Any, known: dict) -> tuple | None:
+        """Probability of less than y [n, P] and of y or less; None where quantiles are quicker."""
+        X, model, row = self._at(X, known)
+        likelihood = model.likelihood
+        if likelihood.location or likelihood.support not in ("counts", "positive", "unit"):
+            return None
+        return model.below_and_up_to(X, self._targets(X, y, model), row)
 
     @property
     def log_marginal_likelihood_value_(self) -> float:
@@ -191,11 +200,11 @@ class BaseRegressor(BaseGaussianProcess):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
+        check_is_fitted(self, "kernel_")  # without a name, scikit-learn lets the prior pass
         if theta is None:
             if eval_gradient:
                 raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
-            return self.elbo_
+            return self._known_elbo()
         if self._exact_data is None:
             raise ValueError(
                 "log_marginal_likelihood at another theta needs the training rows in an exact "
@@ -250,7 +259,7 @@ class BaseRegressor(BaseGaussianProcess):
         >>> print(np.abs(left_out.mean - y).max() < 0.05, left_out.std.shape)
         True (40,)
         """
-        check_is_fitted(self, "elbo_")
+        check_is_fitted(self, "kernel_")
         model = self._predictor
         if self.inducing_points_ is not None or not model.likelihood.conjugate:
             raise ValueError(

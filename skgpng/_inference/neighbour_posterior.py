@@ -31,7 +31,7 @@ import numpy as np
 import scipy.sparse
 from scipy.linalg import lapack
 
-from .._linalg import in_turn, one_blas_thread
+from .._linalg import Arrays, in_turn, one_blas_thread
 from .._runtime import compiled_once, tf
 from ..kernels import KernelStructure, covariance, metric, needs_all_rows
 from .covariances import cross_covariances, own_covariances
@@ -101,6 +101,10 @@ class NeighbourPosterior(Posterior):
     def _count(self) -> int:
         return min(self.n_neighbors or _COUNTS[0], len(self.points))
 
+    def __getstate__(self) -> dict:
+        """Without the search, which is made anew."""
+        return {name: value for name, value in vars(self).items() if name != "_search"}
+
     def mean(self, X: np.ndarray) -> np.ndarray:
         """Mean [N, L] at rows X."""
         return self.marginals(X)[0]
@@ -159,6 +163,21 @@ class NeighbourPosterior(Posterior):
             K, _ = cross_covariances(self.kernel, self.values, self.points[rows], part)
             total += (B @ K[0]) @ B[:, at : at + size].T
         return total
+
+    @property
+    def n_reached(self) -> int:
+        """Points that a prediction is from."""
+        return self._count
+
+    def linear(self, X: np.ndarray) -> tuple[np.ndarray, ...]:
+        r"""What the prediction of each row is linear in.
+
+        Its neighbours [N, k], :math:`(K_{nn} + S_n)^{-1} y_n` [N, k, L] and
+        :math:`(K_{nn} + S_n)^{-1} k_n` [N, k], and the scale of its variances [N].
+        """
+        near = self._near(X, self._count)
+        alpha, b, t = self._in_chunks(_linear, X, near)
+        return near, alpha, b, (self.scale or Scale()).at(np.mean(t**2, 2))
 
     def packed(self) -> dict:
         """The rows."""
@@ -344,6 +363,15 @@ def _coefficients(K: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray]:
     L = _factorised(K[:, :-1, :-1].copy())
     solved = [lapack.dpotrs(l.T, b, lower=0)[0] for l, b in zip(L, right, strict=True)]
     return (np.stack(solved) if len(solved) else right,)
+
+
+def _linear(K: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K_nn + S_n)^-1 y_n [Q, k, L], the same of k_n [Q, k], and t [Q, k, L]."""
+    right = np.concatenate([Y, K[:, :-1, -1:]], 2)
+    L = _factorised(K[:, :-1, :-1].copy())
+    half = np.stack([Arrays.lower_solve(l, r) for l, r in zip(L, right, strict=True)])
+    solved = np.stack([lapack.dtrtrs(l.T, h, lower=0)[0] for l, h in zip(L, half, strict=True)])
+    return solved[:, :, :-1], solved[:, :, -1], half[:, :, :-1]
 
 
 def _factorised(A: np.ndarray) -> np.ndarray:

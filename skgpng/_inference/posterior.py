@@ -73,6 +73,11 @@ class Posterior(abc.ABC):
         """Latent functions, L."""
 
     @property
+    def n_reached(self) -> int:
+        """Points that a prediction is from."""
+        return len(self.points)
+
+    @property
     @abc.abstractmethod
     def is_finite(self) -> bool:
         """Whether all that was learned is."""

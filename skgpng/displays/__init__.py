@@ -7,7 +7,19 @@ uncertainty, also at the end of a pipeline or a search. Needs matplotlib, which 
 something is drawn.
 """
 
+from .additive import AdditiveDisplay, ShownComponent
 from .band import BandDisplay
+from .coverage import CoverageDisplay
 from .maps import MapDisplay
+from .relevance import RelevanceDisplay
+from .training import TrainingDisplay
 
-__all__ = ["BandDisplay", "MapDisplay"]
+__all__ = [
+    "AdditiveDisplay",
+    "BandDisplay",
+    "CoverageDisplay",
+    "MapDisplay",
+    "RelevanceDisplay",
+    "ShownComponent",
+    "TrainingDisplay",
+]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn import config_context
 from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -31,6 +32,7 @@ __all__ = [
     "legend_above",
     "levels_given",
     "names_of",
+    "names_of_last",
     "position_of",
     "rows_like",
     "some_of",
@@ -106,6 +108,11 @@ class Asked(NamedTuple):
         mean, std = self.mean_and_std(X, True, **known)
         return mean[..., None] + std[..., None] * ndtri(levels)
 
+    def transform(self, X: Any, y: np.ndarray, known: Mapping) -> tuple | None:
+        """Probability of less than y and of y or less, [n, P]; None where quantiles tell them."""
+        own = getattr(self.estimator, "_below_and_up_to", None)
+        return None if own is None else own(self.at(X), y, dict(known))
+
     def draws(self, X: Any, n: int, random_state: Any) -> np.ndarray:
         """Functions drawn at rows, [n_rows, n] or [n_rows, P, n]; TypeError where it has none."""
         if not hasattr(self.estimator, "sample_y"):
@@ -172,6 +179,18 @@ def names_of(X: Any, estimator: Any = None) -> list[str]:
     known = getattr(estimator, "feature_names_in_", ())
     n = np.shape(X)[1]
     return [str(name) for name in known] if len(known) == n else [f"x{k}" for k in range(n)]
+
+
+def names_of_last(asked: Asked) -> list[str]:
+    """Names of the columns that the last step sees, as far as the steps before it tell."""
+    names = list(getattr(asked.estimator, "feature_names_in_", ()))
+    if not names and asked.steps:
+        try:
+            names = list(asked.steps[-1].get_feature_names_out())
+        except (AttributeError, NotFittedError):  # a step that names no columns
+            names = []
+    n = asked.estimator.n_features_in_
+    return [str(name) for name in names] if len(names) == n else [f"x{k}" for k in range(n)]
 
 
 def position_of(feature: Any, names: Sequence[str]) -> int:

@@ -347,7 +347,7 @@ class BandDisplay:
         for k, level in enumerate(np.atleast_1d(self.levels)):
             label = f"{100 * level:.3g} % {self.band_name}"
             # a narrower band lies on the wider ones, and is darker by that
-            how = {"color": color, "alpha": 0.25, "linewidth": 0, "zorder": 1.5, "label": label}
+            how = {"color": color, "alpha": 0.3, "linewidth": 0, "zorder": 1.5, "label": label}
             how = keywords(given, PolyCollection, **how)
             band = self.ax_.fill_between(self.grid, self.lower[:, k], self.upper[:, k], **how)
             self.bands_.append(band)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._runtime import tf
 from .base import Kernel
+from .features import Feature, Table
 
 __all__ = ["Categorical"]
 
@@ -93,6 +94,12 @@ class Categorical(Kernel):
         one = self._indicators(X1)
         two = one if X2 is None else self._indicators(X2)
         return tf.matmul(tf.matmul(one, self._matrix(X1.dtype)), two, transpose_b=True)
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """By the principal components of the correlations."""
+        size, directions = np.linalg.eigh(self._matrix(tf.float64).numpy())
+        each = zip(size, directions.T, strict=True)
+        return [Feature(float(v), None, (Table(u),)) for v, u in each if v > 0.0]
 
     def diagonal(self, X: Any) -> Any:
         return tf.ones(tf.shape(X)[:1], X.dtype)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._runtime import tf
 from .base import Kernel
+from .features import Feature, Gate, features_of, product
 from .hyperparameters import check_shape
 
 __all__ = ["ChangePoint"]
@@ -91,6 +92,17 @@ class ChangePoint(Kernel):
         before_2, after_2 = (before, after) if X2 is None else self._shares(X2)
         first = before[:, None] * self.k1.covariance(X1, X2) * before_2[None, :]
         return first + after[:, None] * self.k2.covariance(X1, X2) * after_2[None, :]
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        found: list = []
+        column = self.column % n_columns
+        for kernel, sign in ((self.k1, -1.0), (self.k2, 1.0)):
+            gate = Gate(sign * float(self.steepness), float(self.location), column)
+            own = product([Feature(1.0, None, (gate,))], features_of(kernel, rng, n, n_columns))
+            if own is None:
+                return None
+            found += own
+        return found
 
     def diagonal(self, X: Any) -> Any:
         before, after = self._shares(X)

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from .._runtime import tf
 from .base import Kernel, names_of
+from .features import features_of
 from .formula import Additive
 
 __all__ = ["Columns"]
@@ -60,6 +61,11 @@ class Columns(Kernel):
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self.kernel.covariance(self._of(X1), None if X2 is None else self._of(X2))
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        found = features_of(self.kernel, rng, n, len(self.columns))
+        at = np.asarray(self.columns) % n_columns
+        return None if found is None else [f.among(at, n_columns) for f in found]
 
     def diagonal(self, X: Any) -> Any:
         return self.kernel.diagonal(self._of(X))

@@ -128,6 +128,14 @@ class Formula(abc.ABC):
         """The orthogonal additive kernel of which it is a multiple, where it sees these columns."""
         return None
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """Random functions whose covariance it is, n draws of each; None where none are known.
+
+        A list of :class:`skgpng.kernels.features.Feature`, for ``sample_functions``; functions are
+        drawn row by row where there is none.
+        """
+        return None
+
     def selects(self, columns: np.ndarray) -> np.ndarray | None:
         """Of the columns of X that it is given, those that it hands on to its operands.
 

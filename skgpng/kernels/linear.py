@@ -5,10 +5,12 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import tf
 from .base import Kernel
+from .features import Feature, Neurons, product
 from .formula import Formula, formula_of
 from .hyperparameters import check_shape
 
@@ -23,6 +25,9 @@ class DotProduct(Formula):
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self.sigma_0**2 + tf.matmul(X1, X1 if X2 is None else X2, transpose_b=True)
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return [Feature(float(self.sigma_0) ** 2), *_columns(1.0, n_columns)]
 
     def diagonal(self, X: Any) -> Any:
         return self.sigma_0**2 + tf.reduce_sum(X * X, 1)
@@ -67,6 +72,9 @@ class Linear(Kernel):
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return tf.matmul(self.variance * X1, X1 if X2 is None else X2, transpose_b=True)
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return _columns(self.variance, n_columns)
 
     def diagonal(self, X: Any) -> Any:
         return tf.reduce_sum(self.variance * X * X, 1)
@@ -123,6 +131,13 @@ class Polynomial(Kernel):
         inner = tf.matmul(self.variance * X1, X1 if X2 is None else X2, transpose_b=True)
         return (self.offset + inner) ** self.degree
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        one: list | None = [Feature(float(self.offset)), *_columns(self.variance, n_columns)]
+        found = one
+        for _ in range(self.degree - 1):
+            found = product(found, one)
+        return found
+
     def diagonal(self, X: Any) -> Any:
         return (self.offset + tf.reduce_sum(self.variance * X * X, 1)) ** self.degree
 
@@ -144,3 +159,13 @@ class Polynomial(Kernel):
         if not isinstance(degree, Integral) or isinstance(degree, bool) or degree < 1:
             raise ValueError(f"degree must be a positive integer, got {degree!r}.")
         return {"degree": int(degree)}
+
+
+def _columns(variance: Any, n_columns: int) -> list:
+    """Each column as a function of its own."""
+    each = np.broadcast_to(np.asarray(variance, float), n_columns)
+    rows = np.eye(n_columns)
+    return [
+        Feature(float(v), None, (Neurons(rows[d : d + 1], np.zeros(1)),))
+        for d, v in enumerate(each)
+    ]

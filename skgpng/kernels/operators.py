@@ -10,9 +10,14 @@ import numpy as np
 from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import tf
+from .features import Feature, features_of, product
 from .formula import Additive, Formula, formula_of
 
 __all__ = ["Compound", "Constant", "Operator", "Power", "Product", "Sum"]
+
+
+# A power that is multiplied out to features.
+_MOST_FACTORS = 8
 
 
 @formula_of(sk.ConstantKernel)
@@ -24,6 +29,9 @@ class Constant(Formula):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         X2 = X1 if X2 is None else X2
         return tf.fill([tf.shape(X1)[0], tf.shape(X2)[0]], tf.cast(self.constant_value, X1.dtype))
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return [Feature(float(self.constant_value))]
 
     def diagonal(self, X: Any) -> Any:
         return tf.fill(tf.shape(X)[:1], tf.cast(self.constant_value, X.dtype))
@@ -75,6 +83,10 @@ class Sum(Operator):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return tf.add_n([k.covariance(X1, X2) for k in self.operands])
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        first, second = (features_of(k, rng, n, n_columns) for k in self.operands)
+        return None if first is None or second is None else first + second
+
     def diagonal(self, X: Any) -> Any:
         return tf.add_n([k.diagonal(X) for k in self.operands])
 
@@ -110,6 +122,9 @@ class Product(Operator):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self._of(lambda k: k.covariance(X1, X2))
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return product(*(features_of(k, rng, n, n_columns) for k in self.operands))
+
     def diagonal(self, X: Any) -> Any:
         return self._of(lambda k: k.diagonal(X))
 
@@ -138,6 +153,15 @@ class Power(Formula):
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return self.kernel.covariance(X1, X2) ** self.exponent
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """Of whole exponents, with draws of its own for each factor."""
+        if self.exponent != int(self.exponent) or self.exponent > _MOST_FACTORS:
+            return None
+        found = features_of(self.kernel, rng, n, n_columns)
+        for _ in range(int(self.exponent) - 1):
+            found = product(found, features_of(self.kernel, rng, n, n_columns))
+        return found
 
     def diagonal(self, X: Any) -> Any:
         return self.kernel.diagonal(X) ** self.exponent

@@ -12,7 +12,8 @@ import numpy as np
 
 from .._runtime import tf
 from .base import Kernel
-from .stationary import Stationary, squared_distance, squared_exponential
+from .features import Feature
+from .stationary import Stationary, harmonics, squared_distance, squared_exponential
 
 __all__ = ["Cosine", "Periodic"]
 
@@ -76,6 +77,10 @@ class Periodic(Stationary, Kernel):
         )
         return squared_exponential(squared_distance(one, None if X2 is None else two, 1.0))
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        shape = n, n_columns
+        return [Feature(1.0, harmonics(rng, shape, self.length_scale, self.periodicity))]
+
 
 class Cosine(Stationary, Kernel):
     r"""A plane wave, :math:`k(x, x') = \cos\big(2\pi \sum_d (x_d - x'_d) / p_d\big)`.
@@ -107,3 +112,8 @@ class Cosine(Stationary, Kernel):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         one, two = (tf.reduce_sum(angle, 1) for angle in _angles(X1, X2, self.periodicity))
         return tf.cos(one[:, None] - two[None, :])
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """One wave, which is all there is."""
+        wave = np.broadcast_to(2.0 * np.pi / np.asarray(self.periodicity), (n, n_columns))
+        return [Feature(1.0, wave)]

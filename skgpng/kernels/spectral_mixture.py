@@ -9,6 +9,7 @@ from scipy.signal import lombscargle
 
 from .._runtime import tf
 from .base import Kernel
+from .features import Feature
 from .hyperparameters import check_shape
 
 __all__ = ["SpectralMixture"]
@@ -125,6 +126,15 @@ class SpectralMixture(Kernel):
         fading = tf.exp(-0.5 * tf.reduce_sum((apart * scales) ** 2, -1))  # [Q, N1, N2]
         waves = tf.reduce_prod(tf.cos(apart * means), -1)
         return tf.tensordot(tf.cast(self.weights, X1.dtype), fading * waves, 1)
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """Normal frequencies about both signs of the mean in each column."""
+        found = []
+        for weight, mean, scale in zip(self.weights, self.means, self.scales, strict=True):
+            sign = rng.choice([-1.0, 1.0], (n, n_columns))
+            waves = sign * mean + scale * rng.standard_normal((n, n_columns))
+            found.append(Feature(float(weight), 2.0 * np.pi * waves))
+        return found
 
     def diagonal(self, X: Any) -> Any:
         return tf.fill(tf.shape(X)[:1], tf.reduce_sum(tf.cast(self.weights, X.dtype)))

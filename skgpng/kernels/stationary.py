@@ -13,6 +13,7 @@ from sklearn.gaussian_process import kernels as sk
 
 from .. import _linalg as linalg
 from .._runtime import custom_gradient, tf
+from .features import Feature, waves_of
 from .formula import Formula, formula_of
 
 __all__ = [
@@ -136,6 +137,9 @@ class RBF(Decreasing):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return squared_exponential(squared_distance(X1, X2, self.length_scale))
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return waves_of(rng, n, n_columns, self.length_scale)
+
 
 #: Of each smoothness nu, as a function of the squared distance.
 MATERN = {0.5: matern12, 1.5: matern32, 2.5: matern52, np.inf: squared_exponential}
@@ -149,6 +153,12 @@ class Matern(Decreasing):
 
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         return MATERN[self.nu](squared_distance(X1, X2, self.length_scale))
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        r"""Frequencies of a Student-t distribution with :math:`2\nu` degrees of freedom."""
+        df = 2.0 * self.nu
+        sizes = 1.0 if np.isinf(df) else np.sqrt(df / rng.chisquare(df, n))
+        return waves_of(rng, n, n_columns, self.length_scale, sizes)
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
@@ -169,6 +179,11 @@ class RationalQuadratic(Decreasing):
         r2 = squared_distance(X1, X2, self.length_scale)
         return tf.exp(-self.alpha * tf.math.log1p(0.5 * r2 / self.alpha))
 
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        """A mixture of RBFs, whose squared inverse length scales have a gamma distribution."""
+        sizes = np.sqrt(rng.gamma(self.alpha, 1.0 / self.alpha, n))
+        return waves_of(rng, n, n_columns, self.length_scale, sizes)
+
 
 @formula_of(sk.ExpSineSquared)
 class ExpSineSquared(Stationary):
@@ -185,3 +200,18 @@ class ExpSineSquared(Stationary):
     def covariance(self, X1: Any, X2: Any = None) -> Any:
         r2 = squared_distance(X1, X2, self.periodicity)
         return tf.exp(-2.0 * squared_sine(r2) / self.length_scale**2)
+
+    def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
+        return [Feature(1.0, harmonics(rng, (n, 1), self.length_scale, self.periodicity))]
+
+
+def harmonics(rng: np.random.RandomState, shape: tuple, scale: Any, period: Any) -> np.ndarray:
+    r"""Frequencies [n, D] of :math:`\exp(-2 \sin^2(\pi \tau / p) / \ell^2)`.
+
+    Its Fourier series has the coefficients :math:`e^{-z} I_j(z), z = \ell^{-2}`, of all whole j.
+    The sum of two independent Poisson variables with rates z / 2 and opposite signs has these
+    probabilities (Skellam 1946).
+    """
+    rate = np.broadcast_to(0.5 / np.square(scale), shape[1:])
+    whole = rng.poisson(rate, shape) - rng.poisson(rate, shape)
+    return 2.0 * np.pi * whole / period
