@@ -32,14 +32,14 @@ from skgpng.metrics import log_density_scorer
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
 table = np.loadtxt(here / "data" / "power_plant.csv", delimiter=",", skiprows=1)
-X, y, X_test, y_test = table[:400, :-1], table[:400, -1], table[2000:, :-1], table[2000:, -1]
+X, y, X_test, y_test = table[:300, :-1], table[:300, -1], table[2000:, :-1], table[2000:, -1]
 
 # %%
 # The same settings
 # -----------------
 # A kernel object goes into both. scikit-learn's class is told to normalise y, which is skgpng's
-# default; the noise is a ``WhiteKernel``. The first ``fit`` of a kernel compiles skgpng's loop, which
-# is not timed here. Any regressor with ``return_std`` may be scored by log density.
+# default; the noise is a ``WhiteKernel``. The first ``fit`` of a kernel compiles skgpng's loop,
+# which is not timed here. Any regressor with ``return_std`` may be scored by log density.
 
 kernel = 1.0 * RBF(np.full(4, 10.0)) + WhiteKernel(0.1)
 models = {
@@ -62,9 +62,9 @@ for name, model in models.items():
 # %%
 # The defaults
 # ------------
-# scikit-learn's are one length scale, no noise, and y as it is: noise must be explained by a function
-# that is 0 next to each row. skgpng's learn a length scale for each column, from a start in its
-# unit, and the noise. What else there is, on one line each:
+# scikit-learn's are one length scale, no noise, and y as it is: the noise must be explained by a
+# function that is 0 between the rows. skgpng's learn a length scale for each column, from a start
+# in its unit, and the noise. What else there is, on one line each:
 
 ours = models["skgpng, defaults"]
 names = ["temperature", "vacuum", "pressure", "humidity"]

@@ -53,9 +53,9 @@ low, high = model.predict_quantiles(X, [0.025, 0.975]).T
 print(f"of the measurements {100 * interval_coverage(y, low, high):.0f} % are in the band of 95 %")
 
 # %%
-# Five functions of the prior, on scaled y, and of the posterior. On the right the dark band holds the
-# function, the light one a measurement, with 95 % each. Noise is the same everywhere in this model,
-# which before 15 ms it is not: see the example on noise that varies.
+# Five functions of the prior, on scaled y, and of the posterior. On the right the dark band holds
+# the function, the light one a measurement, with 95 % each. Noise is the same everywhere in this
+# model, which before 15 ms it is not: see :doc:`varying_noise`.
 
 grid = np.linspace(0, 75, 300)
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 4), layout="constrained")
