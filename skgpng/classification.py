@@ -487,7 +487,6 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """The classifier itself: one model of all classes; NotFittedError before ``fit``."""
         check_is_fitted(self)
         return self
-        return self._known_elbo()
 
     @outside_graphs
     def decision_function(self, X: Any) -> np.ndarray:

@@ -103,9 +103,11 @@ def _stream_with(stream: Any, rows: Rows) -> Any:
 
 
 def _exact_attributes(fitted: Any, posterior: Any, problem: Problem) -> dict:
-    """Rows and evidence of exact regression; priors are of what has not moved, if nothing has."""
+    """Rows and evidence of an exact model; priors are of what has not moved, if nothing has."""
     old, likelihood = fitted._exact_data, fitted._predictor.likelihood
     rows = Rows(*old[:4]).and_then(problem.rows)
+    if not likelihood.conjugate:  # the bound is that of another q
+        return {"_exact_data": old._replace(**rows._asdict())}
     variance = likelihood.noise_of_rows(fitted._predictor.values, rows.row)
     noise = variance / rows.weights
     # a row of weight w counts w times: N(y|f,s)^w is N(y|f,s/w) times this

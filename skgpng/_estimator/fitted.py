@@ -36,7 +36,6 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     dtype: str
     elbo_: float
     kernel_: Any
-    elbo_: float
     jitter_: float
     priors: dict | None
     _predictor: Any  # a Predictor
@@ -180,13 +179,14 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         """
-        check_is_fitted(self, "elbo_")  # without a name, scikit-learn lets the prior pass
+        check_is_fitted(self, "kernel_")  # without a name, scikit-learn lets the prior pass
         if theta is None:
             if eval_gradient:
                 raise ValueError(
                     "Gradient can only be evaluated for theta!=None: give one, such as "
                     "kernel_.theta."
                 )
+            self._known_elbo()
             return kept.value(self)
         value, gradient = kept.evidence(self, theta)
         return (value, gradient) if eval_gradient else value

@@ -194,22 +194,6 @@ class BaseRegressor(BaseGaussianProcess):
             As ``L_``.
         """
         return kept.weights(self, "alpha_")
-        check_is_fitted(self, "kernel_")  # without a name, scikit-learn lets the prior pass
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("eval_gradient=True needs a theta, such as kernel_.theta.")
-            return self._known_elbo()
-        if self._exact_data is None:
-            raise ValueError(
-                "log_marginal_likelihood at another theta needs the training rows in an exact "
-                "model, which keeps them: set n_inducing=None, n_neighbors=None, gamma='auto' and "
-                "likelihood='gaussian'."
-            )
-        kernel = kernels.at_theta(self.kernel_, theta)
-        value, gradient = evidence_at(
-            kernel, self._column_names, self._predictor, self._exact_data, self.jitter_
-        )
-        return (value, gradient) if eval_gradient else value
 
     @outside_graphs
     def loo_predict(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> LeaveOneOut:
