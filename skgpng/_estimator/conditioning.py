@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import _num_samples
 
 from .._inference.base import data_term_and_gradients
 from .._inference.conditioning import NewSites, log_evidence, sites_of_rows, with_sites
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
 from .._runtime import refuse_beyond, tf
+from . import record
 from .predictor import Predictor
 from .problem import Problem, Rows
 
@@ -44,6 +46,8 @@ def conditioned(fitted: Any, X: Any, y: Any, sample_weight: Any, known: dict) ->
         )
     new._predictor = dataclasses.replace(model, posterior=posterior)
     new._stream = _stream_with(new._stream, problem.rows)
+    n_rows = record.count_rows(_num_samples(X), sample_weight)
+    new._record = {**new._record, "rows": new._record["rows"] + n_rows}
     if new.inducing_points_ is not None:
         new.inducing_points_ = posterior.points
     new.mean_ = new._mean_of(problem, posterior.mean_values)

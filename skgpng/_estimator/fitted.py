@@ -186,7 +186,6 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
                     "Gradient can only be evaluated for theta!=None: give one, such as "
                     "kernel_.theta."
                 )
-            self._known_elbo()
             return kept.value(self)
         value, gradient = kept.evidence(self, theta)
         return (value, gradient) if eval_gradient else value
@@ -221,15 +220,6 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         """
         check_is_fitted(self, "_predictor")
         return as_text(type(self).__name__, facts(self))
-
-    def _known_elbo(self) -> float:
-        """``elbo_``; ValueError where ``condition`` has left none."""
-        if not hasattr(self, "elbo_"):
-            raise ValueError(
-                "The bound of all rows is not known after condition, but in an exact model with "
-                "Gaussian noise. Use fit, with all rows."
-            )
-        return self.elbo_
 
     # --- asking --------------------------------------------------------------------------
 

@@ -75,8 +75,17 @@ def value(model: Any) -> float:
     Without Gaussian noise, of an exact model, the bound at the best q, as at any other theta.
     """
     if getattr(model, "_exact_data", None) is None or model._predictor.likelihood.conjugate:
-        return model.elbo_
+        return _known_elbo(model)
     return evidence(model, model.kernel_.theta)[0]
+
+
+def _known_elbo(model: Any) -> float:
+    if not hasattr(model, "elbo_"):
+        raise ValueError(
+            "The bound of all rows is not known after condition, but in an exact model. Use fit, "
+            "with all rows."
+        )
+    return model.elbo_
 
 
 def _posterior(model: Any, name: str) -> Any:
