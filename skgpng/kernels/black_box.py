@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.gaussian_process import kernels as sk
 
 from .._runtime import numpy_function, tf
 from .formula import Formula
@@ -150,5 +151,7 @@ def _slopes(kernel: Any, X: np.ndarray) -> np.ndarray:
 
 def _diagonal_slopes(kernel: Any, X: np.ndarray) -> np.ndarray:
     """Derivatives [N, P] of the variances in theta, from small blocks of rows."""
+    if type(kernel).diag is sk.NormalizedKernelMixin.diag:  # they are 1
+        return np.zeros((len(X), kernel.n_dims))
     blocks = [X[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
     return np.concatenate([np.einsum("iik->ik", _slopes(kernel, block)) for block in blocks])
