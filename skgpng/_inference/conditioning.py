@@ -74,7 +74,7 @@ def _of_rows(p: RowPosterior, X: np.ndarray, sites: NewSites) -> RowPosterior:
         values = p.mean_function.moved(values, np.concatenate(changes, 1))
     return RowPosterior(
         *(p.kernel, p.values, p.mean_function, values, np.concatenate([p.points, X])),
-        *(np.concatenate(weights, 1), np.stack(roots)),
+        *(np.concatenate(weights, 1), roots[0][None] if len(roots) == 1 else np.stack(roots)),
     )
 
 
