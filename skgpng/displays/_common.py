@@ -398,17 +398,27 @@ def thin(ax: Any) -> None:
 
 
 def legend_above(ax: Any, handles: list, labels: list, columns: int = 3) -> Any:
-    """Legend above the axes, where it hides nothing."""
-    return ax.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=max(1, min(columns, len(handles))),
-        frameon=False,
-        fontsize="small",
-        borderpad=0.0,
-        borderaxespad=0.3,
-        handlelength=1.4,
-        columnspacing=1.2,
-    )
+    """Legend above the axes, where it hides nothing, in as many columns as fit their width.
+
+    One that fits by no means is no part of the layout, which would make the axes narrow for it.
+    """
+    room, fits = 1.05 * ax.get_window_extent().width, False
+    for n in range(max(1, min(columns, len(handles))), 0, -1):
+        legend = ax.legend(
+            handles,
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=n,
+            frameon=False,
+            fontsize="small",
+            borderpad=0.0,
+            borderaxespad=0.3,
+            handlelength=1.4,
+            columnspacing=1.2,
+        )
+        fits = legend.get_window_extent().width <= room
+        if fits:
+            break
+    legend.set_in_layout(fits)
+    return legend

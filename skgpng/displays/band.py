@@ -302,7 +302,8 @@ class BandDisplay:
         ax : matplotlib Axes, default=None
             Of a new figure where it is None.
         name : str, default=None
-            Of the line in the legend, "prediction" by default.
+            Of the line in the legend, in which the bands then have no entry of their own. It is
+            "prediction" by default.
         color : color, default=None
             Of line and bands, to tell displays on the same axes apart.
         legend : bool, default=True
@@ -319,7 +320,7 @@ class BandDisplay:
         (ax,) = axes_in(ax, 1, (5.6, 3.6))
         self.ax_, self.figure_ = ax, ax.figure
         self._draw_samples(color or COLOURS[0], sample_kwargs)
-        self._draw_bands(color or COLOURS[0], band_kwargs)
+        self._draw_bands(name, color or COLOURS[0], band_kwargs)
         self._draw_lines(name, color, line_kwargs)
         self._draw_data(data_kwargs)
         self._draw_inducing_points()
@@ -341,12 +342,12 @@ class BandDisplay:
             drawn[0].set_label("samples")
         self.samples_ = drawn
 
-    def _draw_bands(self, color: Any, given: Mapping | None) -> None:
+    def _draw_bands(self, name: str | None, color: Any, given: Mapping | None) -> None:
         from matplotlib.collections import PolyCollection
 
         self.bands_ = []
         for k, level in enumerate(np.atleast_1d(self.levels)):
-            label = f"{100 * level:.3g} % {self.band_name}"
+            label = f"{100 * level:.3g} % {self.band_name}" if name is None else None
             # a narrower band lies on the wider ones, and is darker by that
             how = {"color": color, "alpha": 0.3, "linewidth": 0, "zorder": 1.5, "label": label}
             how = keywords(given, PolyCollection, **how)
@@ -420,13 +421,13 @@ class BandDisplay:
         )
 
     def _draw_legend(self) -> None:
-        """Predictions first, then what surrounds them; each band as dark as it is seen."""
-        ours = [*self.lines_, *self.bands_, *self.samples_]
+        """Of this display predictions come first; each band is as dark as it is seen."""
+        ours = [*self.lines_, *self.bands_, *self.samples_, self.data_, self.inducing_points_]
         handles, labels = self.ax_.get_legend_handles_labels()
         if not handles:
             return
         place = {id(artist): k for k, artist in enumerate(ours)}
-        order = sorted(range(len(handles)), key=lambda k: place.get(id(handles[k]), len(ours)))
+        order = sorted(range(len(handles)), key=lambda k: place.get(id(handles[k]), -1))
         legend = legend_above(self.ax_, [handles[k] for k in order], [labels[k] for k in order])
         shown = {id(handles[k]): drawn for k, drawn in zip(order, legend.legend_handles)}
         for k, band in enumerate(self.bands_):
@@ -469,7 +470,7 @@ def _regression(
         "lower": lower,
         "upper": upper,
         "levels": levels,
-        "band_name": "interval of the mean" if of_mean else "interval",
+        "band_name": "of the mean" if of_mean else "interval",
     }
     if y is None:
         return numbers

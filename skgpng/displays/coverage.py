@@ -120,7 +120,7 @@ class CoverageDisplay:
         random_state : int, RandomState instance or None, default=0
             Of the PIT of counts and grades.
         name : str, default=None
-            In the legend; the class of the regressor by default.
+            In the legend, to compare models on the same axes.
         ax : matplotlib Axes or two of them, default=None
             One is divided, where two are needed; of a new figure where it is None.
         **plot : dict
@@ -151,7 +151,7 @@ class CoverageDisplay:
         numbers = _covered(
             _asked(asked, X, y, predict_params or {}, target, names, rng), _QUANTILES
         )
-        return cls(*numbers, name=name or asked.name).plot(ax, **plot)
+        return cls(*numbers, name=name).plot(ax, **plot)
 
     @classmethod
     def from_predictions(
@@ -356,7 +356,7 @@ class CoverageDisplay:
         ax.axhspan(low, high, color="0.5", alpha=0.25, linewidth=0, zorder=1.5)
         ax.axhline(1.0, color="0.5", linewidth=0.8)
         ax.set(xlim=(0, 1), ylim=(0, max(1.05 * ax.dataLim.y1, 1.05 * high)))
-        ax.set(xlabel="predicted probability of less than y", ylabel="density of the rows")
+        ax.set(xlabel="PIT, F(y)", ylabel="density")
 
 
 def _asked(

@@ -70,7 +70,7 @@ def test_the_band_of_the_mean_leaves_the_noise_out(exact, frame):
         typical_rows(frame, "depth", display.grid), return_std=True, include_noise=False
     )
     np.testing.assert_allclose(display.upper[:, 0], mean + ndtri(0.95) * std)
-    assert display.bands_[0].get_label() == "90 % interval of the mean"
+    assert display.bands_[0].get_label() == "90 % of the mean"
 
 
 def test_bounds_of_a_rate_are_those_of_its_draws(poisson, frame):
@@ -203,8 +203,21 @@ def test_given_axes_colour_and_keywords_are_used(exact, sparse, frame):
     assert first.ax_ is ax and second.ax_ is ax
     assert second.lines_[0].get_color() == "red" and second.lines_[0].get_linewidth() == 5
     texts = [text.get_text() for text in ax.get_legend().texts]
-    assert "exact" in texts and "sparse" in texts
+    assert texts == ["exact", "sparse", "inducing points"]
     assert second.plot(legend=False).ax_.get_legend() is None
+
+
+def test_a_wide_legend_does_not_make_the_axes_narrow(sparse, frame, y):
+    figure, axes = plt.subplots(1, 4, figsize=(8, 3), layout="constrained")
+    for ax in axes:
+        BandDisplay.from_estimator(
+            sparse, frame, y=y, n_samples=1, level=(0.5, 0.95), include_noise=False, ax=ax
+        )
+    figure.draw_without_rendering()
+    widths = [ax.get_position().width for ax in axes]
+    legend = axes[0].get_legend()
+    assert min(widths) > 0.12
+    assert legend.get_window_extent().y0 >= axes[0].get_window_extent().y1
 
 
 def test_normal_predictions_are_sorted():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +17,9 @@ from skgpng.displays import TrainingDisplay
 @pytest.fixture(scope="module")
 def stopped(frame, y):
     """Before it has settled."""
-    return GaussianProcessRegressor(n_inducing=5, max_iter=6, random_state=0).fit(frame, y)
+    model = GaussianProcessRegressor(n_inducing=5, max_iter=6, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=6"):
+        return model.fit(frame, y)
 
 
 @pytest.fixture(scope="module")
