@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.gaussian_process.kernels import CompoundKernel
 
 from .. import kernels
+from ..parameters import Parameter
 from .diagnosis import at_bounds
 
 __all__ = ["Fact", "as_text", "caption", "facts"]
@@ -24,7 +25,7 @@ _WIDTH, _LINES, _LABEL = 100, 25, 12
 _LINES_OF = {"Warning": 5, "Training": 3}
 # Entries of an array or of a list that are told.
 _ENTRIES = 6
-_IN_UNITS_OF_X = ("length_scale", "periodicity", "sigma_0")
+_OF_X, _IN_UNITS_OF_X = "units of X", ("length_scale", "periodicity", "sigma_0")
 
 
 class Fact(NamedTuple):
@@ -171,28 +172,41 @@ def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:
     columns = [f"column {k}" for k in range(D)] if names is None else list(map(str, names))
     sees = kernels.seen_columns(parsed, D)
     for p, seen in zip(parsed.parameters, sees, strict=True):
-        value, last = np.asarray(p.value), p.name.rpartition("__")[2]
-        ends = at_bounds((p.name,), (value,), (p.bounds,)) if p.free and not p.real else ""
-        state = "" if p.free else "fixed"
-        if last == "length_scale" and seen is not None and value.shape == (len(seen),):
-            low, high = np.moveaxis(np.asarray(p.bounds), -1, 0)
+        ends = at_bounds((p.name,), (p.value,), (p.bounds,)) if p.free and not p.real else ""
+        state, unit = "" if p.free else "fixed", _unit(model, parsed, p.name)
+        of_columns = unit == _OF_X and p.name.endswith("length_scale")
+        if of_columns and seen is not None and np.shape(p.value) == (len(seen),):
             yield p.name, "", _said("in the units of each column", state)
-            share = model._spread[seen] / value
-            share = share / share.sum() if share.sum() > 0 else share
-            for k in np.argsort(-share, kind="stable"):
-                at = _end(ends, value[k], low[k], high[k])
-                said = _said(f"relevance {_percent(share[k])}", at)
-                yield f"  {columns[seen[k]]}", _number(value[k]), said
+            yield from _by_column(p, model._spread[seen], [columns[k] for k in seen], bool(ends))
         else:
-            unit = "units of X" if last in _IN_UNITS_OF_X else ""
-            unit = _unit_of_variance(model) if last == "constant_value" else unit
-            yield p.name, _number(value), _said(unit, state, ends and "at a bound")
+            yield p.name, _number(p.value), _said(unit, state, ends and "at a bound")
 
 
-def _end(ends: str, value: float, low: float, high: float) -> str:
-    """At which bound one of several values is, where some are."""
-    if not ends:
+def _by_column(
+    p: Parameter, spread: np.ndarray, columns: list[str], ends: bool
+) -> Iterator[tuple[str, str, str]]:
+    """One length scale of each column, whose relevance is its spread in units of that."""
+    share, (low, high) = spread / p.value, np.moveaxis(np.asarray(p.bounds), -1, 0)
+    share = share / share.sum() if share.sum() > 0 else share
+    for k in np.argsort(-share, kind="stable"):
+        at = _end(p.value[k], low[k], high[k]) if ends else ""
+        said = _said(f"relevance {_percent(share[k])}", at)
+        yield f"  {columns[k]}", _number(p.value[k]), said
+
+
+def _unit(model: Any, parsed: kernels.ParsedKernel, name: str) -> str:
+    """Of a hyperparameter; of those of kernels that have no formula here nothing is known."""
+    path, _, last = name.rpartition("__")
+    of_period = f"{path}__periodicity".removeprefix("__") in parsed.names
+    if last == "constant_value":
+        return _unit_of_variance(model)
+    if last not in _IN_UNITS_OF_X or kernels.needs_all_rows(parsed.structure):
         return ""
+    return "" if of_period and last == "length_scale" else _OF_X
+
+
+def _end(value: float, low: float, high: float) -> str:
+    """At which bound a value is."""
     near = [n for n, b in (("lower", low), ("upper", high)) if np.isclose(value, b, rtol=1e-3)]
     return f"at its {near[0]} bound" if near else ""
 

@@ -12,7 +12,13 @@ import pytest
 from estimator.cases import KERNEL, MODELS, classifier, regressor
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.gaussian_process.kernels import RBF, CompoundKernel, ConstantKernel, DotProduct
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    CompoundKernel,
+    ConstantKernel,
+    DotProduct,
+    ExpSineSquared,
+)
 from sklearn.linear_model import Ridge
 
 from skgpng import GaussianProcessRegressor, likelihoods
@@ -175,6 +181,25 @@ def test_several_targets_and_kernels(ordered):
     told = facts_of(model)
     assert re.search(r"0__k2__length_scale +\S+ +units of X", told["Kernel"])
     assert re.search(r"1__k1__constant_value +2 +variance, of scaled y, fixed", told["Kernel"])
+
+
+class Doubled(RBF):
+    """Of 2 X, so that its length scale is not in the units of X."""
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        return super().__call__(2.0 * X, None if Y is None else 2.0 * Y, eval_gradient)
+
+
+@quick
+def test_units_are_told_where_they_are_known(ordered):
+    X, y = ordered
+    kernel = Columns(ExpSineSquared(1.0, 5.0), [0]) + DotProduct()
+    told = facts_of(GaussianProcessRegressor(kernel, max_iter=1).fit(X, y))["Kernel"]
+    assert re.search(r"k1__kernel__periodicity +\S+ +units of X", told)
+    assert re.search(r"k2__sigma_0 +\S+ +units of X", told)
+    assert re.search(r"k1__kernel__length_scale +\S+ k1", told)  # which is without one
+    told = facts_of(GaussianProcessRegressor(Doubled([1.0, 1.0]), max_iter=1).fit(X, y))["Kernel"]
+    assert re.search(r" length_scale +\S+, \S+$", told) and "units" not in told
 
 
 @quick
