@@ -1,5 +1,7 @@
 """Gaussian processes with natural-gradient training, as scikit-learn estimators."""
 
+from typing import Any
+
 from ._version import __version__
 from .classification import GaussianProcessClassifier
 from .persistence import load, save
@@ -12,3 +14,16 @@ __all__ = [
     "load",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the displays when they are asked for, as ``skgpng.displays``."""
+    if name == "displays":
+        import importlib
+
+        return importlib.import_module(".displays", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "displays"})

@@ -163,6 +163,28 @@ class Predictor:
         total = np.sum(np.where(there, scaled * self.units.scale, 0.0), 1)
         return total / np.maximum(there.sum(1), 1)
 
+    def below_and_up_to(self, X: np.ndarray, y: np.ndarray, row: np.ndarray) -> tuple:
+        """Probability of less than y [N, P], and of y or less, by a sum over values of f.
+
+        For likelihoods whose quantiles are a search (counts, positive y, shares). The trapezoidal
+        rule converges faster than any power of its step where the distribution is smooth in f, and
+        its error is below 0.4 steps, 0.01, where it is a step.
+        """
+        self.likelihood.check(y[:, 0] if y.shape[1] == 1 else y)
+        z = np.linspace(-6.0, 6.0, 481)
+        weights = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
+
+        def share(f_mean: np.ndarray, f_var: np.ndarray, r: np.ndarray, Y: np.ndarray) -> Any:
+            F = f_mean + np.sqrt(f_var) * z[:, None, None]  # [H, N, P]
+            rows, Y = np.tile(r, (len(z), 1)), np.tile(Y, (len(z), 1))
+            given_f = self.likelihood.cdf(self.values, F.reshape(Y.shape), Y, rows)
+            return np.tensordot(weights, given_f.reshape(F.shape), 1)
+
+        Y = self._scaled(y, X)
+        up_to = self._by_blocks(share, X, row, Y)
+        counts = self.likelihood.support == "counts"
+        return (self._by_blocks(share, X, row, Y - 1.0) if counts else up_to), up_to
+
     def left_out(self, rows: Rows) -> LeaveOneOut:
         """Each of some rows, y in its units, predicted from the others; Gaussian noise.
 
