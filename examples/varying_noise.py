@@ -21,6 +21,7 @@ import numpy as np
 from sklearn.model_selection import KFold, cross_val_score
 
 from skgpng import GaussianProcessRegressor
+from skgpng.displays import BandDisplay
 from skgpng.metrics import log_density_scorer
 
 here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
@@ -42,14 +43,11 @@ for name, model in models.items():
 # %%
 # Bands of 95 % by both.
 
-at = np.linspace(0, 60, 300)[:, None]
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes, models.items(), strict=True):
-    model.fit(X, y)
-    low, middle, high = model.predict_quantiles(at, [0.025, 0.5, 0.975]).T
-    ax.fill_between(at[:, 0], low, high, alpha=0.25)
-    ax.plot(at[:, 0], middle)
-    ax.plot(X[:, 0], y, "k.", markersize=4)
-    ax.set(title=name, xlabel="milliseconds after the impact")
+    BandDisplay.from_estimator(
+        model.fit(X, y), X, y=y, grid=np.linspace(0, 60, 300), legend=False, ax=ax
+    )
+    ax.set(title=name, xlabel="milliseconds after the impact", ylabel="")
 axes[0].set_ylabel("acceleration in g")
 figure.savefig("varying_noise.png", dpi=150)

@@ -89,10 +89,13 @@ def matern12(r2: Any) -> Any:
     >>> from skgpng.kernels import matern12
     >>> print(matern12(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
     [1.     0.3679 0.1353]
+    depend on the length scale. So it is in ``tf.vectorized_map`` too, which forgets gradients that
+    are written out: the root is of the smallest number there, and no infinity meets a zero.
     """
-    r = tf.sqrt(r2)
+    apart = r2 > 0.0
+    r = tf.sqrt(tf.where(apart, r2, np.finfo(r2.dtype.as_numpy_dtype).tiny))
     K = tf.exp(-r)
-    return K, lambda upstream: -0.5 * upstream * tf.math.divide_no_nan(K, r)
+    return K, lambda upstream: -0.5 * upstream * tf.where(apart, K / r, 0.0)
 
 
 @custom_gradient

@@ -88,6 +88,22 @@ def test_gradient_by_differences(kernel, L):
         )
 
 
+def test_gradient_of_a_kernel_with_a_kink_where_rows_are_equal():
+    data = make_rows()
+    X = data.X.copy()
+    X[20:] = X[:20]  # the root of a distance of zero has an infinite slope
+    iterate, blocks = make_case(1.3 * Matern(0.8, nu=0.5), data=data._replace(X=X))
+    gradient = tf.nest.flatten(step(iterate, (), blocks).g_theta)
+    for k, leaf in enumerate(tf.nest.flatten(iterate.theta)):
+
+        def value(x, k=k):
+            return step(moved(iterate, k, x), (), blocks).value
+
+        np.testing.assert_allclose(
+            gradient[k], differences(value, leaf.numpy()), rtol=1e-6, atol=1e-6
+        )
+
+
 def test_float32_is_close():
     double, blocks = make_case()
     single, _ = make_case(dtype="float32")

@@ -10,7 +10,8 @@ The data are the first 4704 hours in the file of the combined cycle power plant 
 (2014), UCI Machine Learning Repository, CC BY 4.0: the power that is sold, from temperature,
 vacuum, pressure and humidity, in the order in which they published it.
 
-Run it with ``python examples/streaming.py``; it saves ``streaming.png`` in the current directory.
+Run it with ``python examples/rows_in_parts.py``; it saves ``rows_in_parts.png`` in the current
+directory.
 """
 
 from __future__ import annotations
@@ -85,4 +86,4 @@ axes[2].legend(frameon=False)
 for ax in axes:
     ax.set(xlabel="weeks")
     ax.spines[["top", "right"]].set_visible(False)
-figure.savefig("streaming.png", dpi=120)
+figure.savefig("rows_in_parts.png", dpi=120)
