@@ -81,7 +81,8 @@ def matern12(r2: Any) -> Any:
     r""":math:`e^{-r}`, derivative in :math:`r^2`: :math:`-e^{-r}/(2r)`.
 
     The derivative at r = 0 is set to zero: those are equal rows, where the distance does not
-    depend on the length scale.
+    depend on the length scale. So it is in ``tf.vectorized_map`` too, which forgets gradients that
+    are written out: the root is of the smallest number there, and no infinity meets a zero.
 
     Examples
     --------
@@ -89,8 +90,6 @@ def matern12(r2: Any) -> Any:
     >>> from skgpng.kernels import matern12
     >>> print(matern12(tf.constant([0.0, 1.0, 4.0])).numpy().round(4))
     [1.     0.3679 0.1353]
-    depend on the length scale. So it is in ``tf.vectorized_map`` too, which forgets gradients that
-    are written out: the root is of the smallest number there, and no infinity meets a zero.
     """
     apart = r2 > 0.0
     r = tf.sqrt(tf.where(apart, r2, np.finfo(r2.dtype.as_numpy_dtype).tiny))
