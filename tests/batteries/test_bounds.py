@@ -129,7 +129,7 @@ def assert_close(found, expected, value, name):
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-@cases_each(10)
+@cases_each(5)
 @given(case=cases(repeats=False))
 def test_gradients_against_differences(name, case):
     likelihood, values, L = LIKELIHOODS[name]

@@ -104,11 +104,11 @@ def function_moments(model, new):
 
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("D", [1, 4])
-@pytest.mark.parametrize("N", [20, 200])
-def test_as_accurate_as_sklearn(name, D, N):
+@pytest.mark.parametrize("N, shares", [(20, SHARES), (200, SHARES[::2])])
+def test_as_accurate_as_sklearn(name, D, N, shares):
     """1 % where scikit-learn has 0.1 %; where it is rounding itself, no worse than ten times it."""
     kernel, clear = KERNELS[name], 0
-    for share in SHARES:
+    for share in shares:
         X, y, noise, new = problem(N, D, share)
         model = ours_at(kernel, X, y, noise)
         ours = function_moments(model, new)
@@ -127,7 +127,7 @@ def test_as_accurate_as_sklearn(name, D, N):
         for own, their, what in zip(of_ours, of_theirs, ["mean", "std", "cov"], strict=True):
             assert own < max(0.01, 10.0 * their), (share, what, of_ours, of_theirs)
             clear += their < 1e-3
-    assert clear >= 8  # the 1 % was asked for often enough
+    assert clear >= len(shares)  # the 1 % was asked for often enough
 
 
 @pytest.mark.parametrize("name", KERNELS)
