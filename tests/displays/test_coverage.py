@@ -79,6 +79,20 @@ def test_counts_of_an_estimator_are_drawn_by_the_seed(poisson, frame, counts):
     np.testing.assert_allclose(first, below + u * (up_to - below), atol=1e-6)
 
 
+def test_counts_of_different_exposure(poisson, frame, counts):
+    exposure = np.linspace(0.5, 3.0, 60)
+    display = CoverageDisplay.from_estimator(
+        poisson, frame, counts, predict_params={"exposure": exposure}
+    )
+    p = [
+        np.exp(poisson.log_predictive_density(frame, np.full(60, k), exposure=exposure))
+        for k in range(counts.max() + 1)
+    ]
+    up_to = np.cumsum(p, 0)[counts, np.arange(60)]
+    below = up_to - np.array(p)[counts, np.arange(60)]
+    assert np.all((display.pit > below - 1e-6) & (display.pit < up_to + 1e-6))
+
+
 @pytest.mark.parametrize("likelihood", ["gamma", "beta"])
 def test_the_transform_of_positive_y_and_shares(frame, y, likelihood):
     rng = np.random.RandomState(3)
