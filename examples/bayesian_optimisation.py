@@ -36,16 +36,23 @@ def branin(X):
 # -------------------
 # Of a call that is expected to give m, with standard deviation s, the expected improvement is
 # (best - m) cdf(z) + s pdf(z), where z = (best - m) / s: large where m is low, and where little is
-# known. The best of some thousand random points is near enough. The function has no noise, which
-# ``alpha`` says, and is smooth, which ``RBF`` says.
+# known. The best of some thousand points is near enough, a quarter of them near the best so far.
+# The function has no noise, which ``alpha`` says, and is smooth, which ``RBF`` says.
 
 rng = np.random.RandomState(2)
+
+
+def candidates(best, n):
+    """Points anywhere, and some of them near the best."""
+    near_best = best + 0.3 * rng.randn(n // 4, 2)
+    return np.clip(np.vstack([rng.uniform(LOW, HIGH, (n - n // 4, 2)), near_best]), LOW, HIGH)
+
+
 X = rng.uniform(LOW, HIGH, (5, 2))
 y = branin(X)
 while len(y) < 30:
     model = GaussianProcessRegressor(1.0 * RBF([3.0, 3.0]), alpha=1e-4).fit(X, y)
-    near_best = X[y.argmin()] + 0.3 * rng.randn(1000, 2)
-    points = np.clip(np.vstack([rng.uniform(LOW, HIGH, (3000, 2)), near_best]), LOW, HIGH)
+    points = candidates(X[y.argmin()], 4000)
     mean, std = model.predict(points, return_std=True, include_noise=False)
     z = (y.min() - mean) / std
     improvement = std * (z * norm.cdf(z) + norm.pdf(z))
@@ -67,7 +74,7 @@ X_5, y_5 = X[:5], y[:5]
 while len(y_5) < 30:
     together = GaussianProcessRegressor(1.0 * RBF([3.0, 3.0]), alpha=1e-4).fit(X_5, y_5)
     functions = together.sample_functions(5, random_state=rng)
-    points = rng.uniform(LOW, HIGH, (4000, 2))
+    points = candidates(X_5[y_5.argmin()], 1000)
     X_5 = np.vstack([X_5, points[functions(points).argmin(axis=0)]])
     y_5 = np.append(y_5, branin(X_5[-5:]))
 print(f"least of {len(y_5)} calls, five at a time: {y_5.min():.4f}")
@@ -81,23 +88,31 @@ print(f"least of {len(y_5)} calls, five at a time: {y_5.min():.4f}")
 axis = [np.linspace(*ends, 80) for ends in zip(LOW, HIGH, strict=True)]
 grid = np.stack(np.meshgrid(*axis), axis=-1).reshape(-1, 2)
 mean, std = model.predict(grid, return_std=True, include_noise=False)
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained", width_ratios=[1, 1, 0.9])
+figure, axes = plt.subplot_mosaic(
+    [["calls", "model"], ["calls", "best"]],
+    figsize=(10, 6),
+    width_ratios=[1.5, 1],
+    layout="constrained",
+)
 levels = np.geomspace(1, 330, 14)
-for ax, values, title in [
-    (axes[0], branin(grid), "the function, and the calls in their order"),
-    (axes[1], np.maximum(mean, 1), "the model of 30 calls, and its deviation"),
+for name, values, title in [
+    ("calls", branin(grid), "the function, and the calls in their order"),
+    ("model", np.maximum(mean, 1), "the model of 30 calls, and its deviation"),
 ]:
-    ax.contourf(*axis, np.maximum(values, 1).reshape(80, 80), levels, cmap="Blues_r", norm="log")
-    ax.set(title=title, xlabel="first column")
-axes[0].scatter(*X.T, c=np.arange(len(y)), cmap="autumn_r", s=28, edgecolor="0.2", lw=0.6, zorder=3)
-lines = axes[1].contour(*axis, std.reshape(80, 80), [1, 3, 10], colors="0.2", linewidths=0.8)
-axes[1].clabel(lines, fontsize=8)
-axes[0].set_ylabel("second column")
-gap = np.minimum.accumulate(random, axis=1) - LEAST
-axes[2].fill_between(range(1, 31), *np.quantile(gap, [0.1, 0.9], axis=0), color="0.85", lw=0)
-axes[2].plot(range(1, 31), np.median(gap, axis=0), color="0.45", label="random points")
-axes[2].plot(range(1, 31), np.minimum.accumulate(y) - LEAST, color="#d1495b", lw=2, label="this")
-axes[2].set(yscale="log", xlabel="calls", title="best so far, above the minimum")
-axes[2].legend(frameon=False, loc="lower left")
-axes[2].spines[["top", "right"]].set_visible(False)
+    values = np.maximum(values, 1).reshape(80, 80)
+    axes[name].contourf(*axis, values, levels, cmap="Blues_r", norm="log")
+    axes[name].set(title=title, xlabel="first column", ylabel="second column")
+order = {"c": np.arange(len(y)), "cmap": "autumn_r", "edgecolor": "0.2", "linewidth": 0.6}
+axes["calls"].scatter(*X.T, s=45, zorder=3, **order)
+lines = axes["model"].contour(*axis, std.reshape(80, 80), [1, 3, 10], colors="0.2", linewidths=0.8)
+axes["model"].clabel(lines, fontsize=8)
+gap, calls = np.minimum.accumulate(random, axis=1) - LEAST, range(1, 31)
+low, middle, high = np.quantile(gap, [0.1, 0.5, 0.9], axis=0)
+axes["best"].fill_between(calls, low, high, color="0.85", lw=0)
+axes["best"].plot(calls, middle, color="0.45", label="random points")
+gap = np.minimum.accumulate(y) - LEAST
+axes["best"].plot(calls, gap, color="#d1495b", lw=2, label="expected improvement")
+axes["best"].set(yscale="log", xlabel="calls", title="best so far, above the minimum")
+axes["best"].legend(frameon=False, loc="lower left")
+axes["best"].spines[["top", "right"]].set_visible(False)
 figure.savefig("bayesian_optimisation.png", dpi=120)

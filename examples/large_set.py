@@ -64,14 +64,14 @@ for which, rows in {"surest": order[:1250], "least sure": order[-1250:]}.items()
 window = np.argwhere(np.ones((80, 100), dtype=bool)) + [150, 250]
 rows = np.ravel_multi_index(window.T, grey.shape)
 mean, std = model.predict(X[rows], return_std=True)
-figure, axes = plt.subplots(1, 4, figsize=(12, 2.9), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(8.4, 6.8), layout="constrained")
 shown = np.where(np.isin(rows, kept), y[rows], np.nan)
 filled = np.where(np.isin(rows, kept), y[rows], mean)
 titles = ["what is left of it", "filled in", "the picture", "standard deviation"]
-for ax, values, title in zip(axes, [shown, filled, y[rows], std], titles, strict=True):
+for ax, values, title in zip(axes.flat, [shown, filled, y[rows], std], titles, strict=True):
     limits = {"cmap": "magma", "vmin": 0} if values is std else {"cmap": "gray", "vmax": 255}
     image = ax.imshow(values.reshape(80, 100), **limits)
     ax.set_title(title)
     ax.axis("off")
-figure.colorbar(image, ax=axes[3], shrink=0.8)
+figure.colorbar(image, ax=axes[1, 1], shrink=0.8)
 figure.savefig("large_set.png", dpi=130)

@@ -5,7 +5,7 @@ A map, and how far to trust it
 What does a house cost at a place where none is in the table? Two columns, longitude and latitude,
 are enough for a map of the mean, and beside it one of the standard deviation: small where districts
 are dense, large in the desert. One learns to bring degrees to kilometres, to say that prices vary
-from region to region and again from street to street, and to check what the bands promise.
+from region to region and again within a town, and to check what the bands promise.
 
 The data are 3000 of the 20,640 census districts of California in 1990, drawn at random from those
 with a value below the census's limit of 500,000 dollars (Pace & Barry 1997, "Sparse spatial
