@@ -52,9 +52,7 @@ def test_restarts_need_finite_bounds_and_say_so_before_training(ordered, watched
     watched(lambda result: pytest.fail("training began"))
     kernel = ConstantKernel(1.0) * RBF(1.0, (1e-2, np.inf))
     model = GaussianProcessRegressor(kernel, n_restarts_optimizer=2)
-    with pytest.raises(
-        ValueError, match="n_restarts_optimizer=2.*bounds must be positive and finite"
-    ):
+    with pytest.raises(ValueError, match="n_restarts_optimizer=2.*bounds are finite, and positive"):
         model.fit(*ordered)
 
 
