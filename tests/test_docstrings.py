@@ -33,6 +33,8 @@ NO_EXAMPLE = {
 }
 # Methods of the estimators (fitted attributes are values, and are described) whose use the example
 # of the class shows, or a longer one in the guide.
+# Methods of the estimators whose use the example of the class shows, or a longer one in the guide.
+# Fitted attributes are values, and are described.
 SHOWN_ELSEWHERE = {
     "decision_function",
     "fit",
