@@ -64,7 +64,7 @@ ax = left.subplots()
 ax.plot(100 * passed / len(order), 100 * error, color="#1f5fa8", lw=2, label="the least sure")
 ax.axhline(100 * wrong.mean(), color="0.5", lw=1, ls="--", label="any")
 ax.set(xlabel="passed on, %", ylabel="errors among the rest, %", xlim=(0, 30), ylim=(0, None))
-ax.legend(frameon=False, title="who passes on")
+ax.legend(frameon=False, title="passed on are")
 ax.spines[["top", "right"]].set_visible(False)
 for ax, row in zip(right.subplots(2, 6).flat, order, strict=False):
     ax.imshow(X_test[row].reshape(8, 8), cmap="gray_r")
