@@ -23,6 +23,7 @@ from .checks import (
 )
 from .columns import Columns
 from .completion import completed
+from .features import Feature
 from .formula import Formula, formula_of
 from .from_tfp import FromTFP
 from .linear import Linear, Polynomial
@@ -56,6 +57,7 @@ __all__ = [
     "ChangePoint",
     "Columns",
     "Cosine",
+    "Feature",
     "Formula",
     "FromTFP",
     "Kernel",

@@ -87,6 +87,17 @@ class Feature(NamedTuple):
         Draws of :math:`\omega`, in radians by the unit of the column; None for zero.
     factors : tuple
         Functions g of rows, which give [N, n] or [N, 1].
+
+    Examples
+    --------
+    Of an RBF kernel of length scale 2, whose frequencies are normal:
+
+    >>> import numpy as np
+    >>> from skgpng.kernels import Feature
+    >>> waves = np.random.RandomState(0).standard_normal((1000, 1)) / 2.0
+    >>> feature = Feature(1.0, waves)
+    >>> print(abs(np.cos(feature.waves).mean() - np.exp(-0.5 / 2.0**2)) < 0.01)
+    True
     """
 
     variance: float

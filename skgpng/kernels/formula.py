@@ -141,8 +141,8 @@ class Formula(abc.ABC):
     def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
         """Random functions whose covariance it is, n draws of each; None where none are known.
 
-        A list of :class:`skgpng.kernels.features.Feature`, for ``sample_functions``; functions are
-        drawn row by row where there is none.
+        A list of :class:`skgpng.kernels.Feature`, for ``sample_functions``; functions are drawn row
+        by row where there is none.
         """
         return None
 
