@@ -54,7 +54,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",  # every example runs
     "ignore_pattern": r"[/\\]_",  # but helpers, which begin with an underscore, are not examples
     "reset_argv": "gallery_hooks.reset_argv",
-    "within_subsection_order": "gallery_hooks.QuickstartFirst",
+    "within_subsection_order": "gallery_hooks.Told",
     "doc_module": ("skgpng",),
     "backreferences_dir": "generated/backreferences",  # "Examples" at the end of pages of the API
     "abort_on_example_error": True,
