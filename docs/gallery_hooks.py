@@ -14,12 +14,30 @@ def reset_argv(gallery_conf: dict[str, Any], script_vars: dict[str, Any]) -> lis
     return []
 
 
-ORDER = """
-quickstart regression_with_bands coming_from_sklearn displays structure trend varying_noise
-outliers_and_quantiles counts_and_grades map related_targets mixed_columns additive_effects
-multiclass_uncertainty label_noise active_learning bayesian_optimisation model_selection
-rows_in_parts large_set neighbours natural_gradients
-""".split()
+ORDER = [
+    "quickstart",
+    "regression_with_bands",
+    "coming_from_sklearn",
+    "displays",
+    "structure",
+    "trend",
+    "varying_noise",
+    "outliers_and_quantiles",
+    "counts_and_grades",
+    "map",
+    "related_targets",
+    "mixed_columns",
+    "additive_effects",
+    "multiclass_uncertainty",
+    "label_noise",
+    "active_learning",
+    "bayesian_optimisation",
+    "model_selection",
+    "rows_in_parts",
+    "large_set",
+    "neighbours",
+    "natural_gradients",
+]
 
 
 class Told:
