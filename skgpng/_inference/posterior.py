@@ -490,8 +490,10 @@ def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
     n = max(len(roots), len(K))
     if n == 1:
-        return Arrays.lower_solve(roots[0], K[0])[None]
-    return np.stack([Arrays.lower_solve(roots[k % len(roots)], K[k % len(K)]) for k in range(n)])
+        return Arrays.lower_solve_few(roots[0], K[0])[None]
+    return np.stack(
+        [Arrays.lower_solve_few(roots[k % len(roots)], K[k % len(K)]) for k in range(n)]
+    )
 
 
 def _variance(prior: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -95,8 +95,6 @@ class Arrays:
     @staticmethod
     def lower_solve(L: Any, B: Any) -> Any:
         """L^-1 B for a lower triangular L [M, M] and B [M, N]."""
-        if B.shape[1] == 1:  # 256 rows 9 us in place of 37
-            return blas.dtrsv(L.T, B[:, 0], lower=0, trans=1)[:, None]
         X = np.array(B, order="C")
         for a in range(0, len(L), _SOLVED):
             rows = slice(a, a + _SOLVED)
@@ -105,6 +103,16 @@ class Arrays:
             # in LAPACK's column order the transposes stand there, and X is overwritten
             blas.dtrsm(1.0, L[rows, rows].T, X[rows].T, side=1, lower=0, overwrite_b=1)
         return X
+
+    @staticmethod
+    def lower_solve_few(L: Any, B: Any) -> Any:
+        """L^-1 B; of a single column in a quarter of the time: 256 rows 9 us in place of 37.
+
+        Where a weight of 1e8 is solved for, blocks lose a digit less, so that the other stays.
+        """
+        if B.shape[1] > 1:
+            return Arrays.lower_solve(L, B)
+        return blas.dtrsv(L.T, B[:, 0], lower=0, trans=1)[:, None]
 
     @staticmethod
     def transposed_lower_solve(L: Any, B: Any) -> Any:
