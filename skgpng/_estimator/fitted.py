@@ -120,7 +120,9 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     def X_train_(self) -> np.ndarray:
         """Rows of ``fit`` that the model keeps, (n_rows, n_features); without inducing points.
 
-        Those with a positive weight; of equal rows with equal y there is one.
+        Those with a positive weight; of equal rows with equal y there is one. They stand in an
+        order of their own (sorted), so that a fit does not depend on that of the rows given:
+        ``y_train_``, ``L_`` and ``alpha_`` belong to these rows, not to those of ``fit``.
 
         Raises
         ------
