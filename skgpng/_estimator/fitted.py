@@ -157,7 +157,8 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; likelihood and
             mean stay as learned. ``None`` stands for the learned values: ``elbo_``. For labels, and
             other noise than Gaussian, it is the ELBO at the best variational distribution for
-            theta; ``elbo_``, that where training stopped, is a little less.
+            theta; ``elbo_``, that where training stopped, is a little less. Of likelihoods that are
+            not log-concave (labels that may be wrong, outliers) it is the better of two optima.
         eval_gradient : bool, default=False
             Whether to return the gradient in theta too.
         clone_kernel : bool, default=True

@@ -224,6 +224,18 @@ def test_evidence_that_cannot_be_computed_is_minus_infinity():
         model.log_marginal_likelihood([0.0, 0.0, 0.0])
 
 
+def test_evidence_of_labels_under_a_wide_prior_is_at_the_better_optimum():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(0, 4, (30, 2))
+    labels = np.sin(2 * X[:, 0]) + X[:, 1] - 2 + 0.5 * rng.randn(30) > 0
+    model = GaussianProcessClassifier(1.0 * RBF([1.0, 1.0]), optimizer=None).fit(X, labels)
+    # the two links say much the same, and the logistic one is concave: its q is the best there is
+    logistic = clone(model).set_params(likelihood="logit").fit(X, labels)
+    for theta in ([8.0, -3.0, -3.0], [8.0, 0.0, 0.0]):
+        ours, other = (m.log_marginal_likelihood(theta) for m in (model, logistic))
+        assert ours > other - 1.0
+
+
 def test_attributes_of_other_models():
     near = GaussianProcessRegressor(n_neighbors=10).fit(X, Y)
     assert np.array_equal(near.X_train_, X)
