@@ -120,7 +120,9 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
     def X_train_(self) -> np.ndarray:
         """Rows of ``fit`` that the model keeps, (n_rows, n_features); without inducing points.
 
-        Those with a positive weight; of equal rows with equal y there is one.
+        Those with a positive weight; of equal rows with equal y there is one. They stand in an
+        order of their own (sorted), so that a fit does not depend on that of the rows given:
+        ``y_train_``, ``L_`` and ``alpha_`` belong to these rows, not to those of ``fit``.
 
         Raises
         ------
@@ -155,7 +157,8 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
             Logarithms of the free hyperparameters, ordered as ``kernel_.theta``; likelihood and
             mean stay as learned. ``None`` stands for the learned values: ``elbo_``. For labels, and
             other noise than Gaussian, it is the ELBO at the best variational distribution for
-            theta; ``elbo_``, that where training stopped, is a little less.
+            theta; ``elbo_``, that where training stopped, is a little less. Of likelihoods that are
+            not log-concave (labels that may be wrong, outliers) it is the better of two optima.
         eval_gradient : bool, default=False
             Whether to return the gradient in theta too.
         clone_kernel : bool, default=True

@@ -66,6 +66,8 @@ def evidence(model: Any, theta: Any) -> tuple[float, np.ndarray]:
     kernel = kernels.at_theta(model.kernel_, theta)
     columns = getattr(model, "feature_names_in_", None)
     value, gradient = log_evidence(kernel, columns, model._predictor, data, model.jitter_)
+    if not np.isfinite(value):  # as scikit-learn's, which an optimiser turns away from
+        return np.float64(-np.inf), np.zeros_like(gradient)
     return np.float64(value), gradient  # as scikit-learn's: differences with float32 keep digits
 
 

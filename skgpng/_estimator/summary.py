@@ -169,7 +169,8 @@ def _hyperparameters(model: Any) -> Iterator[tuple[str, str, str]]:
     """Name, value and unit of each; length scales by column, the most relevant first."""
     D, names = model.n_features_in_, getattr(model, "feature_names_in_", None)
     parsed = kernels.parse(model.kernel_, names)
-    columns = [f"column {k}" for k in range(D)] if names is None else list(map(str, names))
+    of_table = () if names is None else (" ".join(name.split()) for name in names)
+    columns = list(of_table) or [f"column {k}" for k in range(D)]
     sees = kernels.seen_columns(parsed, D)
     for p, seen in zip(parsed.parameters, sees, strict=True):
         ends = at_bounds((p.name,), (p.value,), (p.bounds,)) if p.free and not p.real else ""

@@ -77,10 +77,20 @@ def optimizer_of(plan: Plan) -> str | Callable:
             return (found[0], order.gradient(found[1])) if eval_gradient else found
 
         within = np.stack([order.of_theta(bound) for bound in bounds.T], 1)
-        theta, value = given(of_theta, order.of_theta(u), bounds=within)
+        theta, value = _pair(given(of_theta, order.of_theta(u), bounds=within))
         return order.of_u(np.asarray(theta, float)), value
 
     return optimizer
+
+
+def _pair(found: Any) -> tuple:
+    """What an optimiser of the user's own gave; ValueError where it is no pair."""
+    if not isinstance(found, tuple | list) or len(found) != 2 or np.ndim(found[1]) > 0:
+        raise ValueError(
+            f"optimizer returned {str(found)[:60]!r}, but it is to give a pair (theta_opt, "
+            "func_min): of a result of scipy.optimize.minimize (result.x, result.fun)."
+        )
+    return tuple(found)
 
 
 def log_evidence(

@@ -95,6 +95,13 @@ def _reduction(op: Any, reduce: Any) -> Callable:
     return lambda x, axes: reduce(x, axis=tuple(np.ravel(axes)), keepdims=keepdims)
 
 
+def _mean(x: Any, axis: tuple, keepdims: bool) -> Any:
+    """Of nothing NaN, as TensorFlow has it: NumPy's own warns of it, whatever its error state."""
+    if np.size(x):
+        return np.mean(x, axis, keepdims=keepdims)
+    return np.full_like(np.sum(x, axis, keepdims=keepdims), np.nan)
+
+
 def _product(transpose_a: bool, transpose_b: bool) -> Callable:
     def product(a: Any, b: Any) -> Any:
         a = np.swapaxes(a, -1, -2) if transpose_a else a
@@ -204,7 +211,7 @@ _BY_SETTINGS: dict[str, Callable[[Any], Callable | None]] = {
     "MatMul": lambda op: _product(op.get_attr("transpose_a"), op.get_attr("transpose_b")),
     "MatrixSetDiagV3": lambda op: _set_diagonal if tf.get_static_value(op.inputs[2]) == 0 else None,
     "Max": lambda op: _reduction(op, np.max),
-    "Mean": lambda op: _reduction(op, np.mean),
+    "Mean": lambda op: _reduction(op, _mean),
     "Min": lambda op: _reduction(op, np.min),
     "OneHot": lambda op: _one_hot if op.get_attr("axis") == -1 else None,
     "Pack": _pack,

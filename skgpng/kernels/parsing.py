@@ -183,11 +183,15 @@ def at_theta(kernel: Any, theta: Any) -> Any:
     RBF(length_scale=3)
     """
     theta = np.asarray(theta, dtype=float)
-    if not isinstance(kernel, sk.CompoundKernel):
-        return kernel.clone_with_theta(theta)
-    ends = np.cumsum([part.n_dims for part in kernel.kernels])
+    compound = isinstance(kernel, sk.CompoundKernel)
+    ends = np.cumsum([part.n_dims for part in (kernel.kernels if compound else [kernel])])
     if theta.shape != (ends[-1],):
-        raise ValueError(f"theta has {theta.size} entries, but the kernels have {ends[-1]} free.")
+        raise ValueError(
+            f"theta has the shape {theta.shape}, but {ends[-1]} hyperparameters of {kernel} are "
+            "free: give the logarithm of each, in the order of kernel_.theta."
+        )
+    if not compound:
+        return kernel.clone_with_theta(theta)
     parts = zip(kernel.kernels, np.split(theta, ends[:-1]), strict=True)
     return sk.CompoundKernel([part.clone_with_theta(own) for part, own in parts])
 

@@ -348,6 +348,12 @@ def test_prior_without_noise_is_normal(rows, likelihood, alpha):
         model.predict(X, noise_variance=np.ones(5))
 
 
+@pytest.mark.filterwarnings("error")
+def test_prior_of_no_rows_warns_of_nothing():
+    mean, std = GaussianProcessRegressor(4.0 * RBF(1.0)).predict(np.ones((2, 1)), return_std=True)
+    np.testing.assert_allclose([mean, std], [[0.0, 0.0], [2.0, 2.0]])
+
+
 def test_prior_that_needs_its_noise_says_so(rows):
     likelihood = own(Laplace, Laplace.log_prob, location=False)
     model = GaussianProcessRegressor(likelihood=likelihood)

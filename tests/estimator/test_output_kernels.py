@@ -70,7 +70,7 @@ def test_the_evidence_elsewhere_and_its_gradient(data):
         for s in steps
     ]
     np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="theta has 2 entries, but the kernels have 6 free"):
+    with pytest.raises(ValueError, match=r"theta has the shape \(2,\), but 6 hyperparameters"):
         model.log_marginal_likelihood(theta[:2])
 
 

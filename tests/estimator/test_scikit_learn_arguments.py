@@ -186,6 +186,9 @@ def test_an_optimiser_of_ones_own_that_cannot_be():
     for theta in ([0.0], [np.nan] * 2, [[0.0, 0.0]]):
         with pytest.raises(ValueError, match="optimizer asked for a theta of shape"):
             plain(RBF(), optimizer=lambda f, start, bounds, theta=theta: (theta, 0.0)).fit(X, Y)
+    for given in (None, np.zeros(2), scipy.optimize.OptimizeResult(x=np.zeros(2), fun=0.0)):
+        with pytest.raises(ValueError, match=r"a pair \(theta_opt, func_min\)"):
+            plain(RBF(), optimizer=lambda *_, given=given, **__: given).fit(X, Y)
 
 
 # --- attributes ------------------------------------------------------------------------------
@@ -202,6 +205,35 @@ def test_attributes_are_scikit_learns(y, normalize_y):
         for name in ("X_train_", "y_train_", "L_", "alpha_", "log_marginal_likelihood_value_"):
             np.testing.assert_allclose(getattr(model, name), getattr(theirs, name), rtol=1e-8)
     np.testing.assert_allclose(ours.L_ @ ours.L_.T @ ours.alpha_, ours.y_train_, atol=1e-9)
+
+
+def test_rows_stand_in_an_order_of_their_own_and_weights_with_them():
+    mixed = np.random.RandomState(0).permutation(len(X))
+    model = plain(2.0 * RBF(1.5), alpha=0.1, optimizer=None).fit(X[mixed], Y[mixed])
+    assert np.array_equal(model.X_train_, X) and np.array_equal(model.y_train_, Y)
+    new = X[:5] + 0.1
+    by_hand = model.kernel_(new, model.X_train_) @ model.alpha_
+    np.testing.assert_allclose(by_hand, model.predict(new), rtol=1e-8)
+
+
+def test_evidence_that_cannot_be_computed_is_minus_infinity():
+    model = plain(1.0 * RBF(1.0), alpha=1e-10, optimizer=None).fit(X, Y)
+    value, gradient = model.log_marginal_likelihood([50.0, 50.0], eval_gradient=True)
+    assert value == -np.inf and np.array_equal(gradient, [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"theta has the shape \(3,\), but 2 hyperparameters"):
+        model.log_marginal_likelihood([0.0, 0.0, 0.0])
+
+
+def test_evidence_of_labels_under_a_wide_prior_is_at_the_better_optimum():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(0, 4, (30, 2))
+    labels = np.sin(2 * X[:, 0]) + X[:, 1] - 2 + 0.5 * rng.randn(30) > 0
+    model = GaussianProcessClassifier(1.0 * RBF([1.0, 1.0]), optimizer=None).fit(X, labels)
+    # the two links say much the same, and the logistic one is concave: its q is the best there is
+    logistic = clone(model).set_params(likelihood="logit").fit(X, labels)
+    for theta in ([8.0, -3.0, -3.0], [8.0, 0.0, 0.0]):
+        ours, other = (m.log_marginal_likelihood(theta) for m in (model, logistic))
+        assert ours > other - 1.0
 
 
 def test_attributes_of_other_models():

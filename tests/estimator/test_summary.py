@@ -237,6 +237,14 @@ def test_many_columns_and_long_texts_stay_on_one_screen(ordered):
 
 
 @quick
+def test_a_name_of_two_lines_is_told_on_one(ordered):
+    X, y = ordered
+    frame = pd.DataFrame(X[:, [0, 0]], columns=["size\n  in mm", "b"])
+    model = GaussianProcessRegressor(1.0 * RBF([1.0, 1.0]), max_iter=2).fit(frame, y)
+    assert re.search(r"^ +size in mm  ", model.summary(), re.MULTILINE)
+
+
+@quick
 def test_restarts_jitter_and_bounds(ordered):
     X, y = ordered
     kernel = ConstantKernel(1.0, (0.5, 2.0)) * RBF(1.0, (20.0, 30.0))
