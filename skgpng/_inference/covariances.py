@@ -86,7 +86,9 @@ class CrossCovariances:
         """Of points and rows X [N, D]: [1 or L, M, N], and prior variances of rows, [1 or L, N]."""
         _, _, points = self._given
         X = X.astype(points.dtype, copy=False)
-        if len(points) * len(X) * self._parts <= _FEW and self._replay is not None:
+        n = len(points) * len(X) * self._parts
+        # 0 before ``fit``: of the mean of no points NumPy warns
+        if 0 < n <= _FEW and self._replay is not None:
             K, prior = self._replay(X)
             return K, prior
         return self._by_tensorflow(X)
