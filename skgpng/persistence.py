@@ -40,7 +40,7 @@ def save(estimator: Any, path: Any) -> None:
     Raises
     ------
     ImportError
-        Where skops is not installed (``pip install skgpng[files]``).
+        Where skops is not installed (``pip install skops``).
     ValueError
         For what skops cannot write, such as a function that was defined in the terminal.
     OSError
@@ -92,7 +92,7 @@ def load(path: Any, trusted: Sequence[str | type] = ()) -> Any:
     Raises
     ------
     ImportError
-        Where skops is not installed (``pip install skgpng[files]``).
+        Where skops is not installed (``pip install skops``).
     ValueError
         The file is damaged, was not written by :func:`save`, holds a type that is not trusted, or
         was written by another version's form of state; the message names the file and the reason.
@@ -128,9 +128,7 @@ def _skops() -> Any:
     try:
         import skops.io
     except ImportError as error:
-        raise ImportError(
-            "save and load need skops: pip install skgpng[files], or use pickle."
-        ) from error
+        raise ImportError("save and load need skops: pip install skops, or use pickle.") from error
     return skops.io
 
 

@@ -220,10 +220,12 @@ def _unsuited_noise(plan: Plan, result: Result) -> str:
     )
     if not gain:
         return ""
+    white = problem.parsed.noise_name  # fixed, as nothing of the noise is learned
+    free = f"give {white} bounds" if white else "leave alpha=None"
     return (
         f"The noise given ({problem.given_noise}) is far less than y scatters: with a noise of "
         f"{share:g} of its mean square the log evidence of some rows is {gain:.0f} nats higher. "
-        "Raise it, or leave alpha=None to learn it."
+        f"Raise it, or {free} to learn it."
     )
 
 
@@ -345,8 +347,8 @@ def _values_at_bounds(plan: Plan, result: Result) -> str:
         names = (*names, parsed.noise_name)
         values = (*values, np.asarray(likelihood.noise_level(result.theta.likelihood)))
         low, high = (likelihood.noise_level((b,)) for b in problem.observation[0].bounds)
-        # noise that is next to nothing is as good as none
-        low = low if low > 1e-3 * np.mean(problem.rows.Y**2) else 0.0
+        # noise that is next to nothing is as good as none; fixed noise ends nowhere
+        low = low if low == high or low > 1e-3 * np.mean(problem.rows.Y**2) else 0.0
         bounds = (*bounds, np.array([low, high]))
     found = at_bounds(names, values, bounds)
     advice = "Set the bounds of the kernel (such as length_scale_bounds) wider, scale X and y to "

@@ -38,6 +38,8 @@ _LARGEST = {"float64": 1e150, "float32": 1e35}
 _HEAVIEST = 1e15
 #: Noise of a row in the variance of y: beyond, its precision is next to nothing.
 MOST_NOISE = 1e100
+# scikit-optimize asks predict for these where its acq_optimizer is "auto" or "lbfgs".
+_OF_GRADIENTS = {"return_mean_grad", "return_std_grad"}
 
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
@@ -101,6 +103,11 @@ def rows_known(
         return likelihood.scaled_row(row, scale) + fixed_noise
     names = dict.fromkeys((*ROW_NAMES, *likelihood.row_names))
     for name in given.keys() - names.keys():
+        if name in _OF_GRADIENTS:
+            raise TypeError(
+                f"Unexpected argument {name!r}: gradients are given by predict_gradient. In "
+                'scikit-optimize set acq_optimizer="sampling".'
+            )
         raise TypeError(
             f"Unexpected argument {name!r}. What may be said of each row is {' or '.join(names)}."
         )

@@ -86,9 +86,9 @@ class CrossCovariances:
         """Of points and rows X [N, D]: [1 or L, M, N], and prior variances of rows, [1 or L, N]."""
         _, _, points = self._given
         X = X.astype(points.dtype, copy=False)
+        n = len(points) * len(X) * self._parts  # 0 before ``fit``: NumPy warns of means of nothing
         # copies of points and rows stay in memory
-        most = max(len(points) * len(X) * self._parts, points.size, X.size)
-        if most <= _FEW and self._replay is not None:
+        if n and max(n, points.size, X.size) <= _FEW and self._replay is not None:
             K, prior = self._replay(X)
             return K, prior
         return self._by_tensorflow(X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,8 @@ class MapDisplay:
         asked = asked_of(estimator)
         X = table_of(X, asked.estimator)
         names = names_of(X, estimator)
-        pair = [position_of(feature, names) for feature in features]
+        each = [features] if isinstance(features, str | Integral) else features
+        pair = [position_of(feature, names) for feature in each]
         if len(pair) != 2 or pair[0] == pair[1]:
             raise ValueError(f"features={features!r} must be two different columns.")
         values = [column_of(X, k, names[k]) for k in pair]

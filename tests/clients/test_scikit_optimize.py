@@ -14,6 +14,16 @@ from sklearn.gaussian_process.kernels import Matern  # noqa: E402
 from skgpng import GaussianProcessRegressor  # noqa: E402
 
 
+def test_the_default_way_of_climbing_is_refused_with_its_remedy():
+    optimizer = skopt.Optimizer(
+        [*BOUNDS.values()], GaussianProcessRegressor(alpha=1e-6), n_initial_points=2, random_state=0
+    )
+    with pytest.raises(TypeError, match='set acq_optimizer="sampling"'):
+        for _ in range(3):
+            point = optimizer.ask()
+            optimizer.tell(point, branin(*point))
+
+
 def test_ask_and_tell():
     regressor = GaussianProcessRegressor(
         1.0 * Matern([1.0, 1.0], nu=2.5), alpha=1e-6, random_state=0

@@ -107,6 +107,6 @@ def test_given_axes_are_used_or_divided(exact, frame):
 
 
 def test_columns_must_be_two(exact, frame):
-    for features in (("age", "age"), (0, 1, 2)):
+    for features in (("age", "age"), (0, 1, 2), "age", 0):
         with pytest.raises(ValueError, match="two different columns"):
             MapDisplay.from_estimator(exact, frame, features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor as ScikitLearns
 from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
@@ -424,6 +425,18 @@ def test_what_is_nested_is_named_with_its_path(kernel, error, says):
 def test_length_scales_of_another_number_are_named(no_training):
     with pytest.raises(ValueError, match="'k2__length_scale' has 2 values, but X has 1 features"):
         GaussianProcessRegressor(2.0 * RBF([1.0, 2.0])).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("bounds", [(1e-5, 1e5), [(1e-5, 1e5)], "fixed"])
+def test_a_list_of_one_length_scale_is_a_number_as_in_scikit_learn(bounds):
+    rows = np.random.RandomState(0).uniform(0, 3, (30, 2))
+    y = np.sin(rows.sum(1))
+    settings = {"alpha": 0.01, "normalize_y": False}
+    one = GaussianProcessRegressor(1.0 * RBF([1.0], bounds), tol=1e-8, **settings).fit(rows, y)
+    theirs = ScikitLearns(1.0 * RBF([1.0], bounds), alpha=0.01).fit(rows, y)
+    assert np.ndim(one.kernel_.k2.length_scale) == 0
+    np.testing.assert_allclose(one.kernel_.theta, theirs.kernel_.theta, atol=0.01)
+    np.testing.assert_allclose(one.predict(rows), theirs.predict(rows), atol=1e-3)
 
 
 # --- a second fit that fails -----------------------------------------------------------------

@@ -9,7 +9,13 @@ import pytest
 from estimator.cases import KERNEL, regressor, state
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor as SklearnRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    ExpSineSquared,
+    Matern,
+    WhiteKernel,
+)
 
 from skgpng import GaussianProcessRegressor
 
@@ -83,7 +89,18 @@ def test_bad_prior_is_named(ordered):
     X, y = ordered
     with pytest.raises(ValueError, match="length_scale.*3 values.*2 features"):
         GaussianProcessRegressor(RBF([1.0, 1.0, 1.0])).predict(X)
-    with pytest.raises(ValueError, match="n_targets=2"):
+    with pytest.raises(ValueError, match="`n_targets`. Got 1 != 2. Set n_targets=None"):
         regressor(n_targets=2).fit(X, y)
     with pytest.raises(ValueError, match="n_targets"):
         regressor(n_targets=0).predict(X)
+
+
+@pytest.mark.parametrize("kernel", [1.0 * RBF(1.0), 1.0 * ExpSineSquared(), None])
+def test_the_prior_warns_of_nothing(kernel):
+    rows = np.linspace(0.0, 3.0, 20)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, std = GaussianProcessRegressor(kernel).predict(rows, return_std=True)
+        draws = GaussianProcessRegressor(kernel).sample_y(rows, 3)
+    np.testing.assert_array_equal(mean, 0.0)
+    assert np.all(std >= 1.0) and draws.shape == (20, 3)

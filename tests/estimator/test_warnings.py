@@ -246,6 +246,16 @@ def test_a_value_at_its_bound_is_named(kernel, name, side, n_inducing):
     assert "Set the bounds of the kernel" in message
 
 
+@pytest.mark.parametrize("level", [1e-6, 1e-3])
+def test_noise_that_is_fixed_is_at_no_bound(level):
+    kernel = 1.0 * RBF(0.2) + WhiteKernel(level, "fixed")
+    y = np.sin(8.0 * T[:, 0]) + 0.3 * np.random.RandomState(0).randn(len(T))
+    message = warned(GaussianProcessRegressor(kernel, random_state=0), T, y)
+    assert "is far less than y scatters" in message
+    assert "Raise it, or give k2__noise_level bounds to learn it" in message
+    assert "parameter k2__noise_level is close" not in message
+
+
 def test_the_column_of_a_length_scale_at_its_bound_is_named():
     rng = np.random.RandomState(0)
     X = rng.rand(60, 2)
