@@ -159,7 +159,7 @@ def _values(model: Any, record: dict) -> Iterator[str]:
     scores = getattr(model, "validation_scores_", None)
     if hasattr(model, "elbo_"):
         yield f"{record['objective']} {model.elbo_:.6g}"
-        if not np.isclose(model.log_posterior_, model.elbo_, rtol=1e-6):
+        if not np.isclose(getattr(model, "log_posterior_", model.elbo_), model.elbo_, rtol=1e-6):
             yield f"log posterior {model.log_posterior_:.6g}"
     if scores is not None:
         yield f"log density of held-out rows {np.max(scores):.4g}"

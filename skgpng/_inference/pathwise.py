@@ -32,8 +32,8 @@ from .posterior import CholeskyPosterior, PointPosterior, Posterior
 __all__ = ["drawn_functions"]
 
 # Frequencies of a function, shared out among the terms of a kernel, and the fewest of a term. Each
-# is a sine and a cosine. Errors of covariances of one function are 1 / sqrt(n), 3 %; those of many
-# functions average out.
+# is a sine and a cosine. Errors of covariances of one function are 1 / sqrt(n), 3 %, or 4 % where
+# high frequencies are drawn more often; those of many functions average out.
 _WAVES, _FEWEST = 1024, 128
 # Numbers in the largest temporary array (8 MB in float64).
 _CHUNK = 2**20
@@ -131,7 +131,10 @@ def _terms(
 
 def _weighted(feature: Feature, n_draws: int, n: int, rng: np.random.RandomState) -> _Term:
     n_parts = 1 if feature.waves is None else 2
-    return _Term(feature, tuple(rng.standard_normal((n_parts, n_draws, n))))
+    weights = rng.standard_normal((n_parts, n_draws, n))
+    if feature.sizes is not None:
+        weights *= feature.sizes.reshape(n_draws, n)
+    return _Term(feature, tuple(weights))
 
 
 # --- the posterior ---------------------------------------------------------------------------

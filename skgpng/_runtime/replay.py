@@ -77,7 +77,6 @@ _PLAIN: dict[str, Callable] = {
     "DivNoNan": lambda a, b: np.where(b == 0, np.zeros_like(b), np.divide(a, b)),
     "ExpandDims": lambda x, axis: np.expand_dims(x, int(axis)),
     "Fill": lambda shape, value: np.full(shape, value),
-    "Range": np.arange,
     "Reshape": np.reshape,
     "Round": np.round,  # halves to even numbers, both
     "Rsqrt": lambda x: 1.0 / np.sqrt(x),
@@ -91,15 +90,21 @@ _AS_IT_IS = {"EnsureShape", "Identity", "IdentityN", "PreventGradient", "Snapsho
 
 
 def _reduction(op: Any, reduce: Any) -> Callable:
-    keepdims = op.get_attr("keep_dims")
-    return lambda x, axes: reduce(x, axis=tuple(np.ravel(axes)), keepdims=keepdims)
+    keepdims, to = op.get_attr("keep_dims"), op.outputs[0].dtype.as_numpy_dtype
+    # NumPy adds up integers in a wider type
+    return lambda x, axes: np.asarray(
+        reduce(x, axis=tuple(np.ravel(axes)), keepdims=keepdims), dtype=to
+    )
 
 
-def _mean(x: Any, axis: tuple, keepdims: bool) -> Any:
-    """Of nothing NaN, as TensorFlow has it: NumPy's own warns of it, whatever its error state."""
-    if np.size(x):
-        return np.mean(x, axis, keepdims=keepdims)
-    return np.full_like(np.sum(x, axis, keepdims=keepdims), np.nan)
+def _mean(op: Any) -> Callable | None:
+    """That of integers is rounded down."""
+    return _reduction(op, np.mean) if op.inputs[0].dtype.is_floating else None
+
+
+def _range(op: Any) -> Callable | None:
+    to = op.outputs[0].dtype
+    return functools.partial(np.arange, dtype=to.as_numpy_dtype) if to.is_integer else None
 
 
 def _product(transpose_a: bool, transpose_b: bool) -> Callable:
@@ -137,8 +142,15 @@ def _strided_slice(op: Any) -> Callable:
     return lambda x, *_: x[known]
 
 
+def _from_zero(indices: Any) -> Any:
+    """As they are; IndexError for those that NumPy would count from the end, TensorFlow not."""
+    if np.any(np.less(indices, 0)):
+        raise IndexError(f"index {np.min(indices)} of a kernel's formula is below 0")
+    return indices
+
+
 def _gather(x: Any, indices: Any, axis: Any) -> Any:
-    return np.take(x, indices, int(axis))
+    return np.take(x, _from_zero(indices), int(axis))
 
 
 def _running(op: Any, total: Any, of_none: int) -> Callable:
@@ -147,7 +159,7 @@ def _running(op: Any, total: Any, of_none: int) -> Callable:
 
     def running(x: Any, axis: Any) -> Any:
         x = np.moveaxis(x, int(axis), 0)[::step]
-        out = total(x, 0)
+        out = total(x, 0, dtype=x.dtype)
         if exclusive:  # without the entry itself
             out = np.roll(out, 1, 0)
             out[:1] = of_none
@@ -162,13 +174,13 @@ def _one_hot(indices: Any, depth: Any, on: Any, off: Any) -> Any:
 
 def _scatter(indices: Any, updates: Any, shape: Any) -> Any:
     out = np.zeros(shape, updates.dtype)
-    np.add.at(out, tuple(np.moveaxis(indices, -1, 0)), updates)
+    np.add.at(out, tuple(np.moveaxis(_from_zero(indices), -1, 0)), updates)
     return out
 
 
 def _set_diagonal(x: Any, diagonal: Any, _: Any) -> Any:
-    out = x.copy()
-    np.einsum("...ii->...i", out)[...] = diagonal
+    out, along = x.copy(), np.arange(min(x.shape[-2:]))
+    out[..., along, along] = diagonal
     return out
 
 
@@ -211,11 +223,12 @@ _BY_SETTINGS: dict[str, Callable[[Any], Callable | None]] = {
     "MatMul": lambda op: _product(op.get_attr("transpose_a"), op.get_attr("transpose_b")),
     "MatrixSetDiagV3": lambda op: _set_diagonal if tf.get_static_value(op.inputs[2]) == 0 else None,
     "Max": lambda op: _reduction(op, np.max),
-    "Mean": lambda op: _reduction(op, _mean),
+    "Mean": _mean,
     "Min": lambda op: _reduction(op, np.min),
     "OneHot": lambda op: _one_hot if op.get_attr("axis") == -1 else None,
     "Pack": _pack,
     "Prod": lambda op: _reduction(op, np.prod),
+    "Range": _range,
     "ScatterNd": lambda op: _scatter,
     "Shape": _shape,
     "Squeeze": _squeeze,
@@ -240,6 +253,8 @@ def _function_of(op: Any) -> Callable | None:
     if op.type in ("PyFunc", "PyFuncStateless"):
         function = dict(op.graph.get_collection(_FUNCTIONS)).get(op.name)
         return function if function is None or len(op.outputs) > 1 else _single(function)
+    if any(tensor.dtype.is_complex for tensor in op.inputs):  # products have conjugates
+        return None
     by_settings = _BY_SETTINGS.get(op.type)
     return _PLAIN.get(op.type) if by_settings is None else by_settings(op)
 
@@ -300,6 +315,11 @@ class Replay:
         return Replay(kept, self._inputs[len(inputs) :], steps, self._outputs)
 
 
+def _does_more(op: Any) -> bool:
+    """Whether an operation without a result that is needed counts, as an assertion does."""
+    return op.op_def.is_stateful and op.type not in ("Placeholder", "PyFunc")
+
+
 def replay_of(graph: Any) -> Replay | None:
     """Of a concrete function; None where an operation of it is not in the table."""
     if graph.captured_inputs:
@@ -319,6 +339,8 @@ def replay_of(graph: Any) -> Replay | None:
     arrays: dict[int, Any] = {}
     steps: list[_Step] = []
     for op in graph.graph.get_operations():  # each after those whose results it takes
+        if op.name not in needed and _does_more(op):
+            return None
         if op.name not in needed or op.type == "Placeholder":
             continue
         if op.type in _AS_IT_IS:

@@ -8,13 +8,17 @@ that is looked up, so that ``import skgpng`` stays quick.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import sklearn
 
 __all__ = ["allowed_threads", "custom_gradient", "outside_graphs", "tf"]
 
@@ -140,9 +144,25 @@ def outside_graphs(method: Callable) -> Callable:
                     "arrays, or call it outside of the tf.function (or by tf.py_function)."
                 )
             # AutoGraph would rewrite all of skgpng and scikit-learn
-            return tf.autograph.experimental.do_not_convert(method)(*args, **kwargs)
+            return tf.autograph.experimental.do_not_convert(_in_own_thread)(method, args, kwargs)
 
     return call
+
+
+def _in_own_thread(method: Callable, args: tuple, kwargs: dict) -> Any:
+    """``method(*args, **kwargs)`` in a thread with the settings of this one.
+
+    Where operations are lifted out of a graph no tape records, nor does one that is opened there:
+    gradients would be zero, in what is compiled for good.
+    """
+    settings = sklearn.get_config()  # of a thread
+
+    def run() -> Any:
+        with sklearn.config_context(**settings):
+            return method(*args, **kwargs)
+
+    with ThreadPoolExecutor(1) as own:
+        return own.submit(contextvars.copy_context().run, run).result()
 
 
 tf: Any = _LazyTensorFlow()

@@ -11,6 +11,9 @@ whatever n is; the more features, the closer f is to a Gaussian process. Station
 expectations of waves, :math:`\cos \omega^\top (x - x')`, with frequencies from their spectral
 density (Rahimi & Recht 2007, "Random features for large-scale kernel machines"). Sums have the
 features of both terms, products the products of features, of waves the sums of frequencies.
+
+What rows leave open of a smooth function is its highest frequencies, a tiny part of the density:
+drawn from another q, which has more of them, features count :math:`\sqrt{p / q}` times.
 """
 
 from __future__ import annotations
@@ -87,6 +90,8 @@ class Feature(NamedTuple):
         Draws of :math:`\omega`, in radians by the unit of the column; None for zero.
     factors : tuple
         Functions g of rows, which give [N, n] or [N, 1].
+    sizes : ndarray of shape (n,) or None
+        By what each draw is multiplied, with 1 as the mean of their squares; None for 1.
 
     Examples
     --------
@@ -103,19 +108,23 @@ class Feature(NamedTuple):
     variance: float
     waves: Any = None
     factors: tuple = ()
+    sizes: Any = None
 
     def among(self, columns: np.ndarray, n_columns: int) -> Feature:
         """Of these columns of more."""
         waves = None if self.waves is None else _spread(self.waves, columns, n_columns)
-        return Feature(
-            self.variance, waves, tuple(g.among(columns, n_columns) for g in self.factors)
-        )
+        factors = tuple(g.among(columns, n_columns) for g in self.factors)
+        return self._replace(waves=waves, factors=factors)
 
     def times(self, other: Feature) -> Feature:
         """The product, of independent draws."""
         each = [w for w in (self.waves, other.waves) if w is not None]
         waves = sum(each) if each else None
-        return Feature(self.variance * other.variance, waves, self.factors + other.factors)
+        sizes = [s for s in (self.sizes, other.sizes) if s is not None]
+        return Feature(
+            *(self.variance * other.variance, waves, self.factors + other.factors),
+            np.prod(sizes, 0) if sizes else None,
+        )
 
     @property
     def is_drawn(self) -> bool:
@@ -154,8 +163,21 @@ def product(first: list | None, second: list | None) -> list | None:
 
 
 def waves_of(
-    rng: np.random.RandomState, n: int, n_columns: int, scale: Any, sizes: Any = 1.0
+    rng: np.random.RandomState,
+    n: int,
+    n_columns: int,
+    scale: Any,
+    sizes: Any = 1.0,
+    wider: float = 1.0,
 ) -> list:
-    r"""Normal frequencies of the RBF with these length scales, times ``sizes`` [n]."""
-    normal = rng.standard_normal((n, n_columns)) / scale
-    return [Feature(1.0, normal * np.reshape(sizes, (-1, 1)))]
+    r"""Normal frequencies of the RBF with these length scales, times ``sizes`` [n].
+
+    Half of them are drawn ``wider``, c times: :math:`p / q = c^D e^{-(1 - c^{-2}) |z|^2 / 2}`.
+    """
+    normal = rng.standard_normal((n, n_columns))
+    of_draw = None
+    if wider != 1.0:
+        normal[rng.uniform(size=n) < 0.5] *= wider
+        log_ratio = n_columns * np.log(wider) - 0.5 * (1 - wider**-2) * np.sum(normal**2, 1)
+        of_draw = np.sqrt(2.0 * expit(log_ratio))
+    return [Feature(1.0, normal / scale * np.reshape(sizes, (-1, 1)), sizes=of_draw)]

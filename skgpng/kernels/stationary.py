@@ -9,6 +9,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy.special import gamma
 from sklearn.gaussian_process import kernels as sk
 
 from .. import _linalg as linalg
@@ -179,9 +180,13 @@ class RBF(Decreasing):
         return squared_exponential(squared_distance(X1, X2, self.length_scale))
 
     def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
-        return waves_of(rng, n, n_columns, self.length_scale)
+        return waves_of(rng, n, n_columns, self.length_scale, wider=_WIDER)
 
 
+# Shape of the gamma distribution of frequencies that are drawn more often than they should be, of
+# which a tenth is beyond 100 over the length scale: their share in Matern-5/2 is 1e-8. And by what
+# those are multiplied whose density falls faster.
+_OF_HIGH, _WIDER = 0.25, 2.0
 #: Of each smoothness nu, as a function of the squared distance.
 MATERN = {0.5: matern12, 1.5: matern32, 2.5: matern52, np.inf: squared_exponential}
 
@@ -196,10 +201,19 @@ class Matern(Decreasing):
         return MATERN[self.nu](squared_distance(X1, X2, self.length_scale))
 
     def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
-        r"""Frequencies of a Student-t distribution with :math:`2\nu` degrees of freedom."""
-        df = 2.0 * self.nu
-        sizes = 1.0 if np.isinf(df) else np.sqrt(df / rng.chisquare(df, n))
-        return waves_of(rng, n, n_columns, self.length_scale, sizes)
+        r"""Frequencies of a Student-t distribution with :math:`2\nu` degrees of freedom.
+
+        Normal ones over the root of a gamma variable :math:`u / \nu` of shape :math:`\nu`; half of
+        them of a smaller shape a, so that high ones are among the draws of each function, with
+        :math:`p / q = u^{\nu - a} \Gamma(a) / \Gamma(\nu)`.
+        """
+        if np.isinf(self.nu):
+            return waves_of(rng, n, n_columns, self.length_scale, wider=_WIDER)
+        shapes = np.where(rng.uniform(size=n) < 0.5, self.nu, _OF_HIGH)
+        u = np.maximum(rng.gamma(shapes), np.finfo(float).tiny)
+        ratio = u ** (self.nu - _OF_HIGH) * gamma(_OF_HIGH) / gamma(self.nu)
+        [waves] = waves_of(rng, n, n_columns, self.length_scale, np.sqrt(self.nu / u))
+        return [waves._replace(sizes=np.sqrt(2.0 * ratio / (1.0 + ratio)))]
 
     @classmethod
     def settings(cls, given: dict, names: tuple[str, ...] | None) -> dict | None:
@@ -223,7 +237,7 @@ class RationalQuadratic(Decreasing):
     def features(self, rng: np.random.RandomState, n: int, n_columns: int) -> list | None:
         """A mixture of RBFs, whose squared inverse length scales have a gamma distribution."""
         sizes = np.sqrt(rng.gamma(self.alpha, 1.0 / self.alpha, n))
-        return waves_of(rng, n, n_columns, self.length_scale, sizes)
+        return waves_of(rng, n, n_columns, self.length_scale, sizes, wider=_WIDER)
 
 
 @formula_of(sk.ExpSineSquared)

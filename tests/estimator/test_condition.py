@@ -170,6 +170,7 @@ def test_mean_that_moved_has_no_old_prior(rows):
     model = regressor(n_inducing=None, mean="linear").fit(X[OLD], y[OLD])
     more = model.condition(X[NEW], y[NEW])
     assert hasattr(more, "elbo_") and not hasattr(more, "log_posterior_")
+    assert f"{len(X)} rows" in more.summary() and "log posterior" not in more.summary()
 
 
 @pytest.mark.parametrize("name", ["gpr", "sgpr", "neighbours", "vgp three classes"])

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng._runtime import compiled
 
 RNG = np.random.RandomState(0)
 X = RNG.randn(40, 2)
@@ -94,3 +95,20 @@ def test_without_eager_execution_the_error_says_so():
                 print(error)
         """)
     assert out.count("eager execution off (tf.compat.v1.disable_eager_execution)") == 2
+
+
+def test_gradients_compiled_there_are_not_zero(monkeypatch):
+    """Of training, in theta and in rows: whatever came first stayed in the store."""
+    model = GaussianProcessRegressor(RBF() + RBF(3.0), max_iter=5, random_state=0)
+
+    def found():
+        monkeypatch.setattr(compiled, "_COMPILED", type(compiled._COMPILED)())
+        fitted = clone(model).fit(X, Y)
+        gradient = fitted.log_marginal_likelihood(fitted.kernel_.theta, eval_gradient=True)[1]
+        return [fitted.kernel_.theta, gradient, fitted.predict_gradient(X[:3])]
+
+    inside = []
+    tf.function(lambda: inside.extend(found()), autograph=False)()
+    for ours, expected in zip(inside, found(), strict=True):
+        assert np.abs(expected).min() > 0.0
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)

@@ -59,6 +59,14 @@ OPERATIONS = {
         tf.one_hot(tf.cast(tf.round(3.0 * a), tf.int32), 4, dtype=a.dtype),
         tf.scatter_nd([[0], [2], [0]], b[:3], [5, 3]),
         tf.linalg.set_diag(a @ b, a[:, 0]),
+        tf.linalg.set_diag(a, a[:, 0]),
+    ),
+    "integers": lambda a, b: (
+        tf.reduce_sum(tf.cast(1e9 * (a + 1.0), tf.int32)),  # beyond the largest
+        tf.reduce_prod(tf.cast(50.0 * (a + 1.0), tf.int32), 1),
+        tf.cumsum(tf.cast(1e9 * (a + 1.0), tf.int32)),
+        tf.range(tf.shape(a)[1]) // 2,
+        -tf.cast(9.0 * a, tf.int32) // 2,
     ),
     "a NumPy function": lambda a, b: (
         numpy_function(lambda x: [np.cos(x)], [a], [tf.float64], stateful=False)[0] + 1.0,
@@ -86,12 +94,33 @@ UNKNOWN = {
     "factor": lambda a: tf.linalg.cholesky(a @ tf.transpose(a)),
     "foreign function": lambda a: tf.numpy_function(np.cos, [a], tf.float64),
     "other diagonal": lambda a: tf.linalg.set_diag(a, a[:, 0], k=1),
+    "mean of integers": lambda a: tf.reduce_mean(tf.cast(10.0 * a, tf.int32)),  # 5, not 5.6
+    "complex numbers": lambda a: tf.cast(
+        tf.matmul(*[tf.complex(a, a + 1.0)[None]] * 2, adjoint_b=True), tf.float64
+    ),
+    "assertion": lambda a: (tf.debugging.assert_less(a, tf.ones_like(a)), a + 1.0)[1],
+    "finite": lambda a: tf.debugging.assert_all_finite(a, "a must be finite") + 1.0,
 }
 
 
 @pytest.mark.parametrize("function", UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_what_is_not_known_is_left_to_tensorflow(function):
     assert compiled_of(function, A).replay is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: tf.gather(a, tf.cast(a[:, 0] - 1.0, tf.int32) - 1),
+        lambda a: tf.scatter_nd(tf.cast(a[:, :1] - 1.0, tf.int32) - 1, a, [3, 4]),
+    ],
+)
+def test_an_index_below_zero_is_no_entry_from_the_end(function):
+    both = compiled_of(function, A)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        both(A)
+    with pytest.raises(IndexError, match="index -1 of a kernel's formula is below 0"):
+        both.replay(A)
 
 
 def test_it_does_not_hold_the_graph():
