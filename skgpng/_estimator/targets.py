@@ -74,6 +74,9 @@ def with_alpha_of_rows(
         raise ValueError("alpha must be None, or hold finite, non-negative numbers.")
     if each.size == 1:
         return known
+    if start in ("first", "on"):  # of these rows it is that handed in
+        refuse_alpha_of_rows(alpha, known)
+        return known
     if each.shape != (n_rows,):
         raise ValueError(
             "alpha must be a scalar or an array with same number of entries as y. "
@@ -84,11 +87,6 @@ def with_alpha_of_rows(
         raise ValueError(
             "alpha as an array is Gaussian noise of known variances: set likelihood='gaussian', or "
             "alpha to one number or None."
-        )
-    if start in ("first", "on"):
-        raise ValueError(
-            "alpha as an array is for the rows of one fit. Set alpha=0, or None to learn the rest, "
-            "and hand each part of it to partial_fit as noise_variance."
         )
     given = likelihood.check_row("noise_variance", known.get("noise_variance"), n_rows)
     return {**known, "noise_variance": each + given}

@@ -91,7 +91,7 @@ def test_an_alpha_for_each_row_that_cannot_be():
         plain(RBF(), alpha=NOISE[:-1]).fit(X, Y)
     with pytest.raises(ValueError, match="likelihood='gaussian'"):
         plain(RBF(), alpha=NOISE, likelihood="student_t").fit(X, Y)
-    with pytest.raises(ValueError, match="hand each part of it to partial_fit"):
+    with pytest.raises(ValueError, match="say those of the rows here by noise_variance"):
         GaussianProcessRegressor(alpha=NOISE, n_inducing=5).partial_fit(X, Y)
     with pytest.raises(np.linalg.LinAlgError, match="increasing the 'alpha'"):
         plain(RBF(1e3), alpha=np.zeros(30)).fit(X, Y)
@@ -346,3 +346,16 @@ def test_values_at_bounds_are_said_in_scikit_learns_words(settings):
         "specified upper bound 0.01. Increasing the bound and calling fit again may find a better "
         "value."
     ) in said
+
+
+def test_more_rows_where_alpha_is_that_of_each():
+    model = GaussianProcessRegressor(RBF(), alpha=NOISE, normalize_y=False, optimizer=None)
+    part = model.set_params(alpha=NOISE[:20]).fit(X[:20], Y[:20])
+    with pytest.raises(ValueError, match="say those of the rows here by noise_variance"):
+        part.condition(X[20:], Y[20:])
+    more = part.condition(X[20:], Y[20:], noise_variance=NOISE[20:])
+    whole = clone(model).set_params(alpha=NOISE).fit(X, Y)
+    for found, expected in zip(
+        more.predict(NEW, return_std=True), whole.predict(NEW, return_std=True), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-7)
