@@ -110,7 +110,7 @@ class Arrays:
 
         Where a weight of 1e8 is solved for, blocks lose a digit less, so that the other stays.
         """
-        if B.shape[1] > 1:
+        if B.shape[1] > 1 or not len(B):
             return Arrays.lower_solve(L, B)
         return blas.dtrsv(L.T, B[:, 0], lower=0, trans=1)[:, None]
 

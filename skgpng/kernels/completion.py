@@ -18,6 +18,8 @@ __all__ = ["completed"]
 def completed(kernel: Any, X: Any, sample_weight: Any = None, names: Any = None) -> Any:
     """A kernel with what is ``None`` in it read from rows, as in ``fit``.
 
+    A list of one length scale is a number where there are more columns, as in scikit-learn.
+
     Parameters
     ----------
     kernel : sklearn.gaussian_process.kernels.Kernel
@@ -68,6 +70,8 @@ def _completed(
 ) -> Any:
     if not _is_missing(kernel):
         return kernel
+    if _has_list_of_one(kernel) and X.shape[1] > 1:
+        return clone(kernel).set_params(length_scale=np.ravel(kernel.length_scale)[0])
     missing = not_read(kernel)
     if missing:
         read = kernel.read_from(X, weights)
@@ -92,7 +96,13 @@ def _completed(
 
 def _is_missing(kernel: Any) -> bool:
     """Whether there is anything to be read, of the kernel or of its operands."""
-    return bool(not_read(kernel)) or any(_is_missing(operand) for _, operand in _operands(kernel))
+    below = any(_is_missing(operand) for _, operand in _operands(kernel))
+    return below or bool(not_read(kernel)) or _has_list_of_one(kernel)
+
+
+def _has_list_of_one(kernel: Any) -> bool:
+    """As in RBF([1.0]): one length scale for all columns in scikit-learn, however many."""
+    return type(kernel) in (sk.RBF, sk.Matern) and np.shape(kernel.length_scale) == (1,)
 
 
 def _operands(kernel: Any) -> list[tuple[str, Any]]:

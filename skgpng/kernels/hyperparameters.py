@@ -39,8 +39,6 @@ def parameter_of(kernel: Any, name: str, path: str, formula: type[Formula] = For
     plain = is_ours(formula) and not formula.foreign and name not in formula.shaped
     most_axes = 1 if plain else np.inf
     value = _value(params[name], path + name, sign, most_axes)
-    if plain and not isinstance(kernel, Formula) and value.shape == (1,):
-        value = value.reshape(())  # scikit-learn's own read [1.0] as 1.0, whatever X has
     if not free:
         bounds = np.stack([value, value], -1)
     else:
