@@ -27,7 +27,15 @@ import numpy as np
 
 from .._linalg import Arrays, columnwise, one_blas_thread
 from .covariances import cross_covariances, own_covariances
-from .posterior import CholeskyPosterior, PointPosterior, RowPosterior
+from .posterior import (
+    CholeskyPosterior,
+    PointPosterior,
+    RowPosterior,
+    cholesky_roots,
+    grown_root,
+    solve_each,
+    solved,
+)
 from .sites import SITE_FLOOR
 
 __all__ = ["NewSites", "log_evidence", "sites_of_rows", "with_sites"]
@@ -105,9 +113,7 @@ def _grown(
         missed, moved = missed - G_2 @ change, G @ change
     new = Arrays.transposed_lower_solve(L_2, missed)
     old = w - Arrays.transposed_lower_solve(L, A @ new + moved)
-    root = np.zeros((len(L) + len(L_2),) * 2)
-    root[: len(L), : len(L)], root[len(L) :, : len(L)], root[len(L) :, len(L) :] = L, A.T, L_2
-    return root, np.concatenate([old, new]), change
+    return grown_root(L, A, L_2), np.concatenate([old, new]), change
 
 
 @with_sites.register
@@ -124,8 +130,8 @@ def _of_points(p: PointPosterior, X: np.ndarray, sites: NewSites) -> PointPoster
             weighted = A[k % len(A)] * np.sqrt(sites.precision[:, k % sites.precision.shape[1]])
             roots.append(_root(old @ old.T + weighted @ weighted.T))
         nat1 = nat1 + columnwise(Arrays, np.matmul, A, sites.precision * targets)
-        solved = columnwise(Arrays, _solve, np.stack(roots), nat1)
-        weights = columnwise(Arrays, Arrays.transposed_lower_solve, p.root, solved)
+        q_mu = solved(np.stack(roots), nat1)
+        weights = columnwise(Arrays, Arrays.transposed_lower_solve, p.root, q_mu)
     return dataclasses.replace(p, weights=np.asarray(weights), precision_root=np.stack(roots))
 
 
@@ -141,22 +147,12 @@ def _own(p: CholeskyPosterior, X: np.ndarray) -> np.ndarray:
 
 def _projected(p: PointPosterior, X: np.ndarray) -> np.ndarray:
     """A = L^-1 K_un, [1 or L, M, n]."""
-    K = cross_covariances(p.kernel, p.values, p.points, X)[0]
-    n = max(len(K), len(p.root))
-    return np.stack([Arrays.lower_solve(p.root[k % len(p.root)], K[k % len(K)]) for k in range(n)])
-
-
-def _solve(root: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    return Arrays.transposed_lower_solve(root, Arrays.lower_solve(root, vectors))
+    return solve_each(p.root, cross_covariances(p.kernel, p.values, p.points, X)[0])
 
 
 def _root(K: np.ndarray) -> np.ndarray:
     """Cholesky factor with the first jitter that is enough, or NaN."""
-    for jitter in _JITTERS:
-        root = Arrays.cholesky(Arrays.shift_diagonal(K, jitter * np.trace(K) / len(K)))
-        if np.isfinite(root).all():
-            break
-    return root
+    return cholesky_roots(K[None], _JITTERS)[0]
 
 
 def log_evidence(p: RowPosterior) -> float:

@@ -27,7 +27,13 @@ from ..kernels import KernelStructure, bind, of_each_latent
 from ..kernels.features import Feature, features_of
 from .covariances import cross_covariances
 from .neighbour_posterior import NeighbourPosterior
-from .posterior import CholeskyPosterior, PointPosterior, Posterior
+from .posterior import (
+    CholeskyPosterior,
+    PointPosterior,
+    Posterior,
+    cholesky_roots,
+    grown_root,
+)
 
 __all__ = ["drawn_functions"]
 
@@ -284,10 +290,4 @@ def _grown(root: np.ndarray, cov: np.ndarray, unit: float) -> np.ndarray:
     n = len(root)
     A = Arrays.lower_solve(root, cov[:n, n:]) if n else np.zeros((0, len(cov)))
     rest = cov[n:, n:] - A.T @ A
-    for jitter in _JITTERS:
-        L = Arrays.cholesky(Arrays.shift_diagonal(rest, jitter * unit))
-        if np.isfinite(L).all():
-            break
-    full = np.zeros_like(cov)
-    full[:n, :n], full[n:, :n], full[n:, n:] = root, A.T, L
-    return full
+    return grown_root(root, A, cholesky_roots(rest[None], _JITTERS, np.array([unit]))[0])

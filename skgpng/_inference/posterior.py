@@ -43,11 +43,15 @@ __all__ = [
     "PointPosterior",
     "Posterior",
     "RowPosterior",
+    "cholesky_roots",
     "covariance_root",
     "floored",
+    "grown_root",
     "nothing_known",
     "posterior_of_points",
     "posterior_of_rows",
+    "solve_each",
+    "solved",
 ]
 
 # Numbers in the largest temporary array while predicting (4 MB in float64): it stays in the cache.
@@ -240,7 +244,7 @@ class CholeskyPosterior(Posterior):
     def explained_variance(self, X: np.ndarray) -> np.ndarray:
         """Share [N] of the prior variance that is known where the values at the points are."""
         K, prior = self._cross(X)
-        return np.mean(_sums_of_squares(_solve_each(self.root, K)) / prior, 0)
+        return np.mean(_sums_of_squares(solve_each(self.root, K)) / prior, 0)
 
     def _in_chunks(self, one: Callable, X: np.ndarray) -> list:
         """Results of ``one`` for parts of the rows, in threads, each in an array for all rows."""
@@ -292,7 +296,7 @@ class RowPosterior(CholeskyPosterior):
     """
 
     def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a, known = _solve_each(self.root, K), self._coefficients
+        a, known = solve_each(self.root, K), self._coefficients
         if not known:
             return a, a[:, :0]
         h, _ = self.mean_function.uncertain(self.mean_values, X)  # type: ignore[misc]
@@ -368,8 +372,8 @@ class PointPosterior(CholeskyPosterior):
     triangles: ClassVar[tuple[str, ...]] = ("root", "precision_root")
 
     def _factors(self, K: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a = _solve_each(self.root, K)
-        return a, _solve_each(self.precision_root, a)
+        a = solve_each(self.root, K)
+        return a, solve_each(self.precision_root, a)
 
     @property
     def natural(self) -> Natural:
@@ -443,8 +447,8 @@ def _of_sites(
         r = np.sqrt(site_precision).T  # [1 or L, N]
         B = Arrays.shift_diagonal(r[:, :, None] * K * r[:, None, :], 1.0)
         jitters = sorted({*_ROUNDING, jitter, 10.0 * jitter, 100.0 * jitter})
-        root = _roots(B, jitters) / r[:, :, None]
-        return _solved(root, site_mean / site_precision), root
+        root = cholesky_roots(B, jitters) / r[:, :, None]
+        return solved(root, site_mean / site_precision), root
 
 
 def posterior_of_points(
@@ -455,15 +459,17 @@ def posterior_of_points(
     with np.errstate(all="ignore"), one_blas_thread:
         units = jitter_units(kernel, values, Z)
         jitters = (jitter, 10.0 * jitter, 100.0 * jitter, 1e3 * jitter)
-        root = _roots(own_covariances(kernel, values, Z), jitters, units)
-        precision_root = _roots(-2.0 * q.nat2, _ROUNDING)  # [1 or L, M, M]
-        q_mu = _solved(precision_root, q.nat1)
+        root = cholesky_roots(own_covariances(kernel, values, Z), jitters, units)
+        precision_root = cholesky_roots(-2.0 * q.nat2, _ROUNDING)  # [1 or L, M, M]
+        q_mu = solved(precision_root, q.nat1)
         weights = columnwise(Arrays, Arrays.transposed_lower_solve, root, q_mu)
     given = (kernel, values, model.mean, theta.mean)
     return PointPosterior(*given, Z, np.asarray(weights), root, precision_root)
 
 
-def _roots(K: np.ndarray, jitters: Sequence[float], units: np.ndarray | None = None) -> np.ndarray:
+def cholesky_roots(
+    K: np.ndarray, jitters: Sequence[float], units: np.ndarray | None = None
+) -> np.ndarray:
     """Cholesky factors of [L, M, M]; with the first jitter that is enough.
 
     Rounding may ask for more here than in training. Jitter is in ``units``, or in those of the
@@ -478,7 +484,7 @@ def _roots(K: np.ndarray, jitters: Sequence[float], units: np.ndarray | None = N
     return roots
 
 
-def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """(L L')^-1 x for the columns x of [M, L], by two triangular solves."""
     half = columnwise(Arrays, Arrays.lower_solve, roots, vectors)
     return columnwise(Arrays, Arrays.transposed_lower_solve, roots, half)
@@ -487,7 +493,14 @@ def _solved(roots: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 # --- arrays ----------------------------------------------------------------------------------
 
 
-def _solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
+def grown_root(root: np.ndarray, A: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Cholesky factor with more rows: [[L, 0], [A', L_2]] with A = L^-1 K of old and new rows."""
+    n, grown = len(root), np.zeros((len(root) + len(new),) * 2)
+    grown[:n, :n], grown[n:, :n], grown[n:, n:] = root, A.T, new
+    return grown
+
+
+def solve_each(roots: np.ndarray, K: np.ndarray) -> np.ndarray:
     n = max(len(roots), len(K))
     if n == 1:
         return Arrays.lower_solve_few(roots[0], K[0])[None]
