@@ -23,6 +23,7 @@ from ._estimator.validation import (
     check_weights,
     has_inducing_points,
     validated,
+    without_axis,
 )
 from ._runtime import outside_graphs
 from ._training.result import Result
@@ -475,7 +476,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         """
         X = self._validate_new(X)
         f_mean, f_var = self._predictor.latent(X)
-        return (f_mean[:, 0], f_var[:, 0]) if f_mean.shape[1] == 1 else (f_mean, f_var)
+        return without_axis(f_mean), without_axis(f_var)
 
     @property
     def n_classes_(self) -> int:

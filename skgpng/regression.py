@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from . import likelihoods, means
 from ._estimator.regressor import BaseRegressor
-from ._estimator.validation import has_inducing_points, levels_of
+from ._estimator.validation import has_inducing_points, levels_of, without_axis
 from ._runtime import outside_graphs
 from .likelihoods import Likelihood
 
@@ -456,7 +456,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         levels = levels_of(quantiles)
         X, model, row = self._at(X, known)
         values = model.quantiles(X, levels, row)
-        return values[:, 0] if values.shape[1] == 1 else values
+        return without_axis(values)
 
     @outside_graphs
     def log_predictive_density(self, X: Any, y: Any, **known: Any) -> np.ndarray:
@@ -548,7 +548,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         rng = check_random_state(random_state)
         X, model, row = self._at(X, known)
         draws = model.draws(X, n_samples, rng, row, include_noise)
-        return draws[:, 0] if draws.shape[1] == 1 else draws
+        return without_axis(draws)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> float:
         """Share of y that the predictions explain.

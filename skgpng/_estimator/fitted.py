@@ -22,7 +22,7 @@ from .notebook import Block, Extended, address_of_docs, as_html, block_of
 from .priors import check_copies
 from .state import from_plain, to_plain
 from .summary import as_text, facts
-from .validation import check_range, is_valid, validated
+from .validation import check_range, is_valid, validated, without_axis
 
 __all__ = ["FittedGaussianProcess"]
 
@@ -329,9 +329,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         mean, std = gradients_at(model, X, row, return_std, include_noise, self.kernel_)
         if of_labels:
             return mean if mean.shape[1] > 1 else np.concatenate([-mean, mean], 1)
-        if mean.shape[1] == 1:
-            mean, std = mean[:, 0], None if std is None else std[:, 0]
-        return (mean, std) if return_std else mean
+        return (without_axis(mean), without_axis(std)) if return_std else without_axis(mean)
 
     @outside_graphs
     def condition(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> Any:

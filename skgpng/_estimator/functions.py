@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from .._inference.pathwise import drawn_functions
 from .._runtime import outside_graphs
 from .conditioning import copy_of
-from .validation import check_finite
+from .validation import check_finite, without_axis
 
 __all__ = ["SampledFunctions"]
 
@@ -58,4 +58,4 @@ class SampledFunctions:
         mean = model.mean_given(F, X, row)
         if model.likelihood.support == "labels":
             return mean if mean.shape[1] > 1 else np.concatenate([1.0 - mean, mean], 1)
-        return mean[:, 0] if mean.shape[1] == 1 else mean
+        return without_axis(mean)

@@ -9,6 +9,7 @@ import numpy as np
 from .. import kernels
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .theta import log_evidence
+from .validation import without_axis
 
 __all__ = ["evidence", "root", "rows", "targets", "value", "weights"]
 
@@ -36,7 +37,7 @@ def targets(model: Any, name: str) -> np.ndarray:
     else:
         raise AttributeError(f"{name} {_EXACT}, or n_neighbors.")
     Y = Y.astype(int) if model._predictor.likelihood.support == "labels" else Y
-    return _squeezed(Y)
+    return without_axis(Y)
 
 
 def root(model: Any, name: str) -> np.ndarray:
@@ -52,7 +53,7 @@ def root(model: Any, name: str) -> np.ndarray:
 
 def weights(model: Any, name: str) -> np.ndarray:
     """(K + noise)^-1 of y less its mean, [N] or [N, P]."""
-    return _squeezed(_of_gaussian(model, name).weights)
+    return without_axis(_of_gaussian(model, name).weights)
 
 
 def evidence(model: Any, theta: Any) -> tuple[float, np.ndarray]:
@@ -102,7 +103,3 @@ def _of_gaussian(model: Any, name: str) -> Any:
     if not model._predictor.likelihood.conjugate or getattr(model, "_exact_data", None) is None:
         raise AttributeError(f"{name} {_EXACT}, with likelihood='gaussian'.")
     return p
-
-
-def _squeezed(Y: np.ndarray) -> np.ndarray:
-    return Y[:, 0] if Y.shape[1] == 1 else Y

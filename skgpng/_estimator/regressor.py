@@ -42,6 +42,7 @@ from .validation import (
     rows_known,
     targets_at,
     validated,
+    without_axis,
     without_missing,
 )
 
@@ -157,7 +158,7 @@ class BaseRegressor(BaseGaussianProcess):
         check_is_fitted(self, "kernel_")
         X = self._validate_new(X)
         found = part_at(self._predictor, X, columns, self._column_names)
-        mean, std = (values[:, 0] if values.shape[1] == 1 else values for values in found)
+        mean, std = map(without_axis, found)
         return (mean, std) if return_std else mean
 
     @outside_graphs

@@ -26,6 +26,7 @@ __all__ = [
     "rows_known",
     "targets_at",
     "validated",
+    "without_axis",
     "without_missing",
 ]
 
@@ -205,6 +206,11 @@ def targets_at(X: np.ndarray, y: Any, n_targets: int, missing: bool = False) -> 
     y = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite=finite)
     check_consistent_length(X, y)
     return y.reshape(len(X), n_targets)
+
+
+def without_axis(values: np.ndarray) -> np.ndarray:
+    """[N, P, ...], or [N, ...] where there is one target (or class, or latent function)."""
+    return values[:, 0] if values.shape[1] == 1 else values
 
 
 def has_inducing_points(estimator: Any) -> bool:
