@@ -13,13 +13,14 @@ from .. import kernels
 from .._inference import Data, Execution, Inference, Model, Neighbours, Structure, suitable
 from .._inference.covariances import jitter_units, prior_variance
 from .._inference.posterior import Posterior
-from .._runtime import refuse_beyond
+from .._runtime import Device, refuse_beyond
 from .._training.loop import Settings
 from .._training.result import Result
 from .._training.stages import Stage, gathering_stages, plan_stages
 from ..inducing import is_far_from_zero, merge_equal_rows
 from ..means import Zero
 from ..parameters import CauchyPrior, DensityPrior, Hyperparameters, Parameter, Parameters
+from .placing import chosen, least_bytes, placed, precision_on, with_room, work_of_step
 from .problem import Problem, Rows
 from .tuning import TUNING, Tuning
 
@@ -275,18 +276,24 @@ def refuse_own_optimizer(options: Options, near: bool, M: int | None) -> None:
         )
 
 
-def refuse_beyond_memory(name: str, options: Options, problem: Problem, M: int | None) -> None:
-    """ValueError for what cannot fit: a few matrices are counted of the many there are."""
+def refuse_beyond_memory(
+    name: str, options: Options, problem: Problem, M: int | None, most: float = np.inf
+) -> None:
+    """ValueError for what cannot fit, into ``most`` bytes of a device in any case."""
+    N = len(problem.rows.X)
+    n, asked, remedy = N, None, "Use n_inducing='auto' or a number"
+    if M is not None:
+        n, asked, remedy = min(M, N), options.n_inducing, "Use a smaller n_inducing"
+    what = f"the {n:,} x {n:,} covariance matrices of {name}(n_inducing={asked})"
+    remedy += "." if np.isinf(most) else ", or device='cpu'."
+    refuse_beyond(_least_bytes(problem, None if M is None else n), what, remedy, most)
+
+
+def _least_bytes(problem: Problem, M: int | None) -> float:
+    """Of a step: a few matrices are counted of the many there are."""
     N, L = len(problem.rows.X), problem.n_latent
-    if M is None:  # exact regression: all targets share the matrices
-        matrices = 3 * (1 if problem.likelihood.conjugate else L)
-        what = f"the {N:,} x {N:,} covariance matrices of {name}(n_inducing=None)"
-        refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
-        return
-    M = min(M, N)
-    rows = min(N, chunk_rows(N, M, L))
-    what = f"the {M:,} x {M:,} covariance matrices of {name}(n_inducing={options.n_inducing})"
-    refuse_beyond(8.0 * M * (4 * L * M + 2 * rows), what, "Use a smaller n_inducing.")
+    shared = 1 if problem.likelihood.conjugate else L  # exact regression: by all targets
+    return least_bytes(M, N, shared, L, 0 if M is None else chunk_rows(N, M, L))
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -303,12 +310,13 @@ def make_plan(
     moves: bool = True,
     memory: Any = None,
     tuning: Tuning = TUNING,
+    places: tuple[Device, ...] = (Device(),),
 ) -> Plan:
     """Model, execution, parameters and settings of a fit.
 
     ``points`` [M, D] are the inducing points to begin with, None for a model of the rows
     themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of
-    remembered rows too; ``moves``: whether hyperparameters do.
+    remembered rows too; ``moves``: whether hyperparameters do; ``places``: where training may run.
     """
     N, M = len(problem.rows.X), None if points is None else len(points)
     options = _by_name(options, near, M)
@@ -318,12 +326,15 @@ def make_plan(
     if not near and batch == N:
         options = _follows_priors(options, problem)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
-    depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
-    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning, depth)
-    if near or kernels.needs_all_rows(problem.parsed.structure):
-        chunk = N
     grows = batch < N and options.batch_size == "auto" and not near
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
+    place = _place(places, problem, M, max(batch, grown), near, tuning)
+    options = options._replace(dtype=precision_on(place, options.dtype, M, problem.rows.X))
+    depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
+    room = with_room(place, tuning)
+    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, room, depth)
+    if near or kernels.needs_all_rows(problem.parsed.structure):
+        chunk = N
     blas = M is not None and _uses_blas(options, M, max(batch, grown), tuning)
     how = Execution(
         minibatch=batch < N,
@@ -334,6 +345,7 @@ def make_plan(
         memory=memory is not None,
         in_order=not near and problem.n_latent * max(batch, grown) * (M or N) < tuning.small,
     )
+    how = placed(how, place, tuning.algebra)
     # only then, so that the sizes of small sets never ask for a second compilation
     if inference.may_unwhiten and how.chunked and memory is None:
         unwhitened = _leaves_unwhitened(options, problem, points, batch, tuning)
@@ -346,6 +358,21 @@ def make_plan(
     settings = settings._replace(chunk_size=chunk)
     data = _data(problem, structure, spread, memory)
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
+
+
+def _place(
+    places: tuple[Device, ...],
+    problem: Problem,
+    M: int | None,
+    n_rows: int,
+    near: bool,
+    tuning: Tuning,
+) -> Device:
+    """For steps of so many rows, or blocks of rows that are ``near``."""
+    if len(places) == 1:
+        return places[0]
+    work = work_of_step(M, n_rows, problem.n_latent, tuning.near.rows if near else None)
+    return chosen(places, work, 0.0 if near else _least_bytes(problem, M), tuning)
 
 
 def _by_name(options: Options, near: bool, M: int | None) -> Options:

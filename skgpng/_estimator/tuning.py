@@ -85,6 +85,14 @@ class Tuning(NamedTuple):
         0.634, kin40k -1.143, and so 0.615, -1.160. With beta_2 = 0.999 200 steps gave kin40k
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
+    gpu_work : float
+        Multiplications of a step from which on a GPU is taken where one is seen and nothing is
+        said. There is no evidence: none was at hand. A core does them in some 0.05 s, a GPU starts
+        the hundreds of operations of a step in a tenth of that.
+    gpu_arrays : int
+        Of a step that its memory is to hold at once, each of one chunk; no evidence either.
+    algebra : str
+        Forces that of an execution where it is not empty: tests say "graph", without a GPU.
     call_every, score_every : int
         Steps between two calls of callbacks and progress line, and at least between held-out
         scores.
@@ -121,6 +129,9 @@ class Tuning(NamedTuple):
     )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
+    gpu_work: float = 2e9
+    gpu_arrays: int = 24
+    algebra: str = ""
     call_every: int = 10
     score_every: int = 5
 
