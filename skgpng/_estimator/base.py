@@ -150,7 +150,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         check_priors(self.priors)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
-        callbacks = self._callbacks(X, y, sample_weight)
+        n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows
+        callbacks = self._callbacks(X, y, sample_weight, n_all)
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, given)
             n_rows = record.count_rows(_num_samples(X), sample_weight)
@@ -180,12 +181,12 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         far.begin(encoder_of(problem, self.dtype, classes))
         return all_rows
 
-    def _callbacks(self, X: Any, y: Any, sample_weight: Any) -> Callbacks:
+    def _callbacks(self, X: Any, y: Any, sample_weight: Any, N: int) -> Callbacks:
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         tuning, n_calls = self._tuning, None
         if getattr(self, "_skl_callbacks", ()):
             every = tuning.score_every if self.early_stopping else tuning.call_every
-            N, options = _num_samples(X), Options.of(self)
+            options = Options.of(self)
             n_calls = most_calls(options, self._conjugate, N, every, tuning)
         return Callbacks(self, X, y, metadata, n_calls)
 

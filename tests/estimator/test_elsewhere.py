@@ -185,3 +185,17 @@ def test_rows_that_are_wrong_are_named(value):
     model, _ = MODELS["collapsed"]
     with pytest.raises(ValueError, match="X contains NaN or infinity, in row 123"):
         model._fit_elsewhere(Late(wrong, Y))
+
+
+def test_a_fit_goes_on():
+    """Warm starts from rows elsewhere, and more rows at hand."""
+    model, y = MODELS["collapsed"]
+    model = model.__class__(**{**model.get_params(deep=False), "warm_start": True})
+    there = fitted(model, lambda m: m._fit_elsewhere(Shards(X, y)))
+    before = there.elbo_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert there._fit_elsewhere(Shards(X, y)).elbo_ > before
+        there.partial_fit(X[:50] + 0.01, y[:50])
+    assert "1,250 rows" in str(there.summary())
+    assert np.sqrt(np.mean((there.predict(X) - F) ** 2)) < 0.5
