@@ -12,15 +12,16 @@ import numpy as np
 from .. import kernels
 from .._inference import Data, Execution, Inference, Model, Neighbours, Structure, suitable
 from .._inference.covariances import jitter_units, prior_variance
+from .._inference.elsewhere import numbered
 from .._inference.posterior import Posterior
-from .._runtime import Device, refuse_beyond
+from .._runtime import Device
 from .._training.loop import Settings
 from .._training.result import Result
 from .._training.stages import Stage, gathering_stages, plan_stages
 from ..inducing import is_far_from_zero, merge_equal_rows
 from ..means import Zero
 from ..parameters import CauchyPrior, DensityPrior, Hyperparameters, Parameter, Parameters
-from .placing import chosen, least_bytes, placed, precision_on, with_room, work_of_step
+from .placing import chosen, chunk_of, chunk_rows, placed, precision_on, with_room
 from .problem import Problem, Rows
 from .tuning import TUNING, Tuning
 
@@ -92,16 +93,26 @@ class Plan(NamedTuple):
             return gathering_stages(
                 self._gather, q, self.settings, self.tuning.near, self.optimizer, whole
             )
-        return plan_stages(
+        far = self.problem.elsewhere
+        stages = plan_stages(
             self.structure,
             self.data,
             q,
             self.settings,
             largest_batch=self.largest_batch,
             optimizer=self.optimizer,
-            whole=whole,
+            whole=whole or (far is not None and not far.by_number),
             part=self.tuning.part,
         )
+        if far is None or self.structure.how.elsewhere:
+            return stages
+        pools = far.pools(len(self.data.X), np.random.RandomState(self.settings.seed))
+        return [stage._replace(others=lambda: self._pool(next(pools))) for stage in stages]
+
+    def _pool(self, rows: Rows) -> Data:
+        """Some rows, for all."""
+        weights = rows.weights * (self.problem.total_weight / rows.weights.sum())
+        return self.data._replace(X=rows.X, Y=rows.Y, weights=weights, row=rows.row)
 
     def _gather(self, seed: int, theta: Hyperparameters) -> Data:
         near, model = self.tuning.near, self.structure.model
@@ -111,7 +122,7 @@ class Plan(NamedTuple):
     @property
     def epoch(self) -> int:
         """Steps that see as many rows, or blocks, as there are."""
-        N = len(self.data.X)
+        N = self.problem.n_all
         if self.structure.model.inference.gathers:
             N = min(N, self.tuning.near.n_blocks)
         return -(-N // self.settings.batch_size)
@@ -244,24 +255,6 @@ def most_calls(
     return -(-steps // every) * (1 + options.n_restarts_optimizer)
 
 
-def chunk_rows(
-    N: int,
-    M: int | None,
-    n_latent: int,
-    once: bool = False,
-    tuning: Tuning = TUNING,
-    depth: int = 1,
-) -> int:
-    """Rows of a step on all of them that are taken at a time.
-
-    ``once``: in a single pass; ``depth``: numbers that the kernel holds for each covariance.
-    """
-    if M is None:
-        return max(64, tuning.block // (N * depth))
-    size = (tuning.block if once else tuning.chunk) // (M * n_latent * depth)
-    return max(1024 // depth, 64, size)
-
-
 def stream_capacity(M: int, tuning: Tuning = TUNING) -> int:
     """Rows of a stream that are kept at most."""
     return max(tuning.stream_rows, tuning.stream_rows_a_point * M)
@@ -274,26 +267,6 @@ def refuse_own_optimizer(options: Options, near: bool, M: int | None) -> None:
             "optimizer as a function needs an exact model, whose evidence is a function of the "
             "hyperparameters alone: set n_inducing=None and n_neighbors=None, or optimizer='auto'."
         )
-
-
-def refuse_beyond_memory(
-    name: str, options: Options, problem: Problem, M: int | None, most: float = np.inf
-) -> None:
-    """ValueError for what cannot fit, into ``most`` bytes of a device in any case."""
-    N = len(problem.rows.X)
-    n, asked, remedy = N, None, "Use n_inducing='auto' or a number"
-    if M is not None:
-        n, asked, remedy = min(M, N), options.n_inducing, "Use a smaller n_inducing"
-    what = f"the {n:,} x {n:,} covariance matrices of {name}(n_inducing={asked})"
-    remedy += "." if np.isinf(most) else ", or device='cpu'."
-    refuse_beyond(_least_bytes(problem, None if M is None else n), what, remedy, most)
-
-
-def _least_bytes(problem: Problem, M: int | None) -> float:
-    """Of a step: a few matrices are counted of the many there are."""
-    N, L = len(problem.rows.X), problem.n_latent
-    shared = 1 if problem.likelihood.conjugate else L  # exact regression: by all targets
-    return least_bytes(M, N, shared, L, 0 if M is None else chunk_rows(N, M, L))
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -318,33 +291,25 @@ def make_plan(
     themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of
     remembered rows too; ``moves``: whether hyperparameters do; ``places``: where training may run.
     """
-    N, M = len(problem.rows.X), None if points is None else len(points)
+    N, M = problem.n_all, None if points is None else len(points)
     options = _by_name(options, near, M)
     if near:  # the rows of a step are blocks
         N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
-    if not near and batch == N:
+    if not near and batch == N and problem.elsewhere is None:
         options = _follows_priors(options, problem)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
     grows = batch < N and options.batch_size == "auto" and not near
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
-    place = _place(places, problem, M, max(batch, grown), near, tuning)
+    if _in_pools(problem, batch):
+        batch, grown = (min(size, len(problem.rows.X)) for size in (batch, grown))
+    at_hand = problem.elsewhere is None or _in_pools(problem, batch)
+    block = tuning.near.rows if near else None
+    place = chosen(places, problem, M, max(batch, grown), block, at_hand, tuning)
     options = options._replace(dtype=precision_on(place, options.dtype, M, problem.rows.X))
-    depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
-    room = with_room(place, tuning)
-    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, room, depth)
-    if near or kernels.needs_all_rows(problem.parsed.structure):
-        chunk = N
-    blas = M is not None and _uses_blas(options, M, max(batch, grown), tuning)
-    how = Execution(
-        minibatch=batch < N,
-        chunked=chunk < max(batch, grown),
-        algebra="blas" if blas else "tensors",
-        dtype=_precision(options, problem),
-        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
-        memory=memory is not None,
-        in_order=not near and problem.n_latent * max(batch, grown) * (M or N) < tuning.small,
-    )
+    chunk = N if near else chunk_of(problem, M, inference.n_passes == 1, with_room(place, tuning))
+    how = _execution(options, problem, M, near, N, batch, max(batch, grown), tuning)
+    how = how._replace(chunked=chunk < max(batch, grown), memory=memory is not None)
     how = placed(how, place, tuning.algebra)
     # only then, so that the sizes of small sets never ask for a second compilation
     if inference.may_unwhiten and how.chunked and memory is None:
@@ -360,19 +325,33 @@ def make_plan(
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
-def _place(
-    places: tuple[Device, ...],
+def _in_pools(problem: Problem, batch: int) -> bool:
+    """Whether batches are drawn from pools of rows that are elsewhere."""
+    far = problem.elsewhere
+    return far is not None and not far.by_number and batch < problem.n_all
+
+
+def _execution(
+    options: Options,
     problem: Problem,
     M: int | None,
-    n_rows: int,
     near: bool,
+    N: int,
+    batch: int,
+    most: int,
     tuning: Tuning,
-) -> Device:
-    """For steps of so many rows, or blocks of rows that are ``near``."""
-    if len(places) == 1:
-        return places[0]
-    work = work_of_step(M, n_rows, problem.n_latent, tuning.near.rows if near else None)
-    return chosen(places, work, 0.0 if near else _least_bytes(problem, M), tuning)
+) -> Execution:
+    """But for chunks; ``most`` rows of a step, once they have grown."""
+    blas = M is not None and _uses_blas(options, M, most, tuning)
+    small = problem.n_latent * most * (M or N) < tuning.small
+    return Execution(
+        minibatch=batch < N,
+        algebra="blas" if blas else "tensors",
+        dtype=_precision(options, problem),
+        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
+        elsewhere=problem.elsewhere is not None and not _in_pools(problem, batch),
+        in_order=small and not near and problem.elsewhere is None,
+    )
 
 
 def _by_name(options: Options, near: bool, M: int | None) -> Options:
@@ -412,7 +391,7 @@ def _inference(
     """What suits likelihood, rows and options best."""
     met = {
         "conjugate": problem.likelihood.conjugate,
-        "all rows": batch == len(problem.rows.X),
+        "all rows": batch == problem.n_all,
         "full steps": options.gamma in ("auto", 1),
         "shared precision": _shares_kernel(problem) and (memory is None or len(memory.roots) == 1),
     }
@@ -450,7 +429,7 @@ def _leaves_unwhitened(
     kernel, values = problem.parsed.structure, problem.parsed.values
     sizes = prior_variance(kernel, values, Z).max(1)
     units = jitter_units(kernel, values, Z)
-    total = problem.rows.weights.sum()
+    total = problem.total_weight
     lost = np.finfo(np.float64).eps * total * max(1.0, *sizes * sizes / units)
     exact = lost < tuning.direct_rounding * options.jitter
     bounded = problem.likelihood.bounded_precision
@@ -520,6 +499,10 @@ def _data(problem: Problem, structure: Structure, spread: np.ndarray, memory: An
     X, Y, weights, row = problem.rows
     if structure.how.X_dtype == "float64":  # exact models are float64 throughout
         X = X.astype(np.float64, copy=False)
+    if structure.how.elsewhere:
+        return numbered(problem.elsewhere, spread)
+    if problem.elsewhere is not None:
+        weights = weights * (problem.total_weight / weights.sum())
     if memory is None:
         return Data(X, Y, weights, row, spread)
     n_matrices = structure.model.inference.n_matrices(problem.n_latent)
@@ -538,7 +521,7 @@ def _settings(
     moves: bool,
     tuning: Tuning,
 ) -> Settings:
-    N, inference = len(problem.rows.X), structure.model.inference
+    N, inference = problem.n_all, structure.model.inference
     growing = structure.how.minibatch and options.batch_size == "auto" and not inference.gathers
     moves = moves and options.optimizer is not None and parameters.move
     a_look = tuning.patience_of_growing if growing else -(-N // batch)

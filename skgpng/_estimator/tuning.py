@@ -85,6 +85,10 @@ class Tuning(NamedTuple):
         0.634, kin40k -1.143, and so 0.615, -1.160. With beta_2 = 0.999 200 steps gave kin40k
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
+    sample_bytes : int
+        Of rows that are elsewhere, as many are at hand as so many bytes hold in float64 (128 MiB):
+        1.7 million of eight columns, enough to see units, points and what is near; a fit takes
+        several times as much.
     gpu_work : float
         Multiplications of a step from which on a GPU is taken where one is seen and nothing is
         said. There is no evidence: none was at hand. A core does them in some 0.05 s, a GPU starts
@@ -129,6 +133,7 @@ class Tuning(NamedTuple):
     )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
+    sample_bytes: int = 2**27
     gpu_work: float = 2e9
     gpu_arrays: int = 24
     algebra: str = ""

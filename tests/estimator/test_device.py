@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from estimator.test_plan import KERNEL, MANY, THREE, plan, problem
+from estimator.test_plan import MANY, THREE, plan, problem
 from processes import fresh
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, PairwiseKernel
@@ -97,7 +97,9 @@ def test_graph_alone_never_leaves(many, tuned):
     tuned(algebra="graph")
     for name in MODELS:
         fit(name, *many, max_iter=2)
-    seen = {(structure.model.inference, structure.how.dtype) for structure, _ in operations("graph")}
+    seen = {
+        (structure.model.inference, structure.how.dtype) for structure, _ in operations("graph")
+    }
     assert len(seen) >= 6
     assert {node.op for _, node in operations("graph") if leaves(node)} == set()
     assert all(not structure.how.in_order for structure, _ in operations("graph"))
@@ -192,12 +194,17 @@ def test_a_cpu_alone_is_left_to_tensorflow():
 
 
 def test_the_gpu_is_taken_where_work_pays_and_fits():
-    def chosen(work, n_bytes=0.0):
-        return placing.chosen((GPU, CPU), work, n_bytes, TUNING)
+    def chosen(n_rows, M=None, places=(GPU, CPU), n=1000, tuning=TUNING, **more):
+        settings = {"block": None, "at_hand": True, **more}
+        return placing.chosen(places, problem(n=n), M, n_rows, tuning=tuning, **settings)
 
-    assert chosen(TUNING.gpu_work) is GPU and chosen(0.99 * TUNING.gpu_work) is CPU
-    assert chosen(1e12, GPU.n_bytes) is GPU and chosen(1e12, GPU.n_bytes + 1) is CPU
-    assert placing.chosen((GPU,), 0.0, 1e20, TUNING) is GPU  # somebody said so
+    side = int(np.ceil(TUNING.gpu_work ** (1 / 3)))  # rows that are factorised
+    assert chosen(side) is GPU and chosen(side - 1) is CPU
+    assert chosen(10**6, M=200) is GPU and chosen(1000, M=20) is CPU
+    assert chosen(64, block=64) is CPU and chosen(64, block=1000) is GPU
+    assert chosen(10**6, M=200, at_hand=False) is CPU  # there is little to do
+    assert chosen(10**6, places=(GPU._replace(n_bytes=1e6), CPU)) is CPU  # 24 MB at least
+    assert chosen(1, places=(GPU._replace(n_bytes=1.0),)).apart  # somebody said so
 
 
 def how_of(M, given, places=(GPU, CPU), **changes):
@@ -328,9 +335,12 @@ ON_ANOTHER = """
     for nodes in (fit(device="gpu"), fit(device="gpu:0", n_neighbors=5, n_inducing=None)):
         assert where(nodes, "Cholesky") == {"CPU:1"}, nodes
     assert where(fit(), "Cholesky") == {"CPU:0"}  # too little work
-    with tf.device("/device:CPU:1"):  # of the name that is seen as one of a GPU
-        scoped = GaussianProcessRegressor(**settings)
-        assert where(traced(lambda: scoped.fit(X, y)), "Cholesky") == {"CPU:1"}
+    own = GaussianProcessRegressor._tuning
+    GaussianProcessRegressor._tuning = own._replace(gpu_work=0.0)
+    assert where(fit(), "Cholesky") == {"CPU:1"}
+    with tf.device("/device:CPU:0"):
+        assert where(fit(), "Cholesky") == {"CPU:0"}
+        assert where(fit(device="gpu"), "Cholesky") == {"CPU:1"}
     model = GaussianProcessRegressor(**settings).fit(X, y)
     predicting = traced(lambda: model.predict(np.tile(X, (100, 1))))
     assert {device for device, op in predicting if op == "Exp" or "MatMul" in op} == {"CPU:0"}

@@ -19,6 +19,7 @@ from skgpng.parameters import Hyperparameters
 
 KERNEL = ConstantKernel(1.5) * RBF([0.5, 2.0])
 MANY = 10**6
+NOWHERE = (Device(),)  # in particular
 GAUSSIAN, TWO, THREE = likelihoods.named("gaussian"), likelihoods.Bernoulli(), Softmax(3)
 DEFAULTS = Options(
     n_inducing="auto", n_neighbors="auto", local_scale=True, inducing_init="kmeans",
@@ -65,7 +66,7 @@ def plan(
     tuning=TUNING,
     spread=None,
     near=False,
-    places=(Device(),),
+    places=NOWHERE,
     **changes,
 ):
     """Of a problem with M inducing points, or without, or of neighbours."""
