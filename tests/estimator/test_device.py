@@ -326,6 +326,7 @@ ON_ANOTHER = """
         context.disable_run_metadata()
         return {(node.device[-5:], node.op) for graph in found for node in graph.node}
 
+    # a graph is told where it is made, so that each of these has one of its own
     def where(nodes, op):
         return {device for device, name in nodes if name == op}
 
@@ -337,10 +338,10 @@ ON_ANOTHER = """
     assert where(fit(), "Cholesky") == {"CPU:0"}  # too little work
     own = GaussianProcessRegressor._tuning
     GaussianProcessRegressor._tuning = own._replace(gpu_work=0.0)
-    assert where(fit(), "Cholesky") == {"CPU:1"}
+    assert where(fit(dtype="float64"), "Cholesky") == {"CPU:1"}
     with tf.device("/device:CPU:0"):
-        assert where(fit(), "Cholesky") == {"CPU:0"}
-        assert where(fit(device="gpu"), "Cholesky") == {"CPU:1"}
+        assert where(fit(batch_size=200), "Cholesky") == {"CPU:0"}
+        assert where(fit(batch_size=200, device="gpu"), "Cholesky") == {"CPU:1"}
     model = GaussianProcessRegressor(**settings).fit(X, y)
     predicting = traced(lambda: model.predict(np.tile(X, (100, 1))))
     assert {device for device, op in predicting if op == "Exp" or "MatMul" in op} == {"CPU:0"}
