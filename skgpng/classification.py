@@ -141,11 +141,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
         variance (of linear kernels: that of the slope among the points). Where that is too little
         to factorise it, training takes ten times as much, see ``jitter_``.
-    dtype : {"float64", "float32"}, default="float64"
-        Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way,
-        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
-        of columns that are not centred).
+    device : str or None, default=None
+        Where training runs: ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a name of TensorFlow's. ``None``
+        is that of a ``tf.device`` scope, else for large work a GPU, if there is one (:doc:`/gpu`).
+    dtype : {"auto", "float64", "float32"}, default="auto"
+        Of the covariances between inducing points and rows while training; factorisations,
+        predictions and models without points are float64 either way, and so is all where rounding
+        X would lose a kernel that is not stationary. ``"auto"`` is float32 on a GPU, else float64.
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed), 2 also the model and why.
     random_state : int, RandomState instance or None, default=None
@@ -241,7 +243,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         max_iter_predict: int = 100,
         n_jobs: int | None = None,
         jitter: float = 1e-6,
-        dtype: str = "float64",
+        device: str | None = None,
+        dtype: str = "auto",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -260,7 +263,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.class_weight, self.multi_class = class_weight, multi_class
         self.copy_X_train, self.n_jobs = copy_X_train, n_jobs
         self.max_iter_predict = max_iter_predict
-        self.jitter, self.dtype = jitter, dtype
+        self.jitter, self.device, self.dtype = jitter, device, dtype
         self.verbose, self.random_state = verbose, random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianProcessClassifier:

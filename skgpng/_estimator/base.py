@@ -20,7 +20,7 @@ from .. import inducing, kernels
 from .._inference import Memory
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
-from .._runtime import outside_graphs
+from .._runtime import at_home, outside_graphs, places
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
@@ -28,13 +28,13 @@ from . import fitting, messages, record
 from .elsewhere import RowsElsewhere, Sample, encoder_of, refuse_without_rows
 from .fitted import FittedGaussianProcess
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
+from .placing import refuse_beyond_memory
 from .plan import (
     Options,
     Plan,
     make_plan,
     most_calls,
     n_points,
-    refuse_beyond_memory,
     refuse_own_optimizer,
     stream_capacity,
     suit_neighbours,
@@ -86,7 +86,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "jitter": [Interval(Real, 0, np.inf, closed="neither")],
-        "dtype": [StrOptions({"float64", "float32"})],
+        "device": [None, str],
+        "dtype": [StrOptions({"auto", "float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
         "priors": [None, dict],
@@ -148,6 +149,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
         check_priors(self.priors)
+        if self.device is not None:
+            places(self.device)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows
@@ -190,6 +193,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             n_calls = most_calls(options, self._conjugate, N, every, tuning)
         return Callbacks(self, X, y, metadata, n_calls)
 
+    @at_home()
     def _train(
         self,
         problem: Problem,
@@ -204,8 +208,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         refuse_own_optimizer(options, near, M)
         if M is not None:
             kernels.check_inducing_points(problem.parsed, self.n_inducing, M, len(problem.rows.X))
+        there = places(self.device)
         if not near:
-            refuse_beyond_memory(name, options, problem, M)
+            refuse_beyond_memory(name, self.n_inducing, problem, M, there[-1].n_bytes)
         held_out = None
         if self.early_stopping:
             by_label = problem.likelihood.support == "labels"
@@ -222,7 +227,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         spread = inducing.column_spread(*self._all_rows(problem))
         seed = rng.randint(0, 2**30, 2)
         plan = make_plan(
-            options, problem, held_out, points, near, spread, seed, moves, memory, tuning
+            options, problem, held_out, points, near, spread, seed, moves, memory, tuning, there
         )
         begin = fitting.start_parameters(plan, rng)
         monitors = self._callback_monitor(plan, callbacks)

@@ -18,6 +18,7 @@ __all__ = [
     "check_range",
     "check_targets",
     "check_weights",
+    "fits_float32",
     "has_inducing_points",
     "is_valid",
     "levels_of",
@@ -36,6 +37,9 @@ FLOATS = (np.float64, np.float32)
 # Values of X beyond are refused: the squares of their distances are not finite in float64, and
 # length scales of their size have no reciprocal in float32 (the ELBO was wrong from 1e37).
 _LARGEST = {"float64": 1e150, "float32": 1e35}
+_LARGEST["auto"] = _LARGEST["float64"]  # as it becomes where it has to
+# A spread below has no reciprocal in float32.
+_SMALLEST = 1e-35
 # The evidence of so heavy rows hides everything else in rounding.
 _HEAVIEST = 1e15
 #: Noise of a row in the variance of y: beyond, its precision is next to nothing.
@@ -76,6 +80,14 @@ def check_range(X: np.ndarray, dtype: str) -> np.ndarray:
             f"overflow beyond {_LARGEST[dtype]:g}. Divide the column by its standard deviation."
         )
     return X
+
+
+def fits_float32(X: np.ndarray) -> bool:
+    """Whether float32 holds squares of the values of X, and reciprocals of what columns vary by."""
+    low, high = X.min(0).astype(np.float64), X.max(0).astype(np.float64)
+    vary = high - low
+    largest = max(np.abs(low).max(), np.abs(high).max())
+    return bool(largest <= _LARGEST["float32"] and np.all((vary == 0) | (vary >= _SMALLEST)))
 
 
 def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
