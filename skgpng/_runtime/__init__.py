@@ -1,7 +1,7 @@
 """The process: TensorFlow when it is first needed, what is compiled, devices, threads, memory."""
 
 from .compiled import Compiled, compiled_once, map_leaves, runs_in_order, where_needed
-from .devices import Device, on, places, returning_home
+from .devices import Device, all_digits, on, places, returning_home
 from .memory import keep_freed, refuse_beyond
 from .replay import Replay, numpy_function
 from .tensorflow import allowed_threads, at_home, custom_gradient, outside_graphs, tf
@@ -10,6 +10,7 @@ __all__ = [
     "Compiled",
     "Device",
     "Replay",
+    "all_digits",
     "allowed_threads",
     "at_home",
     "compiled_once",
