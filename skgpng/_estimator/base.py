@@ -26,6 +26,7 @@ from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
 from .fitted import FittedGaussianProcess
+from .from_disk import at_hand, reader_of
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
 from .plan import (
     Options,
@@ -109,6 +110,12 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Fitted attributes that only this estimator has."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        reader = reader_of(self, X, y, sample_weight)
+        if reader is not None:
+            rows = at_hand(reader, self._tuning.sample_bytes)
+            if rows is None:
+                raise NotImplementedError
+            X, y, sample_weight = reader.named(rows.X), rows.y, rows.weights
         start = "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
         return self._learn(X, y, start, sample_weight, given)
 

@@ -85,6 +85,9 @@ class Tuning(NamedTuple):
         0.634, kin40k -1.143, and so 0.615, -1.160. With beta_2 = 0.999 200 steps gave kin40k
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
+    sample_bytes : int
+        Of rows, as float64, that a fit of rows elsewhere (on a disk, on other machines) has at
+        hand: 1.7 million rows of eight columns.
     call_every, score_every : int
         Steps between two calls of callbacks and progress line, and at least between held-out
         scores.
@@ -121,6 +124,7 @@ class Tuning(NamedTuple):
     )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
+    sample_bytes: int = 2**27
     call_every: int = 10
     score_every: int = 5
 
