@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted
 from . import kernels, likelihoods, means
 from ._estimator.base import BaseGaussianProcess
 from ._estimator.by_blocks import by_blocks, scored
-from ._estimator.labels import positions, weight_of_each
+from ._estimator.labels import weight_of_each
 from ._estimator.plan import Options, Plan, merges_rows
 from ._estimator.problem import Problem, Rows
 from ._estimator.validation import (
     check_range,
     check_weights,
     has_inducing_points,
+    positions,
     validated,
     without_axis,
 )
@@ -387,6 +388,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             given_noise="",
             trend=None,
             start=start,
+            label_weights=each,
         )
 
     def _observation(self, likelihood: Labels) -> tuple[Parameter, ...]:

@@ -53,7 +53,7 @@ class Reader:
 
     def __init__(self, source: Source, y: bool = True, missing: bool = False) -> None:
         self.source, self._wants_y, self._missing = source, y, missing
-        self.n_rows = source.n_rows
+        self.n_rows, self._lock = source.n_rows, threading.Lock()
         self._like: Any = None  # X of the first batch
         self._n_columns, self.n_numbers = 0, 0  # of a row: X, and with y and weight
 
@@ -78,7 +78,9 @@ class Reader:
 
     def rows(self, start: int, stop: int) -> Block:
         """Rows of these numbers, of sources that can be sliced."""
-        return self._checked(start, self.source.rows(start, stop))
+        with self._lock:
+            given = self.source.rows(start, stop)
+        return self._checked(start, given)
 
     def blocks(self) -> Iterator[Block]:
         """All rows in their order, in blocks of one size; the last may be smaller.
@@ -104,7 +106,13 @@ class Reader:
         yield from self._batches(rng)
 
     def _batches(self, rng: Any) -> Iterator[Block]:
-        for first, given in self.source.batches(self.size, rng):
+        batches = self.source.batches(self.size, rng)
+        while True:
+            with self._lock:  # two threads may read, but not at once
+                found = next(batches, None)
+            if found is None:
+                return
+            first, given = found
             if n_rows_of(given.X):
                 yield self._checked(first, given)
 

@@ -1,4 +1,4 @@
-"""Labels as numbers, and the weights of their classes."""
+"""Weights of classes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import compute_class_weight
 
-__all__ = ["positions", "weight_of_each"]
+__all__ = ["weight_of_each"]
 
 # A class of this weight hides the others in rounding.
 _HEAVIEST_CLASS = 1e15
-
-
-def positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Position of each label among the sorted classes, [N]."""
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has 1 class ({classes.tolist()[0]!r}) with positive weight; at least two are "
-            "needed to learn a classifier."
-        )
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        raise ValueError(f"y has labels {unknown!r} that are not among the classes {classes!r}.")
-    return np.searchsorted(classes, y)
 
 
 def weight_of_each(

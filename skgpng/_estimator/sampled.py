@@ -67,8 +67,10 @@ class Reservoir:
     def _drawn(self, n: int) -> np.ndarray:
         """Place of each of the next n rows; the first ones fill the sample."""
         t = self.n_rows + np.arange(n)
-        drawn = (self._rng.random_sample(n) * (t + 1)).astype(np.int64)
-        return np.where(t < self._places, t, drawn)
+        late = t >= self._places
+        drawn = self._rng.random_sample(int(late.sum())) * (t[late] + 1)
+        t[late] = drawn.astype(np.int64)
+        return t
 
     def _keep_classes(self, block: Block, numbers: np.ndarray) -> None:
         assert block.y is not None

@@ -170,6 +170,10 @@ class Inference(abc.ABC):
     ) -> Posterior:
         """Of a trained model; arrays."""
 
+    def summed(self, iterate: Iterate, name: str, arguments: tuple, data: Data) -> Any:
+        """Sum of a method over rows, of models whose steps take such sums."""
+        raise NotImplementedError
+
     def gathered(
         self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: int
     ) -> Data:

@@ -10,7 +10,7 @@ import numpy as np
 from .._linalg import shift_diagonal
 from .._runtime import tf
 from ..parameters import Hyperparameters
-from .base import Data, Iterate, Model, Step, add, zeros
+from .base import Data, Iterate, Model, Step, add
 from .points import Begun, Block, PointInference, RowSums, projection, whole_blocks
 from .posterior import Posterior
 
@@ -68,8 +68,8 @@ class Collapsed(PointInference):
 
     def no_statistics(self, iterate: Iterate, L_inv: Any) -> tuple[Any, Any]:
         """The sum of ``statistics`` to begin with."""
-        L = iterate.model.n_latent
-        return zeros((tf.tile(L_inv[:, :1], [1, L]), L_inv[None]))
+        none = tf.zeros([tf.shape(L_inv)[0], iterate.model.n_latent], L_inv.dtype)
+        return none, tf.zeros_like(L_inv[None])
 
     def slopes(self, factors: tuple, block: Block, A: Any = None) -> RowSums:
         """Data term and gradients but for that in S, known from ``statistics`` and added later."""

@@ -20,7 +20,7 @@ import numpy as np
 from .._runtime import compiled_once, map_leaves, tf
 from .base import Data, Execution, Iterate, Structure, real
 
-__all__ = ["Call", "Spread", "numbered", "numbers_form", "sum_elsewhere"]
+__all__ = ["Call", "Spread", "failure_of", "numbered", "numbers_form", "sum_elsewhere"]
 
 
 class Call(NamedTuple):
@@ -43,8 +43,8 @@ class Call(NamedTuple):
     def data_of(self, rows: Sequence) -> Data:
         """Rows (X, Y, weights, row) as tensors, to be made once where they are asked for often."""
         form = self.structure.model.inference.data_form(*self.structure)
-        nothing = np.zeros(0)
-        return map_leaves(_as_tensor, form, Data(*rows[:4], nothing))
+        X, Y, weights, row = rows
+        return map_leaves(_as_tensor, form, Data(X, Y, weights, row, np.zeros(0)))
 
     def on(self, rows: Sequence, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The sums over rows (X, Y, weights, row), arrays, or tensors from :meth:`data_of`."""
@@ -85,10 +85,13 @@ class Spread(abc.ABC):
         What kept the last sums from being found: the loop ends by it.
     """
 
+    #: Whether sums over some of the rows may be asked for, by their numbers.
+    by_number: ClassVar[bool] = True
     _numbers: ClassVar = itertools.count()
 
     def __init__(self) -> None:
-        self.number, self.error = next(self._numbers), None
+        self.number = next(self._numbers)
+        self.error: Exception | None = None
         _SPREAD[self.number] = self
 
     @abc.abstractmethod
@@ -104,7 +107,12 @@ class Spread(abc.ABC):
     @property
     @abc.abstractmethod
     def n_rows(self) -> int:
-        """All of them."""
+        """All that have a positive weight."""
+
+    @property
+    @abc.abstractmethod
+    def total_weight(self) -> float:
+        """Of all rows."""
 
 
 _SPREAD: weakref.WeakValueDictionary[int, Spread] = weakref.WeakValueDictionary()
@@ -118,10 +126,23 @@ def numbers_form() -> Data:
 
 
 def numbered(spread: Spread, X_scale: np.ndarray) -> Data:
-    """What the loop takes for rows that are elsewhere: 20 bytes of each; weights are one."""
-    N = spread.n_rows
-    numbers, nothing = np.arange(N, dtype=np.int32)[:, None], np.zeros((N, 0))
-    return Data(numbers, nothing, np.ones(N), nothing, X_scale, spread=spread.number)
+    """What the loop takes for rows that are elsewhere, in 20 bytes of each.
+
+    Each has the mean of all weights; one stands for all where they have no numbers.
+    """
+    N = spread.n_rows if spread.by_number else 1
+    weights, nothing = np.full(N, spread.total_weight / N), np.zeros((N, 0))
+    numbers = np.arange(N, dtype=np.int32)[:, None]
+    return Data(numbers, nothing, weights, nothing, X_scale, spread=spread.number)
+
+
+def failure_of(data: Data) -> Exception | None:
+    """What kept the sums of these rows from being found, once."""
+    spread = None if isinstance(data.spread, tuple) else _SPREAD.get(int(data.spread))
+    if spread is None:
+        return None
+    error, spread.error = spread.error, None
+    return error
 
 
 def sum_elsewhere(iterate: Iterate, name: str, arguments: Any, data: Data, zero: Any) -> Any:
@@ -152,9 +173,10 @@ def _ask(call: Call, n: int, number: Any, rows: Any, weight: Any, *arrays: Any) 
     """The sums, in one call of NumPy."""
     spread, shapes = _SPREAD[int(number)], arrays[:n]
     try:
-        if len(rows) == spread.n_rows:
+        if not spread.by_number or len(rows) == spread.n_rows:
             return spread.sums(call, [*arrays[n:]])
-        return spread.sums(call, [*arrays[n:]], rows[:, 0], float(weight[0]))
+        scale = float(weight[0]) * (spread.n_rows / spread.total_weight)
+        return spread.sums(call, [*arrays[n:]], rows[:, 0], scale)
     except Exception as error:  # kept: here it would become one of TensorFlow's
         spread.error = error
         return [np.full(shape, np.nan) for shape in shapes]
