@@ -1,9 +1,10 @@
 """The process: TensorFlow when it is first needed, what is compiled, threads, memory."""
 
 from .compiled import Compiled, compiled_once, map_leaves, runs_in_order, where_needed
+from .cores import allowed_threads, threads_of_all
 from .memory import keep_freed, refuse_beyond
 from .replay import Replay, numpy_function
-from .tensorflow import allowed_threads, custom_gradient, outside_graphs, tf
+from .tensorflow import custom_gradient, outside_graphs, tf
 
 __all__ = [
     "Compiled",
@@ -18,5 +19,6 @@ __all__ = [
     "refuse_beyond",
     "runs_in_order",
     "tf",
+    "threads_of_all",
     "where_needed",
 ]
