@@ -121,7 +121,7 @@ class Plan(NamedTuple):
     @property
     def epoch(self) -> int:
         """Steps that see as many rows, or blocks, as there are."""
-        N = self.problem.n_all
+        N = self.problem.n_all // _rows_a_number(self.problem, self.structure.how)
         if self.structure.model.inference.gathers:
             N = min(N, self.tuning.near.n_blocks)
         return -(-N // self.settings.batch_size)
@@ -348,8 +348,10 @@ def make_plan(
     structure = Structure(model, how)
     parameters = _parameters(options, problem, points, near, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
-    settings = settings._replace(chunk_size=chunk)
+    each = _rows_a_number(problem, how)
+    settings = settings._replace(chunk_size=chunk, batch_size=-(-batch // each))
     data = _data(problem, structure, spread, memory)
+    grown //= each
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
 
 
@@ -357,6 +359,11 @@ def _in_pools(problem: Problem, batch: int) -> bool:
     """Whether batches are drawn from pools of rows that are elsewhere."""
     far = problem.elsewhere
     return far is not None and not far.by_number and batch < problem.n_all
+
+
+def _rows_a_number(problem: Problem, how: Execution) -> int:
+    """Rows that what the loop takes for a row stands for, where rows are elsewhere."""
+    return problem.elsewhere.rows_a_number if how.elsewhere else 1
 
 
 def _execution(

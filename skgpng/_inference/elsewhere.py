@@ -87,6 +87,8 @@ class Spread(abc.ABC):
 
     #: Whether sums over some of the rows may be asked for, by their numbers.
     by_number: ClassVar[bool] = True
+    #: Beyond, a number stands for several rows in a row: the loop holds 20 bytes for each.
+    most_numbers: ClassVar[int] = 2**23
     _numbers: ClassVar = itertools.count()
 
     def __init__(self) -> None:
@@ -114,6 +116,16 @@ class Spread(abc.ABC):
     def total_weight(self) -> float:
         """Of all rows."""
 
+    @property
+    def rows_a_number(self) -> int:
+        """Rows that each number stands for."""
+        return -(-self.n_rows // self.most_numbers)
+
+    @property
+    def n_numbers(self) -> int:
+        """That the loop knows; one for all rows where they have none."""
+        return -(-self.n_rows // self.rows_a_number) if self.by_number else 1
+
 
 _SPREAD: weakref.WeakValueDictionary[int, Spread] = weakref.WeakValueDictionary()
 
@@ -126,11 +138,8 @@ def numbers_form() -> Data:
 
 
 def numbered(spread: Spread, X_scale: np.ndarray) -> Data:
-    """What the loop takes for rows that are elsewhere, in 20 bytes of each.
-
-    Each has the mean of all weights; one stands for all where they have no numbers.
-    """
-    N = spread.n_rows if spread.by_number else 1
+    """What the loop takes for rows that are elsewhere; each number has the mean of all weights."""
+    N = spread.n_numbers
     weights, nothing = np.full(N, spread.total_weight / N), np.zeros((N, 0))
     numbers = np.arange(N, dtype=np.int32)[:, None]
     return Data(numbers, nothing, weights, nothing, X_scale, spread=spread.number)
@@ -173,10 +182,19 @@ def _ask(call: Call, n: int, number: Any, rows: Any, weight: Any, *arrays: Any) 
     """The sums, in one call of NumPy."""
     spread, shapes = _SPREAD[int(number)], arrays[:n]
     try:
-        if not spread.by_number or len(rows) == spread.n_rows:
+        if len(rows) == spread.n_numbers:
             return spread.sums(call, [*arrays[n:]])
-        scale = float(weight[0]) * (spread.n_rows / spread.total_weight)
-        return spread.sums(call, [*arrays[n:]], rows[:, 0], scale)
+        scale = float(weight[0]) * (spread.n_numbers / spread.total_weight)
+        return spread.sums(call, [*arrays[n:]], _rows_of(spread, rows), scale)
     except Exception as error:  # kept: here it would become one of TensorFlow's
         spread.error = error
         return [np.full(shape, np.nan) for shape in shapes]
+
+
+def _rows_of(spread: Spread, numbers: np.ndarray) -> np.ndarray:
+    """Rows that numbers [n, 1] stand for."""
+    each = spread.rows_a_number
+    if each == 1:
+        return numbers[:, 0]
+    rows = (each * numbers.astype(np.int64) + np.arange(each)).ravel()
+    return rows[rows < spread.n_rows]

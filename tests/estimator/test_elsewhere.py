@@ -199,3 +199,27 @@ def test_a_fit_goes_on():
         there.partial_fit(X[:50] + 0.01, y[:50])
     assert "1,250 rows" in str(there.summary())
     assert np.sqrt(np.mean((there.predict(X) - F) ** 2)) < 0.5
+
+
+def test_numbers_that_stand_for_several_rows():
+    """Minibatches are of such blocks then; each step adds up to all rows in the mean."""
+
+    class Blocks(Shards):
+        most_numbers = 500  # 3 rows each
+
+        def sums(self, call, arrays, rows=None, scale=1.0):
+            assert rows is None or (len(rows) == 60 and scale == 20.0)
+            asked.extend(() if rows is None else rows)
+            return super().sums(call, arrays, rows, scale)
+
+    asked = []
+    model, y = MODELS["minibatches"]
+    model = model.__class__(**{**model.get_params(deep=False), "batch_size": 60})
+    there = fitted(model, lambda m: m._fit_elsewhere(Blocks(X, y)))
+    assert set(asked) == set(range(N)) and np.all(np.diff(np.reshape(asked, (-1, 3))) == 1)
+    here = fitted(model, lambda m: m.fit(X, y))
+    assert np.mean(np.abs(predicted(there) - predicted(here))) < 0.05
+    model, y = MODELS["collapsed"]
+    there = fitted(model, lambda m: m._fit_elsewhere(Blocks(X, y)))
+    here = fitted(model, lambda m: m.fit(X, y))
+    np.testing.assert_allclose(there.elbo_, here.elbo_, rtol=1e-8)
