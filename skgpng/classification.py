@@ -22,6 +22,7 @@ from ._estimator.validation import (
     check_range,
     check_weights,
     has_inducing_points,
+    positions,
     validated,
     without_axis,
 )
@@ -359,13 +360,14 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             X, y = X[rows], y[rows]
         kernel = self._start_kernel(X, weights, start)
         classes = self._classes(y, start, **given)
-        labels = _positions(y, classes)
+        labels = positions(y, classes)
         likelihood = likelihoods.for_labels(len(classes), self.likelihood, self.epsilon)
         old, n_latent = self._before(likelihood, start), likelihood.n_latent(1)
         kernel, parsed = self._kernel_of_each(kernel, n_latent)
         parsed, start = self._start_values(parsed, start, X)
         self.classes_ = classes
-        weights = weights * self._weight_of_each(labels, classes, weights)[labels]
+        each = self._weight_of_each(labels, classes, weights)
+        weights = weights * each[labels]
         Y = labels.reshape(-1, 1).astype(np.float64)
         rows_of_labels = Rows(X, Y, weights, np.zeros((len(X), 0)))
         of_f, parsed, observation, mean = self._begun(
@@ -387,6 +389,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             given_noise="",
             trend=None,
             start=start,
+            label_weights=each,
         )
 
     def _observation(self, likelihood: Labels) -> tuple[Parameter, ...]:
@@ -567,16 +570,3 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         if close.any():
             second[close] = self._probabilities(*self._predictor.latent(X[close]))[:, 0] > 0.5
         return second.astype(np.intp)
-
-
-def _positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Position of each label among the sorted classes, [N]."""
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has 1 class ({classes.tolist()[0]!r}) with positive weight; at least two are "
-            "needed to learn a classifier."
-        )
-    unknown = np.setdiff1d(y, classes)
-    if len(unknown):
-        raise ValueError(f"y has labels {unknown!r} that are not among the classes {classes!r}.")
-    return np.searchsorted(classes, y)

@@ -25,6 +25,7 @@ from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
+from .elsewhere import RowsElsewhere, Sample, encoder_of, refuse_without_rows
 from .fitted import FittedGaussianProcess
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
 from .plan import (
@@ -109,49 +110,83 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Fitted attributes that only this estimator has."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
-        start = "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
-        return self._learn(X, y, start, sample_weight, given)
+        return self._learn(X, y, self._first_or_warm, sample_weight, given)
+
+    def _fit_elsewhere(self, far: RowsElsewhere) -> Any:
+        """``fit`` on rows that are not at hand, which begins with a sample of them."""
+        self._validate_params()
+        rng = check_random_state(self.random_state)
+        try:
+            sample = far.sample(self._tuning.sample_bytes, rng)
+            others = None if sample.is_all and not far.by_number else (far, sample)
+            start, weights = self._first_or_warm, sample.sample_weight
+            return self._learn(sample.X, sample.y, start, weights, {}, others)
+        finally:
+            far.end()
+
+    @property
+    def _first_or_warm(self) -> str:
+        return "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
         start = "on" if hasattr(self, "_predictor") else "first"
         return self._learn(X, y, start, sample_weight, given)
 
-    def _learn(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> Any:
-        message = self._set_attributes(X, y, start, sample_weight, given)
+    def _learn(
+        self, X: Any, y: Any, start: str, sample_weight: Any, given: dict, elsewhere: Any = None
+    ) -> Any:
+        message = self._set_attributes(X, y, start, sample_weight, given, elsewhere)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         return self
 
     @outside_graphs
     @with_callbacks
-    def _set_attributes(self, X: Any, y: Any, start: str, sample_weight: Any, given: dict) -> str:
+    def _set_attributes(
+        self, X: Any, y: Any, start: str, sample_weight: Any, given: dict, elsewhere: Any
+    ) -> str:
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
         check_priors(self.priors)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
-        callbacks = self._callbacks(X, y, sample_weight)
+        n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows
+        callbacks = self._callbacks(X, y, sample_weight, n_all)
         with _all_or_nothing(self):
             problem = self._problem(X, y, start, sample_weight, given)
             n_rows = record.count_rows(_num_samples(X), sample_weight)
             n_before = self._record["rows"] if start == "on" else 0
             problem = problem._replace(n_rows=n_before + n_rows)
+            if elsewhere is not None:
+                problem = self._with_others(problem, *elsewhere)
             rng = check_random_state(self.random_state)
             if start in ("fresh", "warm"):
                 message = self._train(problem, callbacks, rng)
                 kept = problem.rows if self._keeps_rows else None
-                self._stream = self._stream_of(kept, problem.rows.weights.sum(), problem)
+                self._stream = self._stream_of(kept, problem.total_weight, problem)
             else:
                 message = self._follow(problem, callbacks, rng)
         callbacks.end()
         return message
 
-    def _callbacks(self, X: Any, y: Any, sample_weight: Any) -> Callbacks:
+    def _with_others(self, problem: Problem, far: RowsElsewhere, sample: Sample) -> Problem:
+        """To be learned from all rows, where the model adds up rows; else from the sample."""
+        all_rows = problem._replace(n_rows=sample.n_rows, elsewhere=far)
+        near, M = self._reach(all_rows)
+        if near or (M is None and sample.is_all):
+            sampled = 0 if sample.is_all else len(sample.y)
+            return all_rows._replace(elsewhere=None, sampled=sampled)
+        refuse_without_rows(Options.of(self), M, self.early_stopping, sample, problem)
+        classes = self.classes_ if problem.likelihood.support == "labels" else None
+        far.begin(encoder_of(problem, self.dtype, classes))
+        return all_rows
+
+    def _callbacks(self, X: Any, y: Any, sample_weight: Any, N: int) -> Callbacks:
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         tuning, n_calls = self._tuning, None
         if getattr(self, "_skl_callbacks", ()):
             every = tuning.score_every if self.early_stopping else tuning.call_every
-            N, options = _num_samples(X), Options.of(self)
+            options = Options.of(self)
             n_calls = most_calls(options, self._conjugate, N, every, tuning)
         return Callbacks(self, X, y, metadata, n_calls)
 
@@ -229,7 +264,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
 
     def _reach(self, problem: Problem) -> tuple[bool, int | None]:
         """Whether rows reach their neighbours only; else inducing points, None for all rows."""
-        options, N = Options.of(self), len(problem.rows.X)
+        options, N = Options.of(self), problem.n_all
         whole = problem.start in ("fresh", "warm")
         goes_on = whole or (problem.start == "on" and self._keeps_rows)
         near = uses_neighbours(options, problem.likelihood.conjugate, N, goes_on, self._tuning)

@@ -27,7 +27,7 @@ from .validation import check_range, is_valid, validated, without_axis
 __all__ = ["FittedGaussianProcess"]
 
 # Of pickles; raised whenever fitted attributes change, so that none is half understood.
-_STATE = 6
+_STATE = 7
 
 
 class FittedGaussianProcess(BaseEstimator, abc.ABC):

@@ -35,6 +35,11 @@ class Run(NamedTuple):
         """The same, ended by the user."""
         return self._replace(result=self.result._replace(status=endings.INTERRUPTED))
 
+    def ended_as(self, last: Result) -> Run:
+        """The same, with what ended the last training."""
+        result = self.result._replace(status=last.status, error=last.error)
+        return self._replace(result=result)
+
 
 # --- before training -------------------------------------------------------------------------
 
@@ -156,8 +161,8 @@ def best_run(
                 raise
             return best.interrupted()
         best = run if best is None or run.score > best.score else best
-        if run.result.status == endings.INTERRUPTED:
-            return best.interrupted()
+        if run.result.status in (endings.INTERRUPTED, endings.LOST):
+            return best.ended_as(run.result)
         if run.result.status == endings.STOPPED:
             break
     assert best is not None

@@ -64,6 +64,8 @@ def not_factorised(plan: Plan) -> str:
 def warning(plan: Plan, result: Result, p: Any) -> str:
     """What to warn of after a training that gave the posterior p."""
     end = _ENDS.get(int(result.status))
+    if result.status == endings.LOST:
+        return _lost(result)
     if end is None:
         said = _concern(plan, result, p)
     else:
@@ -100,6 +102,15 @@ def _stalled(plan: Plan, n_iter: int) -> str:
 def _interrupted(plan: Plan, n_iter: int) -> str:
     return (
         f"Training was interrupted after {n_iter} steps; what was learned so far is kept. "
+        "warm_start=True goes on from here."
+    )
+
+
+def _lost(result: Result) -> str:
+    n_iter = int(np.isfinite(result.elbo_curve).sum())
+    return (
+        f"Training stopped after {n_iter} steps, as rows could not be had: "
+        f"{type(result.error).__name__}: {result.error} What was learned so far is kept; "
         "warm_start=True goes on from here."
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import kernels
 from .._inference import Data, Execution, Inference, Model, Neighbours, Structure, suitable
 from .._inference.covariances import jitter_units, prior_variance
+from .._inference.elsewhere import numbered
 from .._inference.posterior import Posterior
 from .._runtime import refuse_beyond
 from .._training.loop import Settings
@@ -91,16 +92,26 @@ class Plan(NamedTuple):
             return gathering_stages(
                 self._gather, q, self.settings, self.tuning.near, self.optimizer, whole
             )
-        return plan_stages(
+        far = self.problem.elsewhere
+        stages = plan_stages(
             self.structure,
             self.data,
             q,
             self.settings,
             largest_batch=self.largest_batch,
             optimizer=self.optimizer,
-            whole=whole,
+            whole=whole or (far is not None and not far.by_number),
             part=self.tuning.part,
         )
+        if far is None or self.structure.how.elsewhere:
+            return stages
+        pools = far.pools(len(self.data.X), np.random.RandomState(self.settings.seed))
+        return [stage._replace(others=lambda: self._pool(next(pools))) for stage in stages]
+
+    def _pool(self, rows: Rows) -> Data:
+        """Some rows, for all."""
+        weights = rows.weights * (self.problem.total_weight / rows.weights.sum())
+        return self.data._replace(X=rows.X, Y=rows.Y, weights=weights, row=rows.row)
 
     def _gather(self, seed: int, theta: Hyperparameters) -> Data:
         near, model = self.tuning.near, self.structure.model
@@ -110,7 +121,7 @@ class Plan(NamedTuple):
     @property
     def epoch(self) -> int:
         """Steps that see as many rows, or blocks, as there are."""
-        N = len(self.data.X)
+        N = self.problem.n_all // _rows_a_number(self.problem, self.structure.how)
         if self.structure.model.inference.gathers:
             N = min(N, self.tuning.near.n_blocks)
         return -(-N // self.settings.batch_size)
@@ -310,12 +321,12 @@ def make_plan(
     themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of
     remembered rows too; ``moves``: whether hyperparameters do.
     """
-    N, M = len(problem.rows.X), None if points is None else len(points)
+    N, M = problem.n_all, None if points is None else len(points)
     options = _by_name(options, near, M)
     if near:  # the rows of a step are blocks
         N, options = min(N, tuning.near.n_blocks), _careful(options, problem)
     batch = blocks_of_a_step(options, N, tuning) if near else batch_rows(options, N, M, tuning)
-    if not near and batch == N:
+    if not near and batch == N and problem.elsewhere is None:
         options = _follows_priors(options, problem)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
     depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
@@ -324,16 +335,10 @@ def make_plan(
         chunk = N
     grows = batch < N and options.batch_size == "auto" and not near
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
-    blas = M is not None and _uses_blas(options, M, max(batch, grown), tuning)
-    how = Execution(
-        minibatch=batch < N,
-        chunked=chunk < max(batch, grown),
-        algebra="blas" if blas else "tensors",
-        dtype=_precision(options, problem),
-        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
-        memory=memory is not None,
-        in_order=not near and problem.n_latent * max(batch, grown) * (M or N) < tuning.small,
-    )
+    if _in_pools(problem, batch):
+        batch, grown = (min(size, len(problem.rows.X)) for size in (batch, grown))
+    how = _execution(options, problem, M, near, N, batch, max(batch, grown), tuning)
+    how = how._replace(chunked=chunk < max(batch, grown), memory=memory is not None)
     # only then, so that the sizes of small sets never ask for a second compilation
     if inference.may_unwhiten and how.chunked and memory is None:
         unwhitened = _leaves_unwhitened(options, problem, points, batch, tuning)
@@ -343,9 +348,45 @@ def make_plan(
     structure = Structure(model, how)
     parameters = _parameters(options, problem, points, near, spread, tuning)
     settings = _settings(options, problem, parameters, structure, batch, seed, moves, tuning)
-    settings = settings._replace(chunk_size=chunk)
+    each = _rows_a_number(problem, how)
+    settings = settings._replace(chunk_size=chunk, batch_size=-(-batch // each))
     data = _data(problem, structure, spread, memory)
+    grown //= each
     return Plan(options, problem, held_out, structure, parameters, data, settings, grown, tuning)
+
+
+def _in_pools(problem: Problem, batch: int) -> bool:
+    """Whether batches are drawn from pools of rows that are elsewhere."""
+    far = problem.elsewhere
+    return far is not None and not far.by_number and batch < problem.n_all
+
+
+def _rows_a_number(problem: Problem, how: Execution) -> int:
+    """Rows that what the loop takes for a row stands for, where rows are elsewhere."""
+    return problem.elsewhere.rows_a_number if how.elsewhere else 1
+
+
+def _execution(
+    options: Options,
+    problem: Problem,
+    M: int | None,
+    near: bool,
+    N: int,
+    batch: int,
+    most: int,
+    tuning: Tuning,
+) -> Execution:
+    """But for chunks; ``most`` rows of a step, once they have grown."""
+    blas = M is not None and _uses_blas(options, M, most, tuning)
+    small = problem.n_latent * most * (M or N) < tuning.small
+    return Execution(
+        minibatch=batch < N,
+        algebra="blas" if blas else "tensors",
+        dtype=_precision(options, problem),
+        X_dtype="float64" if M is None else problem.rows.X.dtype.name,
+        elsewhere=problem.elsewhere is not None and not _in_pools(problem, batch),
+        in_order=small and not near and problem.elsewhere is None,
+    )
 
 
 def _by_name(options: Options, near: bool, M: int | None) -> Options:
@@ -385,7 +426,7 @@ def _inference(
     """What suits likelihood, rows and options best."""
     met = {
         "conjugate": problem.likelihood.conjugate,
-        "all rows": batch == len(problem.rows.X),
+        "all rows": batch == problem.n_all,
         "full steps": options.gamma in ("auto", 1),
         "shared precision": _shares_kernel(problem) and (memory is None or len(memory.roots) == 1),
     }
@@ -423,7 +464,7 @@ def _leaves_unwhitened(
     kernel, values = problem.parsed.structure, problem.parsed.values
     sizes = prior_variance(kernel, values, Z).max(1)
     units = jitter_units(kernel, values, Z)
-    total = problem.rows.weights.sum()
+    total = problem.total_weight
     lost = np.finfo(np.float64).eps * total * max(1.0, *sizes * sizes / units)
     exact = lost < tuning.direct_rounding * options.jitter
     bounded = problem.likelihood.bounded_precision
@@ -493,6 +534,10 @@ def _data(problem: Problem, structure: Structure, spread: np.ndarray, memory: An
     X, Y, weights, row = problem.rows
     if structure.how.X_dtype == "float64":  # exact models are float64 throughout
         X = X.astype(np.float64, copy=False)
+    if structure.how.elsewhere:
+        return numbered(problem.elsewhere, spread)
+    if problem.elsewhere is not None:
+        weights = weights * (problem.total_weight / weights.sum())
     if memory is None:
         return Data(X, Y, weights, row, spread)
     n_matrices = structure.model.inference.n_matrices(problem.n_latent)
@@ -511,7 +556,7 @@ def _settings(
     moves: bool,
     tuning: Tuning,
 ) -> Settings:
-    N, inference = len(problem.rows.X), structure.model.inference
+    N, inference = problem.n_all, structure.model.inference
     growing = structure.how.minibatch and options.batch_size == "auto" and not inference.gathers
     moves = moves and options.optimizer is not None and parameters.move
     a_look = tuning.patience_of_growing if growing else -(-N // batch)

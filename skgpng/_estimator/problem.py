@@ -56,6 +56,20 @@ class Problem(NamedTuple):
     trend: Any  # a fitted regressor, whose predictions are taken from y, or None
     start: str  # "fresh", "warm" (warm_start), "first" or "on" (calls of partial_fit)
     n_rows: int = 0  # as handed over, those of earlier calls among them; equal ones are not merged
+    elsewhere: Any = None  # RowsElsewhere, of which the rows are a sample; None where they are all
+    sampled: int = 0  # rows at hand, where the rest of them is left out
+    label_weights: np.ndarray | None = None  # [C], part of the weights of rows of each class
+
+    @property
+    def n_all(self) -> int:
+        """Rows that training adds up."""
+        return len(self.rows.X) if self.elsewhere is None else self.elsewhere.n_rows
+
+    @property
+    def total_weight(self) -> float:
+        """Of these."""
+        far = self.elsewhere
+        return float(self.rows.weights.sum()) if far is None else far.total_weight
 
     @property
     def learns_noise(self) -> bool:

@@ -12,7 +12,7 @@ __all__ = ["FIELDS", "announced", "count_rows", "of_fit", "reason"]
 
 #: What a record holds.
 FIELDS = {
-    *("model", "why", "objective", "rows", "held_out", "optimizer", "starts", "noise"),
+    *("model", "why", "objective", "rows", "sampled", "held_out", "optimizer", "starts", "noise"),
     *("y_variance", "jitter", "warning"),
 }
 
@@ -33,8 +33,9 @@ def of_fit(plan: Plan, before: dict | None = None) -> dict:
     -------
     dict
         ``model``, ``why`` and ``objective``: text; ``rows``: handed to fit, with a weight above
-        zero; ``held_out``: of these for early stopping; ``optimizer``: text; ``starts``; ``noise``:
-        "learned", "given" or ""; ``y_variance``: [P], of y less its ``mean``, in the units of y
+        zero; ``sampled``: of these that were learned from, 0 for all; ``held_out``: of these for
+        early stopping; ``optimizer``: text; ``starts``; ``noise``: "learned", "given" or "";
+        ``y_variance``: [P], of y less its ``mean``, in the units of y
         squared, or None where y has no noise of its own units; ``jitter``: to begin with;
         ``warning``: "".
     """
@@ -46,6 +47,7 @@ def of_fit(plan: Plan, before: dict | None = None) -> dict:
         "why": reason(plan),
         "objective": _objective(inference),
         "rows": problem.n_rows,
+        "sampled": problem.sampled,
         "held_out": 0 if plan.held_out is None else len(plan.held_out.X),
         "optimizer": _name_of(plan.optimizer) if plan.settings.learning_rate else "",
         "starts": 1 if goes_on else 1 + plan.options.n_restarts_optimizer,

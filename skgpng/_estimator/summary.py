@@ -70,7 +70,9 @@ def _rows(model: Any, record: dict) -> str:
     if n_targets > 1:
         parts.append(f"{n_targets} targets")
     weight = model._stream.n_seen
-    if not np.isclose(weight, record["rows"]):
+    if record["sampled"]:
+        parts.append(f"learned from {record['sampled']:,} of them, drawn at random")
+    elif not np.isclose(weight, record["rows"]):
         parts.append(f"weights of {weight:.6g} in all")
     if record["held_out"]:
         parts.append(f"{record['held_out']:,} of the rows held out to stop by")

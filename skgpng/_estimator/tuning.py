@@ -85,6 +85,10 @@ class Tuning(NamedTuple):
         0.634, kin40k -1.143, and so 0.615, -1.160. With beta_2 = 0.999 200 steps gave kin40k
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
+    sample_bytes : int
+        Of rows that are elsewhere, as many are at hand as so many bytes hold in float64 (128 MiB):
+        1.7 million of eight columns, enough to see units, points and what is near; a fit takes
+        several times as much.
     call_every, score_every : int
         Steps between two calls of callbacks and progress line, and at least between held-out
         scores.
@@ -121,6 +125,7 @@ class Tuning(NamedTuple):
     )
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
+    sample_bytes: int = 2**27
     call_every: int = 10
     score_every: int = 5
 

@@ -22,6 +22,7 @@ __all__ = [
     "is_valid",
     "levels_of",
     "of_weight",
+    "positions",
     "refuse_missing",
     "rows_known",
     "targets_at",
@@ -221,3 +222,16 @@ def has_inducing_points(estimator: Any) -> bool:
             "variable per row. Set n_inducing to a number or 'auto'."
         )
     return True
+
+
+def positions(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Position of each label among the sorted classes, [N]."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has 1 class ({classes.tolist()[0]!r}) with positive weight; at least two are "
+            "needed to learn a classifier."
+        )
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        raise ValueError(f"y has labels {unknown!r} that are not among the classes {classes!r}.")
+    return np.searchsorted(classes, y)

@@ -41,6 +41,7 @@ class Execution(NamedTuple):
     dtype: str = "float64"  # of covariances between inducing points and rows; else float64
     X_dtype: str = "float64"  # of the rows as they are stored
     memory: bool = False  # whether rows seen earlier are remembered, see Memory
+    elsewhere: bool = False  # whether rows are not at hand, see skgpng._inference.elsewhere
     in_order: bool = False  # operations one after the other, which pays for small ones
 
 
@@ -84,6 +85,7 @@ class Data(NamedTuple):
     row: Any  # [N, R], what the likelihood is to know of each row
     X_scale: Any  # [D], unit in which Adam moves the inducing points
     memory: Any = ()  # Memory, or ()
+    spread: Any = ()  # number of rows that are elsewhere, see skgpng._inference.elsewhere; or ()
 
     def each_row(self, function: Callable) -> Data:
         """With ``function`` of every array that has rows."""
@@ -167,6 +169,10 @@ class Inference(abc.ABC):
         self, model: Model, theta: Hyperparameters, q: tuple, data: Data, jitter: float
     ) -> Posterior:
         """Of a trained model; arrays."""
+
+    def summed(self, iterate: Iterate, name: str, arguments: tuple, data: Data) -> Any:
+        """Sum of a method over rows, of models whose steps take such sums."""
+        raise NotImplementedError
 
     def gathered(
         self, model: Model, theta: Hyperparameters, data: Data, sizes: tuple, seed: int

@@ -10,8 +10,8 @@ import numpy as np
 from .._linalg import shift_diagonal
 from .._runtime import tf
 from ..parameters import Hyperparameters
-from .base import Data, Iterate, Model, Step, add, zeros
-from .points import Begun, Block, PointInference, RowSums, blocks, projection
+from .base import Data, Iterate, Model, Step, add
+from .points import Begun, Block, PointInference, RowSums, projection, whole_blocks
 from .posterior import Posterior
 
 __all__ = ["Collapsed"]
@@ -46,24 +46,36 @@ class Collapsed(PointInference):
 
     def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """Statistics of the rows, and with the q that they give their gradients."""
-        prior, of = self.prior(iterate), blocks(iterate, data)  # chunks are evaluated twice
-        known = [self.statistics(prior, block) for block in of.whole]
-        chunks = of.of_chunks(lambda block: self.statistics(prior, block)[1:], zeros(tuple(q)))
-        nat1, gram = add(*(k[1:] for k in known), *chunks)
+        prior, whole = self.prior(iterate), whole_blocks(iterate, data)  # all others twice
+        L_inv = prior.L_inv[0]
+        known = [self.projected(L_inv, block) for block in whole]
+        others = self.further(iterate, "statistics", (L_inv,), data)
+        nat1, gram = add(*(k[1:] for k in known), *others)
         begun = self.with_q(iterate, prior, (nat1, shift_diagonal(gram, -0.5)))
-
-        def second(block: Block, A: Any = None) -> RowSums:
-            # the gradient in S is known from the first pass; it is added at the end
-            return self.rows(begun.factors, block, A, tf.zeros_like(gram))
-
-        parts = [second(block, k[0]) for block, k in zip(of.whole, known, strict=True)]
-        parts += of.of_chunks(second, self.no_rows(iterate, begun.q))
+        factors = begun.factors
+        parts = [self.slopes(factors, b, k[0]) for b, k in zip(whole, known, strict=True)]
+        parts += self.further(iterate, "slopes", (factors,), data)
         return self.end(iterate, begun, add(*parts), gram)
 
-    def statistics(self, prior: Begun, block: Block) -> tuple[Any, Any, Any]:
+    def projected(self, L_inv: Any, block: Block) -> tuple[Any, Any, Any]:
         """A of a block, and what its rows add to the natural parameters of q."""
         ((Kuf, _),), (precision, Y) = block.covariances, block.gaussian()
-        return projection(block.iterate).whiten_and_sum(prior.L_inv[0], Kuf, precision, Y)
+        return projection(block.iterate).whiten_and_sum(L_inv, Kuf, precision, Y)
+
+    def statistics(self, L_inv: Any, block: Block) -> tuple[Any, Any]:
+        """What rows add to the natural parameters of q."""
+        return self.projected(L_inv, block)[1:]
+
+    def no_statistics(self, iterate: Iterate, L_inv: Any) -> tuple[Any, Any]:
+        """The sum of ``statistics`` to begin with."""
+        none = tf.zeros([tf.shape(L_inv)[0], iterate.model.n_latent], L_inv.dtype)
+        return none, tf.zeros_like(L_inv[None])
+
+    def slopes(self, factors: tuple, block: Block, A: Any = None) -> RowSums:
+        """Data term and gradients but for that in S, known from ``statistics`` and added later."""
+        return self.rows(factors, block, A, tf.zeros_like(factors[0].inner))
+
+    no_slopes = PointInference.no_rows
 
     def end(self, iterate: Iterate, begun: Begun, total: RowSums, gram: Any) -> Step:
         """Bound and gradient; all targets share S."""

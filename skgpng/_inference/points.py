@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,6 +23,7 @@ from ..likelihoods import Gaussian
 from ..parameters import Hyperparameters
 from .base import (
     Data,
+    Execution,
     Inference,
     Iterate,
     Memory,
@@ -37,6 +37,7 @@ from .base import (
     zeros,
 )
 from .covariances import prior_variance, sum_over
+from .elsewhere import numbers_form, sum_elsewhere
 from .posterior import Posterior, posterior_of_points
 from .projection import Factors, Projection, Sums
 
@@ -168,30 +169,11 @@ class MemoryBlock(Block):
         return tf.ones_like(Y[:1]), Y
 
 
-class Blocks(NamedTuple):
-    """All rows of a step: blocks that are evaluated once, and the chunks of the others."""
-
-    whole: list[Block]
-    sum_over_chunks: Callable | None  # of a function of a block, from a zero on
-
-    def of_chunks(self, function: Callable, zero: Any) -> list:
-        """Sum of ``function(block)`` over the chunks, if there are any."""
-        return [self.sum_over_chunks(function, zero)] if self.sum_over_chunks else []
-
-
-def blocks(iterate: Iterate, data: Data) -> Blocks:
-    """In chunks, memory does not grow with the number of rows."""
-
-    def sum_over_chunks(function: Callable, zero: Any) -> Any:
-        def part(start: Any, stop: Any) -> Any:
-            return function(DataBlock(iterate, data.each_row(lambda a: a[start:stop])))
-
-        return sum_over(tf.shape(data.X)[0], iterate.chunk_size, part, zero)
-
-    chunked = iterate.how.chunked
-    whole: list[Block] = [] if chunked else [DataBlock(iterate, data)]
-    whole += [MemoryBlock(iterate, data.memory)] if iterate.how.memory else []
-    return Blocks(whole, sum_over_chunks if chunked else None)
+def whole_blocks(iterate: Iterate, data: Data) -> list[Block]:
+    """Blocks of a step that are evaluated once; the other rows are ``PointInference.summed``."""
+    at_once = not (iterate.how.chunked or iterate.how.elsewhere)
+    whole: list[Block] = [DataBlock(iterate, data)] if at_once else []
+    return whole + ([MemoryBlock(iterate, data.memory)] if iterate.how.memory else [])
 
 
 # --- the model -------------------------------------------------------------------------------
@@ -228,6 +210,10 @@ class PointInference(Inference):
     ) -> Posterior:
         """Of inducing points."""
         return posterior_of_points(model, theta, Natural(*q), jitter)
+
+    def data_form(self, model: Model, how: Execution) -> Data:
+        """Types and shapes of rows, or of their numbers."""
+        return numbers_form() if how.elsewhere else super().data_form(model, how)
 
     # --- begin ---------------------------------------------------------------------------
 
@@ -277,10 +263,33 @@ class PointInference(Inference):
         g_theta = block.gradient(bars)._replace(likelihood=g_likelihood, mean=g_offset)
         return RowSums(data_term, g_theta, join_sums(sums), upward)
 
-    def no_rows(self, iterate: Iterate, q: tuple) -> RowSums:
-        """The sum to begin with."""
-        zero = tf.zeros([], q[0].dtype)
-        return RowSums(zero, zeros(iterate.theta), zeros(Sums(*q)), zero)
+    def no_rows(self, iterate: Iterate, factors: tuple[Factors, ...]) -> RowSums:
+        """The sum of ``rows`` to begin with."""
+        mean = tf.concat([f.q_mu for f in factors], 1)
+        cov = tf.concat([f.inner for f in factors], 0)
+        zero = tf.zeros([], mean.dtype)
+        return RowSums(zero, zeros(iterate.theta), zeros(Sums(mean, cov)), zero)
+
+    def further(self, iterate: Iterate, name: str, arguments: tuple, data: Data) -> list:
+        """Sum of a method over rows that are not in :func:`whole_blocks`, if there are any."""
+        if not (iterate.how.chunked or iterate.how.elsewhere):
+            return []
+        return [self.summed(iterate, name, arguments, data)]
+
+    def summed(self, iterate: Iterate, name: str, arguments: tuple, data: Data) -> Any:
+        """Sum of the method ``name`` (of ``arguments`` and a block) over all rows.
+
+        In chunks, memory does not grow with the number of rows; or where the rows are.
+        """
+        function, zero = getattr(self, name), getattr(self, f"no_{name}")(iterate, *arguments)
+        if iterate.how.elsewhere:
+            return sum_elsewhere(iterate, name, arguments, data, zero)
+
+        def part(start: Any, stop: Any) -> Any:
+            chunk = data.each_row(lambda a: a[start:stop])
+            return function(*arguments, DataBlock(iterate, chunk))
+
+        return sum_over(tf.shape(data.X)[0], iterate.chunk_size, part, zero)
 
     # --- end -----------------------------------------------------------------------------
 

@@ -10,7 +10,15 @@ from .._runtime import tf, where_needed
 from ..gaussians import Natural
 from ..optimizers import natural_gradient_update, positive_definite_update
 from .base import Data, Iterate, Step, add
-from .points import Begun, PointInference, RowSums, blocks, join_sums, projection, sums_of_each
+from .points import (
+    Begun,
+    PointInference,
+    RowSums,
+    join_sums,
+    projection,
+    sums_of_each,
+    whole_blocks,
+)
 from .projection import Factors
 
 __all__ = ["Sparse"]
@@ -26,9 +34,9 @@ class Sparse(PointInference):
     def step(self, iterate: Iterate, q: tuple, data: Data) -> Step:
         """One pass over the rows."""
         begun = self.begin(iterate, q)
-        factors, of = self.factors_for_rows(iterate, begun), blocks(iterate, data)
-        parts = [self.rows(factors, block) for block in of.whole]
-        parts += of.of_chunks(lambda block: self.rows(factors, block), self.no_rows(iterate, q))
+        factors = self.factors_for_rows(iterate, begun)
+        parts = [self.rows(factors, block) for block in whole_blocks(iterate, data)]
+        parts += self.further(iterate, "rows", (factors,), data)
         return self.end(iterate, begun, add(*parts))
 
     def begin(self, iterate: Iterate, q: tuple) -> Begun:

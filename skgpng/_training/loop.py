@@ -26,6 +26,7 @@ __all__ = [
     "Carry",
     "Settings",
     "as_tensors",
+    "at_new_epoch",
     "compiled",
     "compiled_segment",
     "data_signature",
@@ -361,9 +362,18 @@ def start(structure: Structure, u: Any, q: tuple, n_rows: int, s: Settings) -> C
     """Before the first step."""
     state = _State(u, q, optimizers.adam_init(u))
     numbers = tf.constant([*_Watch(), *_Safety(s.jitter, s.jitter)], tf.float64)
-    # at the end of an order, so that the first step draws one
-    batches = _Batches(tf.range(n_rows), tf.constant(n_rows), tf.constant(0))
-    return Carry(tf.constant(0), batches if structure.how.minibatch else (), state, state, numbers)
+    batches = _end_of_order(n_rows, 0) if structure.how.minibatch else ()
+    return Carry(tf.constant(0), batches, state, state, numbers)
+
+
+def _end_of_order(n_rows: int, epoch: Any) -> _Batches:
+    """So that the next step draws one."""
+    return _Batches(tf.range(n_rows), tf.constant(n_rows), tf.constant(epoch))
+
+
+def at_new_epoch(carry: Carry, n_rows: int) -> Carry:
+    """With minibatches of so many other rows."""
+    return carry._replace(batches=_end_of_order(n_rows, carry.batches.epoch))
 
 
 def on_other_rows(carry: Carry) -> Carry:

@@ -9,6 +9,7 @@ from ..parameters import Hyperparameters
 __all__ = [
     "CONVERGED",
     "INTERRUPTED",
+    "LOST",
     "MAX_ITER",
     "NON_FINITE",
     "STALLED",
@@ -29,6 +30,8 @@ INTERRUPTED = 3
 STOPPED = 4
 #: Could not climb although the slope says so: rounding hides the way.
 STALLED = 5
+#: Rows that are elsewhere could not be had.
+LOST = 6
 
 
 class Report(NamedTuple):
@@ -47,3 +50,4 @@ class Result(NamedTuple):
     elbo_curve: Any  # [n_iter], without the steps that were taken back
     status: int  # one of the above
     report: Report = Report()
+    error: Exception | None = None  # by which rows were lost

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .._inference import Data, Structure
+from .._inference.elsewhere import failure_of
 from .._linalg import one_blas_thread
 from .._runtime import keep_freed, map_leaves, tf
 from ..parameters import Hyperparameters, Parameters
 from . import lbfgs, loop, vector
 from .loop import Settings
-from .result import CONVERGED, INTERRUPTED, MAX_ITER, NON_FINITE, STOPPED, Result
+from .result import CONVERGED, INTERRUPTED, LOST, MAX_ITER, NON_FINITE, STOPPED, Result
 
 __all__ = [
     "Gathering",
@@ -54,12 +55,14 @@ class Stage(NamedTuple):
 
     It ends at its last step (``settings.max_iter``, counted from where q began) or at its last
     plateau (``settings.n_plateaus``), which cuts no learning rate. Hyperparameters always go on
-    from the stage before.
+    from the stage before. Where ``others`` gives more rows, those at hand give way to them once
+    batches have seen all of them.
     """
 
     data: Data | Callable[[Hyperparameters], Data]  # or what gathers it where the stage begins
     settings: Settings
     q: tuple | None = None  # to begin with, with Adam anew; without, both go on
+    others: Callable[[], Data] | None = None
 
 
 class Gathering(NamedTuple):
@@ -181,7 +184,8 @@ def train(
     :func:`skgpng._training.lbfgs.maximise`. The result is that of the last stages
     with the same q: once in ``every`` steps of these each monitor gets it as it stands, and ends
     training by ``True``. A KeyboardInterrupt ends it, too; before the first of these steps is done
-    it is raised.
+    it is raised. So is an error of rows that are elsewhere, and a ValueError of these at any time:
+    then the rows themselves are wrong.
     """
     keep_freed()
     begins = [k for k, stage in enumerate(stages) if stage.q is not None]
@@ -193,9 +197,14 @@ def train(
             result = run(structure, parameters, first, (), every)
             if result.status == INTERRUPTED:
                 raise KeyboardInterrupt
+            if result.error is not None:
+                raise result.error
             if result.status != NON_FINITE:
                 parameters = parameters.at(result.theta)
-        return run(structure, parameters, last, monitors, every)
+        result = run(structure, parameters, last, monitors, every)
+    if isinstance(result.error, ValueError) or (result.error and not len(result.elbo_curve)):
+        raise result.error
+    return result
 
 
 def at_best_q(
@@ -261,7 +270,7 @@ def _by_adam(
     How long they are changes no number, so that without a monitor they may follow the clock.
     """
     climb = _Climb(structure, parameters, stages)
-    result, length = None, every if monitors else _FIRST_SEGMENT
+    result, length = None, every if monitors else climb.first_segment
     try:
         while result is None or (result.status == MAX_ITER and climb.step < climb.max_iter):
             begin = time.perf_counter()
@@ -292,30 +301,41 @@ class _Climb:
         self._carry = loop.start(structure, u, q, int(self._data.X.shape[0]), settings)
         self._run = loop.compiled(loop.compiled_segment, structure, self._form)
         self._curve: list[np.ndarray] = []
+        self._error: Exception | None = None
         #: Steps done, and at most.
         self.step, self.max_iter = 0, stages[-1].settings.max_iter
+        self._seen_at = self._all_seen()
+
+    @property
+    def first_segment(self) -> int:
+        """Steps after which Python is first in control; on rows elsewhere one may take minutes."""
+        return 1 if self._structure.how.elsewhere else _FIRST_SEGMENT
 
     def to(self, until: int) -> Result:
         """The result after so many steps, or of the end."""
         while True:
-            last = min(until, self._stage.settings.max_iter)
+            last = min(until, self._stage.settings.max_iter, self._seen_at)
             self._carry, status, theta, elbo = self._run(
                 self._space, self._data, self._settings, self._carry, tf.constant(last)
             )
             status, elbo = int(status), elbo.numpy()
             self.step += len(elbo)
             self._curve.append(elbo[:-1] if status == NON_FINITE else elbo)
-            if status == NON_FINITE:
+            self._error = failure_of(self._data)
+            if self._error is None and status == NON_FINITE:
                 status = self._take_back(elbo[-1])
             ended = status == CONVERGED or self.step == self._stage.settings.max_iter
             if self._others and ended and status != NON_FINITE:
                 status = self._next_stage()
+            elif status == MAX_ITER and self.step == self._seen_at < self.max_iter:
+                self._next_rows()
+            status = status if self._error is None else LOST
             if status != MAX_ITER or self.step >= min(until, self.max_iter):
                 break
         q = self._carry.kept.variational
         theta, q = map_leaves(lambda t: t.numpy(), (theta, q))
         curve, report = np.concatenate(self._curve), loop.report_of(self._carry)
-        return Result(theta, q, curve, status, report)
+        return Result(theta, q, curve, status, report, self._error)
 
     def _take_back(self, elbo: float) -> int:
         self._carry, lost = loop.take_back(
@@ -331,4 +351,21 @@ class _Climb:
             self._data = _rows(self._structure, data)
         self._settings = loop.packed(_own_settings(self._structure, self._stage))
         self._carry = loop.on_other_rows(self._carry)
+        self._next_rows()
         return MAX_ITER
+
+    def _all_seen(self) -> int:
+        """The step by which batches have seen all rows at hand, where others are to come."""
+        if self._stage.others is None:
+            return self.max_iter
+        return self.step + int(self._data.X.shape[0]) // self._stage.settings.batch_size
+
+    def _next_rows(self) -> None:
+        """Others in place of those at hand, where there are others."""
+        if self._stage.others is not None:
+            try:
+                self._data = _rows(self._structure, self._stage.others())
+            except Exception as error:  # whatever the user's own code raises
+                self._error = error
+            self._carry = loop.at_new_epoch(self._carry, int(self._data.X.shape[0]))
+        self._seen_at = self._all_seen()

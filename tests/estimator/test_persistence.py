@@ -476,7 +476,7 @@ def test_mutated_files_are_refused_or_predict(fitted, tmp_path):
     [
         ({"_skgpng_state": 99, "_skgpng_version": "7.1"}, r"pickled by skgpng 7.1 \(state 99\)"),
         ({"_skgpng_state": 0, "_skgpng_version": "0.0.1"}, "pickled by skgpng 0.0.1"),
-        ({"_skgpng_state": 2, "_skgpng_version": "0.1.0"}, r"0.1.0 \(state 2\).*reads state 6"),
+        ({"_skgpng_state": 2, "_skgpng_version": "0.1.0"}, r"0.1.0 \(state 2\).*reads state 7"),
         ({"_skgpng_state": None, "_skgpng_version": None}, "older than 0.1.0"),
     ],
 )
