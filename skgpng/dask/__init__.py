@@ -265,7 +265,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
         return accuracy(*computed(self.client, y, self.predict(X), sample_weight))
 
 
-def _local(estimator: Any, cls: type) -> Any:
+def _local(estimator: Any, cls: Any) -> Any:
     """An estimator of the class with all that this one has, but the client."""
     local = cls.__new__(cls)
     vars(local).update({k: v for k, v in vars(estimator).items() if k != "client"})

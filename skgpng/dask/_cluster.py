@@ -16,7 +16,7 @@ import dask
 from dask.utils import parse_timedelta
 from distributed import Client, KilledWorker, get_client
 
-__all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop"]
+__all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop", "released"]
 
 # Seconds between two looks at the cluster.
 _LOOK = 1.0
@@ -47,7 +47,8 @@ def on_loop(client: Client, make: Callable[[], Awaitable]) -> concurrent.futures
     async def run() -> Any:
         return await make()
 
-    return asyncio.run_coroutine_threadsafe(run(), client.loop.asyncio_loop)
+    loop: Any = client.loop
+    return asyncio.run_coroutine_threadsafe(run(), loop.asyncio_loop)
 
 
 class Waiting:
@@ -136,3 +137,10 @@ def gathered(client: Client, futures: Sequence) -> list:
             "from where they are stored (from_array, read_parquet), or keep client and scheduler "
             "open until fit ends."
         ) from error
+
+
+def released(futures: Sequence) -> None:
+    """Let the cluster forget them, without waiting for Python to find out."""
+    for future in futures:
+        if future is not None and future.client.status == "running":
+            future.release()

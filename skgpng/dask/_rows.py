@@ -15,7 +15,7 @@ from sklearn.utils.random import sample_without_replacement
 from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample
 from .._estimator.problem import Rows
 from .._version import __version__
-from ._cluster import gathered
+from ._cluster import gathered, released
 from ._parts import About, Part, about, joined, parts_of, some_rows, start_tensorflow
 from ._summing import Question, Summing
 
@@ -130,8 +130,12 @@ class DaskRows(RowsElsewhere):
         self._total_weight = float(sum(weights))
         self._number([own for _, own in shards])
         # what is needed to make a shard again the scheduler knows, from where the rows came
-        self._parts = []
+        self._let_go_of_parts()
         self._summing = Summing(self._client, encoded)
+
+    def _let_go_of_parts(self) -> None:
+        released(self._parts)
+        self._parts = []
 
     def _share_out(self) -> list[tuple[str, list[int]]]:
         """Workers with the parts that they hold, in the order of the first of these."""
@@ -187,7 +191,7 @@ class DaskRows(RowsElsewhere):
 
     def end(self) -> None:
         """Let go of all that the cluster holds for this."""
-        self._parts = []
+        self._let_go_of_parts()
         if self._summing is not None:
             self._summing.close()
             self._summing = None

@@ -20,11 +20,13 @@ import numpy as np
 from distributed import Client
 from distributed.protocol import to_serialize
 
-from ._cluster import gathered, looks_at, on_loop
+from ._cluster import gathered, looks_at, on_loop, released
 from ._parts import start_tensorflow
 
 __all__ = ["Question", "Summing", "sums_of"]
 
+# Bytes of an array from which on it is worth a look whether it has been sent already.
+_LARGE = 2**16
 # Calls are no tasks: a scheduler that sees none for long takes the cluster for idle.
 _SIGN_OF_LIFE = 30.0
 
@@ -33,7 +35,7 @@ class Question(NamedTuple):
     """What is asked of a shard."""
 
     call: bytes  # pickled
-    arrays: list[np.ndarray]
+    arrays: list  # to actors an int for an array that they have
     rows: np.ndarray | None = None  # numbers in the shard; None for all
     scale: float = 1.0  # of their weights
 
@@ -52,6 +54,7 @@ class Summing:
         self._client, self._shards = client, [*shards]
         self._actors: list[Any] = [None] * len(self._shards)
         self._addresses = [""] * len(self._shards)
+        self._kept: list[list[np.ndarray]] = [[] for _ in self._shards]  # by the actors
         self._straight, self._last_task = True, time.monotonic()
         self._place(range(len(self._shards)))
 
@@ -80,14 +83,15 @@ class Summing:
         for k, call in calls.items():
             answer = None if call.cancelled() or _is_gone(call) else call.result()
             if answer is not None and answer["status"] == "OK":
-                found[k] = answer["result"]
+                found[k] = [_whole(array) for array in answer["result"]]
             elif answer is not None and not isinstance(answer["exception"], OSError):
                 raise answer["exception"]
         return found
 
     def _call(self, k: int, question: Question) -> Any:
         worker = self._client.rpc(self._addresses[k])
-        arguments = [to_serialize(part) for part in question]
+        arrays, self._kept[k] = spared(question.arrays, self._kept[k])
+        arguments = [to_serialize(part) for part in question._replace(arrays=arrays)]
         message = {"actor": self._actors[k].key, "function": "sums", "args": arguments}
         return on_loop(self._client, lambda: worker.actor_execute(**message, kwargs={}))
 
@@ -101,7 +105,9 @@ class Summing:
 
     def _place(self, which: Any) -> bool:
         """Actors beside these shards, each on a worker of its own; whether all are there."""
+        released([self._actors[k] for k in which])
         for k in which:
+            self._kept[k] = []
             holders = self._client.who_has([self._shards[k]])[self._shards[k].key]
             self._actors[k] = self._client.submit(
                 _Summer,
@@ -125,6 +131,7 @@ class Summing:
 
     def close(self) -> None:
         """Let go of actors and shards."""
+        released([*self._actors, *self._shards])
         self._actors, self._shards = [], []
 
 
@@ -141,6 +148,55 @@ def _key(name: str) -> str:
     return f"skgpng-{name}-{uuid.uuid4().hex}"
 
 
+# --- what is sent -----------------------------------------------------------------------------
+
+
+def spared(arrays: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> tuple[list, list]:
+    """Arrays with an int for each that is known, and all that are known then.
+
+    Known are the large arrays of the question before, and of this one up to there: the second sums
+    of a step ask with a factor of the first.
+    """
+    found: list = []
+    known, own = [*kept], []
+    for array in arrays:
+        if array.nbytes < _LARGE:
+            found.append(array)
+            continue
+        same = (i for i, a in enumerate(known) if a.shape == array.shape and _are_equal(a, array))
+        number = next(same, None)
+        found.append(array if number is None else number)
+        known += [array] if number is None else []
+        own.append(array)
+    return found, own
+
+
+def _are_equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a[..., -1], b[..., -1]) and np.array_equal(a, b)
+
+
+def restored(arrays: Sequence, kept: Sequence[np.ndarray]) -> tuple[list, list]:
+    """Undo :func:`spared`."""
+    found: list = []
+    known, own = [*kept], []
+    for given in arrays:
+        array = known[given] if isinstance(given, int) else given
+        found.append(array)
+        if array.nbytes >= _LARGE:
+            known += [] if isinstance(given, int) else [array]
+            own.append(array)
+    return found, own
+
+
+def _without_zeros(array: np.ndarray) -> Any:
+    """The shape of an array of zeros."""
+    return array if array.nbytes < _LARGE or array.any() else array.shape
+
+
+def _whole(given: Any) -> np.ndarray:
+    return np.zeros(given) if isinstance(given, tuple) else given
+
+
 # --- on the workers ---------------------------------------------------------------------------
 
 
@@ -149,10 +205,14 @@ class _Summer:
 
     def __init__(self, shard: Any) -> None:
         self._shard = shard
+        self._kept: list[np.ndarray] = []
 
-    def sums(self, *question: Any) -> list[np.ndarray]:
+    def sums(self, call: bytes, arrays: list, rows: Any, scale: float) -> list:
         """In a thread of its own."""
-        return sums_of(self._shard, Question(*question))
+        arrays, self._kept = restored(arrays, self._kept)
+        return [
+            _without_zeros(a) for a in sums_of(self._shard, Question(call, arrays, rows, scale))
+        ]
 
 
 def _sums_of_shard(shard: Any, question: Question) -> list[np.ndarray]:
