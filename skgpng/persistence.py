@@ -151,6 +151,9 @@ _OURS = sorted(
             f"{c.__module__}.{c.__name__}"
             for c in (GaussianProcessClassifier, GaussianProcessRegressor)
         ),
+        # named only, as Dask need not be there
+        "skgpng.dask.GaussianProcessClassifier",
+        "skgpng.dask.GaussianProcessRegressor",
     }
 )
 

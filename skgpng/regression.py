@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from . import likelihoods, means
+from ._estimator.by_blocks import by_blocks, scored
 from ._estimator.regressor import BaseRegressor
 from ._estimator.validation import has_inducing_points, levels_of, without_axis
 from ._runtime import outside_graphs
@@ -281,7 +282,12 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.verbose, self.random_state = verbose, random_state
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise_variance: Any = None,
+        **known: Any,
     ) -> GaussianProcessRegressor:
         """Learn kernel, noise and posterior.
 
@@ -373,7 +379,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
     # --- predicting ----------------------------------------------------------------------
 
-    @outside_graphs
+    @by_blocks
     def predict(
         self,
         X: Any,
@@ -431,7 +437,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         mean, std = model.mean_and_std(X, row, include_noise)
         return _columns(mean), _columns(std)
 
-    @outside_graphs
+    @by_blocks
     def predict_quantiles(
         self, X: Any, quantiles: Any = (0.025, 0.5, 0.975), **known: Any
     ) -> np.ndarray:
@@ -460,8 +466,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         values = model.quantiles(X, levels, row)
         return without_axis(values)
 
-    @outside_graphs
-    def log_predictive_density(self, X: Any, y: Any, **known: Any) -> np.ndarray:
+    @by_blocks
+    def log_predictive_density(self, X: Any, y: Any = None, **known: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
 
         Parameters
@@ -490,8 +496,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         X, model, row = self._at(X, known)
         return model.log_density(X, self._targets(X, y, model), row)
 
-    @outside_graphs
-    def crps(self, X: Any, y: Any, **known: Any) -> np.ndarray:
+    @by_blocks
+    def crps(self, X: Any, y: Any = None, **known: Any) -> np.ndarray:
         """Continuous ranked probability score of the prediction of each row, noise included.
 
         Parameters
@@ -552,7 +558,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         draws = model.draws(X, n_samples, rng, row, include_noise)
         return without_axis(draws)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, **known: Any) -> float:
         """Share of y that the predictions explain.
 
         Parameters
@@ -574,7 +580,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             :func:`sklearn.metrics.d2_absolute_error_score`.
         """
         likelihood = likelihoods.named(self.likelihood)
-        return likelihood.score(y, self.predict(X, **known), sample_weight)
+        return likelihood.score(*scored(self, X, y, sample_weight, known))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ LEVELS = {
     "_estimator": 6,
     "classification": 7,
     "regression": 7,
+    "dask": 8,
     "displays": 8,
     "persistence": 8,
     "skgpng": 9,  # the package's own __init__

@@ -27,6 +27,7 @@ from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
 from .elsewhere import RowsElsewhere, Sample, encoder_of, refuse_without_rows
 from .fitted import FittedGaussianProcess
+from .from_disk import at_hand, far_rows, reader_of
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
 from .placing import refuse_beyond_memory
 from .plan import (
@@ -111,6 +112,12 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Fitted attributes that only this estimator has."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        reader = reader_of(self, X, y, sample_weight)
+        if reader is not None:
+            rows = at_hand(reader, self._tuning.sample_bytes)
+            if rows is None:
+                return self._fit_elsewhere(far_rows(self, reader, given))
+            X, y, sample_weight = reader.named(rows.X), rows.y, rows.weights
         return self._learn(X, y, self._first_or_warm, sample_weight, given)
 
     def _fit_elsewhere(self, far: RowsElsewhere) -> Any:

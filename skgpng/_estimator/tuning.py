@@ -86,6 +86,9 @@ class Tuning(NamedTuple):
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
     sample_bytes : int
+            Of rows, as float64, that a fit of rows elsewhere (on a disk, on other machines) has at
+        hand: 1.7 million rows of eight columns.
+    =======
         Of rows that are elsewhere, as many are at hand as so many bytes hold in float64 (128 MiB):
         1.7 million of eight columns, enough to see units, points and what is near; a fit takes
         several times as much.

@@ -52,7 +52,7 @@ class Collapsed(PointInference):
         others = self.further(iterate, "statistics", (L_inv,), data)
         nat1, gram = add(*(k[1:] for k in known), *others)
         begun = self.with_q(iterate, prior, (nat1, shift_diagonal(gram, -0.5)))
-        factors = begun.factors
+        factors = tuple(f.for_rows() for f in begun.factors)
         parts = [self.slopes(factors, b, k[0]) for b, k in zip(whole, known, strict=True)]
         parts += self.further(iterate, "slopes", (factors,), data)
         return self.end(iterate, begun, add(*parts), gram)

@@ -44,6 +44,13 @@ class Factors(NamedTuple):
             q_mu=self.q_mu[:, own], inner=inner, excess=excess, slope=self.slope[:, own]
         )
 
+    def for_rows(self) -> Factors:
+        """What rows ask for: not ``inner``, in whose place is another matrix of its shape.
+
+        One matrix less is sent to rows that are on other machines.
+        """
+        return self._replace(inner=self.excess)
+
 
 class Sums(NamedTuple):
     """What rows add up to in the gradient of their data term."""

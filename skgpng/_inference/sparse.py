@@ -45,9 +45,10 @@ class Sparse(PointInference):
 
     def factors_for_rows(self, iterate: Iterate, begun: Begun) -> tuple[Factors, ...]:
         """Of rows as they are, or whitened."""
-        if iterate.how.whitened:
-            return begun.factors
-        return tuple(projection(iterate).unwhitened(f) for f in begun.factors)
+        factors = begun.factors
+        if not iterate.how.whitened:
+            factors = tuple(projection(iterate).unwhitened(f) for f in factors)
+        return tuple(f.for_rows() for f in factors)
 
     def end(self, iterate: Iterate, begun: Begun, total: RowSums) -> Step:
         """ELBO, gradient and the natural-gradient step."""

@@ -1,10 +1,11 @@
 """The process: TensorFlow when it is first needed, what is compiled, devices, threads, memory."""
 
 from .compiled import Compiled, compiled_once, map_leaves, runs_in_order, where_needed
+from .cores import allowed_threads, threads_of_all
 from .devices import Device, all_digits, on, places, returning_home
 from .memory import keep_freed, refuse_beyond
 from .replay import Replay, numpy_function
-from .tensorflow import allowed_threads, at_home, custom_gradient, outside_graphs, tf
+from .tensorflow import at_home, custom_gradient, outside_graphs, tf
 
 __all__ = [
     "Compiled",
@@ -25,5 +26,6 @@ __all__ = [
     "returning_home",
     "runs_in_order",
     "tf",
+    "threads_of_all",
     "where_needed",
 ]

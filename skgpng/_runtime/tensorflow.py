@@ -19,10 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sklearn
+from joblib import cpu_count
+
+from .cores import side_by_side, wished_threads
 
 __all__ = [
     "HOME",
-    "allowed_threads",
     "at_home",
     "custom_gradient",
     "outside_graphs",
@@ -79,31 +81,27 @@ def _grow_memory(config: Any) -> None:
 
 
 def _limit_threads(threading_config: Any) -> None:
-    """Let TensorFlow use as many threads as OMP_NUM_THREADS allows, where that is set.
+    """Let TensorFlow use as many threads as are wished for, or the quota of a container allows.
 
-    joblib sets the variable in its worker processes, so that all of them together use each core
-    once; TensorFlow does not read it. Its own variables go first. They are not set here, because
-    processes started later would inherit them and take them for the user's wish.
+    joblib and Dask share the cores among their workers; TensorFlow reads nothing of it. An
+    operation uses the threads of one computation, those of several run side by side. TensorFlow's
+    own variables go first. They are not set here, because processes started later would inherit
+    them and take them for the user's wish.
     """
-    limit = _thread_limit()
+    limit = wished_threads()
+    if limit is None and cpu_count() < _cores_seen():
+        limit = cpu_count()
     if limit is None:
         return
-    for pool in ("intra", "inter"):
+    for pool, n in {"intra": limit, "inter": limit * side_by_side()}.items():
         if f"TF_NUM_{pool.upper()}OP_THREADS" not in os.environ:
-            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(limit)
+            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(n)
 
 
-def _thread_limit() -> int | None:
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2": nested levels
-    return int(first) if first.isdecimal() and int(first) > 0 else None
-
-
-@functools.lru_cache(maxsize=1)
-def allowed_threads() -> int:
-    """Threads that a computation may use: the cores of this process, or OMP_NUM_THREADS."""
+def _cores_seen() -> int:
+    """By TensorFlow, which knows no quotas."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(cores, _thread_limit() or cores)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
