@@ -76,8 +76,9 @@ def test_clock_of_a_star(script):
     assert script.star([4.0], call, network) == 0.5 + 1 + 0.25 + 4 + 0.25 + 2 + 0.125
     # the second is sent for 1.5 later and ready 1.5 later, and waits for the first answer
     assert script.star([4.0, 4.0], call, network) == 6.0 + 2 * 2.125
-    # a first that takes 3 longer is waited for
-    assert script.star([7.0, 4.0], call, network) == 9.0 + 2.125
+    # where the first takes 3 longer the second comes before it, at 7.5
+    assert script.star([7.0, 4.0], call, network) == 7.5 + 2 * 2.125
+    assert script.star([70.0, 4.0], call, network) == 72.0 + 2.125
     free = script.Network(np.inf, 0.0, 0.0)
     nothing = call._replace(add=0.0)
     assert script.star([1.0, 3.0, 2.0], nothing, free) == 3.0
