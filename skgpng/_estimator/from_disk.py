@@ -148,7 +148,7 @@ class SourceRows(RowsElsewhere):
                 piece = reader.rows(int(k) * size, int(k) * size + size)
                 kept.add(self._encoded(piece))
                 if kept.n >= n_rows:
-                    yield kept.taken()
+                    yield kept.taken(n_rows)
 
     def _of_buffer(self, rng: np.random.RandomState) -> Iterator[Rows]:
         assert self._sample is not None
@@ -157,8 +157,8 @@ class SourceRows(RowsElsewhere):
         while True:
             for block in self._reader.shuffled(rng):
                 kept.add(self._encoded(block))
-                if kept.n >= half:
-                    buffer = _exchanged(buffer, kept.taken(), rng)
+                while kept.n >= half:
+                    buffer = _exchanged(buffer, kept.taken(half), rng)
                     yield buffer
 
     def _encoded(self, block: Block) -> Rows:
@@ -186,10 +186,11 @@ class _Kept:
         self._rows.append(rows)
         self.n += len(rows.X)
 
-    def taken(self) -> Rows:
-        """All of them, which are gone then."""
-        rows, self._rows, self.n = self._rows, [], 0
-        return Rows(*map(np.concatenate, zip(*rows, strict=True)))
+    def taken(self, n: int) -> Rows:
+        """The first n of them, which are gone then."""
+        rows = Rows(*map(np.concatenate, zip(*self._rows, strict=True)))
+        self._rows, self.n = [rows.some(slice(n, None))], self.n - n
+        return rows.some(slice(0, n))
 
 
 def _exchanged(buffer: Rows, rows: Rows, rng: np.random.RandomState) -> Rows:
@@ -197,5 +198,5 @@ def _exchanged(buffer: Rows, rows: Rows, rng: np.random.RandomState) -> Rows:
     places = rng.permutation(len(buffer.X))[: len(rows.X)]
     changed = Rows(*(a.copy() for a in buffer))
     for old, new in zip(changed, rows, strict=True):
-        old[places] = new[: len(places)]
+        old[places] = new
     return changed

@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ..likelihoods import ROW_NAMES, Likelihood
-from .sources import is_source
+from .sources import refuse_source
 
 __all__ = [
     "FLOATS",
@@ -51,11 +51,7 @@ _OF_GRADIENTS = {"return_mean_grad", "return_std_grad"}
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     """scikit-learn's ``validate_data``; X becomes float64 where it is not one of the floats."""
-    if not isinstance(X, np.ndarray) and is_source(X):
-        raise ValueError(
-            f"X is {type(X).__name__}, which gives rows in batches: fit, predict and score take "
-            "those, this method does not. Pass rows as an array, such as those of one batch."
-        )
+    refuse_source(X)
     # sums of float32 numbers near their largest are infinity less infinity, which is no matter
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, X, *y, dtype=FLOATS, **options)

@@ -84,7 +84,12 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         return {**super().__getstate__(), "client": None}
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise_variance: Any = None,
+        **known: Any,
     ) -> GaussianProcessRegressor:
         given = {"noise_variance": noise_variance, **known}
         if not is_dask_collection(X):
@@ -139,17 +144,17 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         options = {"quantiles": levels}
         return lazily(self.to_local(), "predict_quantiles", X, known, options, [levels])
 
-    def log_predictive_density(self, X: Any, y: Any, **known: Any) -> Any:
+    def log_predictive_density(self, X: Any, y: Any = None, **known: Any) -> Any:
         if not is_dask_collection(X):
             return super().log_predictive_density(X, y, **known)
         return _of_rows(self, "log_predictive_density", X, {"y": y, **known})
 
-    def crps(self, X: Any, y: Any, **known: Any) -> Any:
+    def crps(self, X: Any, y: Any = None, **known: Any) -> Any:
         if not is_dask_collection(X):
             return super().crps(X, y, **known)
         return _of_rows(self, "crps", X, {"y": y, **known})
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, **known: Any) -> float:
         if not is_dask_collection(X):
             return super().score(X, y, sample_weight, **known)
         predicted = self.predict(X, **known)
@@ -210,7 +215,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
         """Without the client."""
         return {**super().__getstate__(), "client": None}
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianProcessClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianProcessClassifier:
         if not is_dask_collection(X):
             return super().fit(X, y, sample_weight)
         return self._fit_elsewhere(DaskRows(client_of(self.client), X, y, sample_weight, True))
@@ -247,7 +252,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
             return super().decision_function(X)
         return lazily(self.to_local(), "decision_function", X, {}, {}, ["decision"])
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Share of labels that ``predict`` finds.
 
         Parameters
