@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.gaussian_process.kernels import CompoundKernel
-from sklearn.utils import compute_class_weight
+from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import kernels, likelihoods, means
 from ._estimator.base import BaseGaussianProcess
+from ._estimator.by_blocks import by_blocks, scored
+from ._estimator.labels import weight_of_each
 from ._estimator.plan import Options, Plan, merges_rows
 from ._estimator.problem import Problem, Rows
 from ._estimator.validation import (
@@ -26,7 +28,6 @@ from ._estimator.validation import (
     validated,
     without_axis,
 )
-from ._runtime import outside_graphs
 from ._training.result import Result
 from .inducing import merge_equal_rows
 from .likelihoods import LABEL_NAMES, Labels, Units
@@ -34,8 +35,6 @@ from .parameters import Parameter
 
 __all__ = ["GaussianProcessClassifier"]
 
-# A class of this weight hides the others in rounding.
-_HEAVIEST_CLASS = 1e15
 # Nearer to zero than this many standard deviations, a latent mean may have a probability that is
 # rounded to 1/2 (at 1e-16).
 _TIE = 1e-8
@@ -141,11 +140,13 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
         variance (of linear kernels: that of the slope among the points). Where that is too little
         to factorise it, training takes ten times as much, see ``jitter_``.
-    dtype : {"float64", "float32"}, default="float64"
-        Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way,
-        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
-        of columns that are not centred).
+    device : str or None, default=None
+        Where training runs: ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a name of TensorFlow's. ``None``
+        is that of a ``tf.device`` scope, else for large work a GPU, if there is one (:doc:`/gpu`).
+    dtype : {"auto", "float64", "float32"}, default="auto"
+        Of the covariances between inducing points and rows while training; factorisations,
+        predictions and models without points are float64 either way, and so is all where rounding
+        X would lose a kernel that is not stationary. ``"auto"`` is float32 on a GPU, else float64.
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed), 2 also the model and why.
     random_state : int, RandomState instance or None, default=None
@@ -241,7 +242,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         max_iter_predict: int = 100,
         n_jobs: int | None = None,
         jitter: float = 1e-6,
-        dtype: str = "float64",
+        device: str | None = None,
+        dtype: str = "auto",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -260,10 +262,10 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         self.class_weight, self.multi_class = class_weight, multi_class
         self.copy_X_train, self.n_jobs = copy_X_train, n_jobs
         self.max_iter_predict = max_iter_predict
-        self.jitter, self.dtype = jitter, dtype
+        self.jitter, self.device, self.dtype = jitter, device, dtype
         self.verbose, self.random_state = verbose, random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GaussianProcessClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianProcessClassifier:
         """Learn kernel and posterior.
 
         Parameters
@@ -366,7 +368,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         kernel, parsed = self._kernel_of_each(kernel, n_latent)
         parsed, start = self._start_values(parsed, start, X)
         self.classes_ = classes
-        each = self._weight_of_each(labels, classes, weights)
+        each = weight_of_each(self.class_weight, labels, classes, weights)
         weights = weights * each[labels]
         Y = labels.reshape(-1, 1).astype(np.float64)
         rows_of_labels = Rows(X, Y, weights, np.zeros((len(X), 0)))
@@ -445,26 +447,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
             )
         return kernel, parsed
 
-    def _weight_of_each(
-        self, labels: np.ndarray, classes: np.ndarray, weights: np.ndarray
-    ) -> np.ndarray:
-        """Weight of each class; "balanced" by the total weight of its rows."""
-        if self.class_weight == "balanced":
-            return weights.sum() / (len(classes) * np.bincount(labels, weights))
-        given = self.class_weight
-        if isinstance(given, dict) and not all(isinstance(v, Real) for v in given.values()):
-            raise ValueError(f"class_weight must map labels to numbers, got {given!r}.")
-        each = compute_class_weight(given, classes=classes, y=classes)
-        if not np.all((each > 0) & (each <= _HEAVIEST_CLASS)):
-            raise ValueError(
-                f"class_weight must be positive and at most {_HEAVIEST_CLASS:g}, got "
-                f"{given!r}. To leave a class out, give its rows a sample_weight of 0."
-            )
-        return each
-
     # --- predicting ----------------------------------------------------------------------
 
-    @outside_graphs
+    @by_blocks
     def latent_mean_and_variance(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the latent function, or of that of each class.
 
@@ -492,7 +477,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         check_is_fitted(self)
         return self
 
-    @outside_graphs
+    @by_blocks
     def decision_function(self, X: Any) -> np.ndarray:
         r"""Scores that order classes and rows as ``predict_proba`` does.
 
@@ -511,7 +496,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         X = self._validate_new(X)
         return self._labels.decision(self._predictor.values, *self._predictor.latent(X))
 
-    @outside_graphs
+    @by_blocks
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Probability of each class, the latent functions integrated out.
 
@@ -539,7 +524,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
     def _labels(self) -> Labels:
         return cast(Labels, self._predictor.likelihood)
 
-    @outside_graphs
+    @by_blocks
     def predict(self, X: Any) -> np.ndarray:
         """The more probable class of each row, the first of those as probable.
 
@@ -554,6 +539,22 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         X = self._validate_new(X)
         likely = self._is_second(X) if self._labels.symmetric else self._latent_argmax(X)
         return self.classes_[likely]
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Share of labels that ``predict`` finds.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or source of rows
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        y, found, weights = scored(self, X, y, sample_weight, {})
+        return float(accuracy_score(y, found, sample_weight=weights))
 
     def _latent_argmax(self, X: np.ndarray) -> np.ndarray:
         p = self._probabilities(*self._predictor.latent(X))

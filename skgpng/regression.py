@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from . import likelihoods, means
+from ._estimator.by_blocks import by_blocks, scored
 from ._estimator.regressor import BaseRegressor
 from ._estimator.validation import has_inducing_points, levels_of, without_axis
 from ._runtime import outside_graphs
@@ -146,11 +147,13 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         Added to the diagonal of the kernel matrix of the inducing points, in units of the prior
         variance (of linear kernels: that of the slope among the points). Where that is too little
         to factorise it, training takes ten times as much, see ``jitter_``.
-    dtype : {"float64", "float32"}, default="float64"
-        Of the covariances between inducing points and rows while training, where the time goes;
-        factorisations, models without inducing points and predictions are float64 either way,
-        and so is all where rounding X would lose a kernel that is not stationary (``DotProduct``
-        of columns that are not centred).
+    device : str or None, default=None
+        Where training runs: ``"cpu"``, ``"gpu"``, ``"gpu:1"`` or a name of TensorFlow's. ``None``
+        is that of a ``tf.device`` scope, else for large work a GPU, if there is one (:doc:`/gpu`).
+    dtype : {"auto", "float64", "float32"}, default="auto"
+        Of the covariances between inducing points and rows while training; factorisations,
+        predictions and models without points are float64 either way, and so is all where rounding
+        X would lose a kernel that is not stationary. ``"auto"`` is float32 on a GPU, else float64.
     verbose : int, default=0
         1 shows a line of progress (tqdm's where it is installed), 2 also the model and why.
     random_state : int, RandomState instance or None, default=None
@@ -255,7 +258,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         copy_X_train: bool = True,
         n_targets: int | None = None,
         jitter: float = 1e-6,
-        dtype: str = "float64",
+        device: str | None = None,
+        dtype: str = "auto",
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
@@ -275,11 +279,16 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         self.warm_start = warm_start
         self.normalize_y, self.copy_X_train = normalize_y, copy_X_train
         self.n_targets = n_targets
-        self.jitter, self.dtype = jitter, dtype
+        self.jitter, self.device, self.dtype = jitter, device, dtype
         self.verbose, self.random_state = verbose, random_state
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, noise_variance: Any = None, **known: Any
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        noise_variance: Any = None,
+        **known: Any,
     ) -> GaussianProcessRegressor:
         """Learn kernel, noise and posterior.
 
@@ -371,7 +380,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
     # --- predicting ----------------------------------------------------------------------
 
-    @outside_graphs
+    @by_blocks
     def predict(
         self,
         X: Any,
@@ -429,7 +438,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         mean, std = model.mean_and_std(X, row, include_noise)
         return _columns(mean), _columns(std)
 
-    @outside_graphs
+    @by_blocks
     def predict_quantiles(
         self, X: Any, quantiles: Any = (0.025, 0.5, 0.975), **known: Any
     ) -> np.ndarray:
@@ -458,8 +467,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         values = model.quantiles(X, levels, row)
         return without_axis(values)
 
-    @outside_graphs
-    def log_predictive_density(self, X: Any, y: Any, **known: Any) -> np.ndarray:
+    @by_blocks
+    def log_predictive_density(self, X: Any, y: Any = None, **known: Any) -> np.ndarray:
         """Log density of each target under its predictive distribution, noise included.
 
         Parameters
@@ -488,8 +497,8 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         X, model, row = self._at(X, known)
         return model.log_density(X, self._targets(X, y, model), row)
 
-    @outside_graphs
-    def crps(self, X: Any, y: Any, **known: Any) -> np.ndarray:
+    @by_blocks
+    def crps(self, X: Any, y: Any = None, **known: Any) -> np.ndarray:
         """Continuous ranked probability score of the prediction of each row, noise included.
 
         Parameters
@@ -550,7 +559,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         draws = model.draws(X, n_samples, rng, row, include_noise)
         return without_axis(draws)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **known: Any) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, **known: Any) -> float:
         """Share of y that the predictions explain.
 
         Parameters
@@ -572,7 +581,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
             :func:`sklearn.metrics.d2_absolute_error_score`.
         """
         likelihood = likelihoods.named(self.likelihood)
-        return likelihood.score(y, self.predict(X, **known), sample_weight)
+        return likelihood.score(*scored(self, X, y, sample_weight, known))
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

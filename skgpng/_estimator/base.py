@@ -20,21 +20,22 @@ from .. import inducing, kernels
 from .._inference import Memory
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
-from .._runtime import outside_graphs
+from .._runtime import at_home, outside_graphs, places
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
 from .elsewhere import RowsElsewhere, Sample, encoder_of, refuse_without_rows
 from .fitted import FittedGaussianProcess
+from .from_disk import at_hand, far_rows, reader_of
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
+from .placing import refuse_beyond_memory
 from .plan import (
     Options,
     Plan,
     make_plan,
     most_calls,
     n_points,
-    refuse_beyond_memory,
     refuse_own_optimizer,
     stream_capacity,
     suit_neighbours,
@@ -86,7 +87,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         "n_restarts_optimizer": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "jitter": [Interval(Real, 0, np.inf, closed="neither")],
-        "dtype": [StrOptions({"float64", "float32"})],
+        "device": [None, str],
+        "dtype": [StrOptions({"auto", "float64", "float32"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
         "priors": [None, dict],
@@ -110,6 +112,12 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Fitted attributes that only this estimator has."""
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        reader = reader_of(self, X, y, sample_weight)
+        if reader is not None:
+            rows = at_hand(reader, self._tuning.sample_bytes)
+            if rows is None:
+                return self._fit_elsewhere(far_rows(self, reader, given))
+            X, y, sample_weight = reader.named(rows.X), rows.y, rows.weights
         return self._learn(X, y, self._first_or_warm, sample_weight, given)
 
     def _fit_elsewhere(self, far: RowsElsewhere) -> Any:
@@ -148,6 +156,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         """Validate, train and set every fitted attribute, or none; gives a warning's text."""
         self._validate_params()
         check_priors(self.priors)
+        if self.device is not None:
+            places(self.device)
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows
@@ -190,6 +200,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
             n_calls = most_calls(options, self._conjugate, N, every, tuning)
         return Callbacks(self, X, y, metadata, n_calls)
 
+    @at_home()
     def _train(
         self,
         problem: Problem,
@@ -204,8 +215,9 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         refuse_own_optimizer(options, near, M)
         if M is not None:
             kernels.check_inducing_points(problem.parsed, self.n_inducing, M, len(problem.rows.X))
+        there = places(self.device)
         if not near:
-            refuse_beyond_memory(name, options, problem, M)
+            refuse_beyond_memory(name, self.n_inducing, problem, M, there[-1].n_bytes)
         held_out = None
         if self.early_stopping:
             by_label = problem.likelihood.support == "labels"
@@ -222,7 +234,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         spread = inducing.column_spread(*self._all_rows(problem))
         seed = rng.randint(0, 2**30, 2)
         plan = make_plan(
-            options, problem, held_out, points, near, spread, seed, moves, memory, tuning
+            options, problem, held_out, points, near, spread, seed, moves, memory, tuning, there
         )
         begin = fitting.start_parameters(plan, rng)
         monitors = self._callback_monitor(plan, callbacks)

@@ -15,6 +15,7 @@ from .._runtime import outside_graphs
 from .._version import __version__
 from ..likelihoods import Likelihood
 from . import kept
+from .by_blocks import by_blocks
 from .conditioning import conditioned
 from .functions import SampledFunctions
 from .gradients import gradients_at
@@ -269,7 +270,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
         told = hasattr(self, "_predictor") and not hasattr(BaseEstimator, "_get_fitted_attr_html")
         return Extended(table, as_html(facts(self))) if told else table
 
-    @outside_graphs
+    @by_blocks
     def predict_gradient(
         self, X: Any, return_std: bool = False, *, include_noise: bool = True, **known: Any
     ) -> Any:

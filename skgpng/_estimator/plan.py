@@ -14,13 +14,14 @@ from .._inference import Data, Execution, Inference, Model, Neighbours, Structur
 from .._inference.covariances import jitter_units, prior_variance
 from .._inference.elsewhere import numbered
 from .._inference.posterior import Posterior
-from .._runtime import refuse_beyond
+from .._runtime import Device
 from .._training.loop import Settings
 from .._training.result import Result
 from .._training.stages import Stage, gathering_stages, plan_stages
 from ..inducing import is_far_from_zero, merge_equal_rows
 from ..means import Zero
 from ..parameters import CauchyPrior, DensityPrior, Hyperparameters, Parameter, Parameters
+from .placing import chosen, chunk_of, chunk_rows, placed, precision_on, with_room
 from .problem import Problem, Rows
 from .tuning import TUNING, Tuning
 
@@ -254,24 +255,6 @@ def most_calls(
     return -(-steps // every) * (1 + options.n_restarts_optimizer)
 
 
-def chunk_rows(
-    N: int,
-    M: int | None,
-    n_latent: int,
-    once: bool = False,
-    tuning: Tuning = TUNING,
-    depth: int = 1,
-) -> int:
-    """Rows of a step on all of them that are taken at a time.
-
-    ``once``: in a single pass; ``depth``: numbers that the kernel holds for each covariance.
-    """
-    if M is None:
-        return max(64, tuning.block // (N * depth))
-    size = (tuning.block if once else tuning.chunk) // (M * n_latent * depth)
-    return max(1024 // depth, 64, size)
-
-
 def stream_capacity(M: int, tuning: Tuning = TUNING) -> int:
     """Rows of a stream that are kept at most."""
     return max(tuning.stream_rows, tuning.stream_rows_a_point * M)
@@ -284,20 +267,6 @@ def refuse_own_optimizer(options: Options, near: bool, M: int | None) -> None:
             "optimizer as a function needs an exact model, whose evidence is a function of the "
             "hyperparameters alone: set n_inducing=None and n_neighbors=None, or optimizer='auto'."
         )
-
-
-def refuse_beyond_memory(name: str, options: Options, problem: Problem, M: int | None) -> None:
-    """ValueError for what cannot fit: a few matrices are counted of the many there are."""
-    N, L = len(problem.rows.X), problem.n_latent
-    if M is None:  # exact regression: all targets share the matrices
-        matrices = 3 * (1 if problem.likelihood.conjugate else L)
-        what = f"the {N:,} x {N:,} covariance matrices of {name}(n_inducing=None)"
-        refuse_beyond(8.0 * matrices * N**2, what, "Use n_inducing='auto' or a number.")
-        return
-    M = min(M, N)
-    rows = min(N, chunk_rows(N, M, L))
-    what = f"the {M:,} x {M:,} covariance matrices of {name}(n_inducing={options.n_inducing})"
-    refuse_beyond(8.0 * M * (4 * L * M + 2 * rows), what, "Use a smaller n_inducing.")
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -314,12 +283,13 @@ def make_plan(
     moves: bool = True,
     memory: Any = None,
     tuning: Tuning = TUNING,
+    places: tuple[Device, ...] = (Device(),),
 ) -> Plan:
     """Model, execution, parameters and settings of a fit.
 
     ``points`` [M, D] are the inducing points to begin with, None for a model of the rows
     themselves, or of those ``near``; ``spread`` [D] the standard deviation of each column, of
-    remembered rows too; ``moves``: whether hyperparameters do.
+    remembered rows too; ``moves``: whether hyperparameters do; ``places``: where training may run.
     """
     N, M = problem.n_all, None if points is None else len(points)
     options = _by_name(options, near, M)
@@ -329,16 +299,18 @@ def make_plan(
     if not near and batch == N and problem.elsewhere is None:
         options = _follows_priors(options, problem)
     inference = _near(options, problem) if near else _inference(options, problem, M, batch, memory)
-    depth = kernels.depth(problem.parsed.structure, problem.rows.X.shape[1])
-    chunk = chunk_rows(N, M, problem.n_latent, inference.n_passes == 1, tuning, depth)
-    if near or kernels.needs_all_rows(problem.parsed.structure):
-        chunk = N
     grows = batch < N and options.batch_size == "auto" and not near
     grown = min(chunk_rows(N, M, problem.n_latent, tuning=tuning), N) if grows else 0
     if _in_pools(problem, batch):
         batch, grown = (min(size, len(problem.rows.X)) for size in (batch, grown))
+    at_hand = problem.elsewhere is None or _in_pools(problem, batch)
+    block = tuning.near.rows if near else None
+    place = chosen(places, problem, M, max(batch, grown), block, at_hand, tuning)
+    options = options._replace(dtype=precision_on(place, options.dtype, M, problem.rows.X))
+    chunk = N if near else chunk_of(problem, M, inference.n_passes == 1, with_room(place, tuning))
     how = _execution(options, problem, M, near, N, batch, max(batch, grown), tuning)
     how = how._replace(chunked=chunk < max(batch, grown), memory=memory is not None)
+    how = placed(how, place, tuning.algebra)
     # only then, so that the sizes of small sets never ask for a second compilation
     if inference.may_unwhiten and how.chunked and memory is None:
         unwhitened = _leaves_unwhitened(options, problem, points, batch, tuning)

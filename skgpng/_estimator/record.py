@@ -67,7 +67,8 @@ def announced(plan: Plan) -> str:
     by = _name_of(plan.optimizer) if plan.settings.learning_rate else "hyperparameters held"
     unit = "blocks" if plan.structure.model.inference.gathers else "rows"
     batch = f", {int(plan.settings.batch_size):,} {unit} a step" if how.minibatch else ""
-    return f"{plan.problem.n_rows:,} rows, {title}{points}, as {reason(plan)}; {by}{batch}"
+    where = f", on {how.device.removeprefix('/device:')}" if how.device else ""
+    return f"{plan.problem.n_rows:,} rows, {title}{points}, as {reason(plan)}; {by}{batch}{where}"
 
 
 def reason(plan: Plan) -> str:

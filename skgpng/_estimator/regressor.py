@@ -16,6 +16,7 @@ from ..likelihoods import Likelihood
 from . import kept
 from .additive import AdditiveComponent, part_at, shares_of
 from .base import BaseGaussianProcess, default_kernel
+from .by_blocks import by_blocks
 from .plan import Options, Plan, merges_rows
 from .predictor import LeaveOneOut, Predictor, prior_predictor
 from .problem import Problem, Rows
@@ -113,7 +114,7 @@ class BaseRegressor(BaseGaussianProcess):
         except ValueError as error:
             raise AttributeError(f"additive_components_: {error}") from error
 
-    @outside_graphs
+    @by_blocks
     def predict_component(self, X: Any, columns: Any, return_std: bool = False) -> Any:
         """One part of an additive function: what these columns do together.
 

@@ -15,7 +15,8 @@ from .._training.loop import Settings
 from ..kernels import ParsedKernel
 from ..likelihoods import Likelihood, Noise
 from ..parameters import Parameter, Parameters
-from .plan import Plan, chunk_rows
+from .placing import chunk_rows
+from .plan import Plan
 from .predictor import Predictor, evidence_at
 
 __all__ = ["log_evidence", "optimizer_of"]

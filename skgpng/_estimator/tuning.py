@@ -86,9 +86,20 @@ class Tuning(NamedTuple):
         -1.143, with 0.99 -1.149; L-BFGS on 2560 blocks took 22 s to 33 s and gave power -0.340 and
         not -0.350. (Held-out NLPD, split 0, one scale.)
     sample_bytes : int
+            Of rows, as float64, that a fit of rows elsewhere (on a disk, on other machines) has at
+        hand: 1.7 million rows of eight columns.
+    =======
         Of rows that are elsewhere, as many are at hand as so many bytes hold in float64 (128 MiB):
         1.7 million of eight columns, enough to see units, points and what is near; a fit takes
         several times as much.
+    gpu_work : float
+        Multiplications of a step from which on a GPU is taken where one is seen and nothing is
+        said. There is no evidence: none was at hand. A core does them in some 0.05 s, a GPU starts
+        the hundreds of operations of a step in a tenth of that.
+    gpu_arrays : int
+        Of a step that its memory is to hold at once, each of one chunk; no evidence either.
+    algebra : str
+        Forces that of an execution where it is not empty: tests say "graph", without a GPU.
     call_every, score_every : int
         Steps between two calls of callbacks and progress line, and at least between held-out
         scores.
@@ -126,6 +137,9 @@ class Tuning(NamedTuple):
     stream_rows: int = 2048
     stream_rows_a_point: int = 16
     sample_bytes: int = 2**27
+    gpu_work: float = 2e9
+    gpu_arrays: int = 24
+    algebra: str = ""
     call_every: int = 10
     score_every: int = 5
 

@@ -9,6 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ..likelihoods import ROW_NAMES, Likelihood
+from .sources import is_source
 
 __all__ = [
     "FLOATS",
@@ -18,6 +19,7 @@ __all__ = [
     "check_range",
     "check_targets",
     "check_weights",
+    "fits_float32",
     "has_inducing_points",
     "is_valid",
     "levels_of",
@@ -36,6 +38,9 @@ FLOATS = (np.float64, np.float32)
 # Values of X beyond are refused: the squares of their distances are not finite in float64, and
 # length scales of their size have no reciprocal in float32 (the ELBO was wrong from 1e37).
 _LARGEST = {"float64": 1e150, "float32": 1e35}
+_LARGEST["auto"] = _LARGEST["float64"]  # as it becomes where it has to
+# A spread below has no reciprocal in float32.
+_SMALLEST = 1e-35
 # The evidence of so heavy rows hides everything else in rounding.
 _HEAVIEST = 1e15
 #: Noise of a row in the variance of y: beyond, its precision is next to nothing.
@@ -46,6 +51,11 @@ _OF_GRADIENTS = {"return_mean_grad", "return_std_grad"}
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     """scikit-learn's ``validate_data``; X becomes float64 where it is not one of the floats."""
+    if not isinstance(X, np.ndarray) and is_source(X):
+        raise ValueError(
+            f"X is {type(X).__name__}, which gives rows in batches: fit, predict and score take "
+            "those, this method does not. Pass rows as an array, such as those of one batch."
+        )
     # sums of float32 numbers near their largest are infinity less infinity, which is no matter
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, X, *y, dtype=FLOATS, **options)
@@ -76,6 +86,14 @@ def check_range(X: np.ndarray, dtype: str) -> np.ndarray:
             f"overflow beyond {_LARGEST[dtype]:g}. Divide the column by its standard deviation."
         )
     return X
+
+
+def fits_float32(X: np.ndarray) -> bool:
+    """Whether float32 holds squares of the values of X, and reciprocals of what columns vary by."""
+    low, high = X.min(0).astype(np.float64), X.max(0).astype(np.float64)
+    vary = high - low
+    largest = max(np.abs(low).max(), np.abs(high).max())
+    return bool(largest <= _LARGEST["float32"] and np.all((vary == 0) | (vary >= _SMALLEST)))
 
 
 def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:

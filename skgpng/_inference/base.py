@@ -36,13 +36,16 @@ class Execution(NamedTuple):
 
     minibatch: bool = False  # whether a step takes some rows, or all
     chunked: bool = False  # whether it takes them in parts, so that memory is bounded
-    algebra: str = "tensors"  # or "blas", which pays for large matrices, see skgpng._linalg
+    # "tensors" with large inverses by LAPACK, "blas", which pays for large matrices (see
+    # skgpng._linalg), or "graph", which never leaves TensorFlow
+    algebra: str = "tensors"
     whitened: bool = True  # see Projection.unwhitened
     dtype: str = "float64"  # of covariances between inducing points and rows; else float64
     X_dtype: str = "float64"  # of the rows as they are stored
     memory: bool = False  # whether rows seen earlier are remembered, see Memory
     elsewhere: bool = False  # whether rows are not at hand, see skgpng._inference.elsewhere
     in_order: bool = False  # operations one after the other, which pays for small ones
+    device: str = ""  # as TensorFlow calls it, see skgpng._runtime.devices
 
 
 class Structure(NamedTuple):

@@ -175,7 +175,8 @@ def sum_elsewhere(iterate: Iterate, name: str, arguments: Any, data: Data, zero:
 
 
 def _of_rows_at_hand(how: Execution) -> Execution:
-    return how._replace(minibatch=False, chunked=True, elsewhere=False, in_order=False)
+    how = how._replace(minibatch=False, chunked=True, elsewhere=False, in_order=False)
+    return how._replace(device="")  # theirs
 
 
 def _ask(call: Call, n: int, number: Any, rows: Any, weight: Any, *arrays: Any) -> list:

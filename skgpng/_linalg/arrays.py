@@ -7,7 +7,6 @@ a busy loop for each block.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from scipy.linalg import blas, lapack
 from scipy.spatial.distance import cdist
 
 from .._runtime import allowed_threads
-from .threads import BLOCKS, blocks, in_threads, pool
+from .threads import BLOCKS, blocks, in_threads, in_turn
 
 __all__ = ["Arrays"]
 
@@ -156,7 +155,8 @@ class Arrays:
         joined: list[np.ndarray] = []
         allocating = threading.Lock()
 
-        def one(a: int, b: int) -> tuple:
+        def one(part: tuple[int, int]) -> tuple:
+            a, b = part
             results = formula(Arrays, *shared, *(c[..., a:b] for c in columns))
             with allocating:  # the first tile tells the shapes
                 if len(joined) < n_joined:
@@ -165,8 +165,7 @@ class Arrays:
                 whole[..., a:b] = part
             return results[n_joined:]
 
-        parts = zip(*blocks(N, n_tiles), strict=True)
-        sums = list(pool(os.getpid()).map(one, *parts))
+        sums = in_turn(one, blocks(N, n_tiles))
         return (*joined, *(functools.reduce(np.add, part) for part in zip(*sums, strict=True)))
 
     @staticmethod

@@ -8,8 +8,10 @@ is symmetric or triangular, and BLAS is up to four times as fast as TensorFlow i
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._runtime import custom_gradient, numpy_function, runs_in_order, tf
@@ -20,6 +22,7 @@ __all__ = [
     "add_jitter",
     "add_to_diagonal",
     "columnwise",
+    "in_graph",
     "inverse_and_log_determinant",
     "run",
     "shift_diagonal",
@@ -27,9 +30,20 @@ __all__ = [
     "triangular_inverse",
 ]
 
+_IN_GRAPH = contextvars.ContextVar("skgpng_in_graph", default=False)
 # From this size on LAPACK's inverse is quicker than TensorFlow's own kernels, whose float64
 # code does not use AVX-512 (2 times at 400 rows, 3 times at 1000 and more; the call costs 0.2 ms).
 _LAPACK_FROM = 250
+
+
+@contextlib.contextmanager
+def in_graph() -> Iterator[None]:
+    """A context for tracing what is never to leave TensorFlow: NumPy is not on a GPU."""
+    token = _IN_GRAPH.set(True)
+    try:
+        yield
+    finally:
+        _IN_GRAPH.reset(token)
 
 
 def run(blas: bool, formula: Callable, arguments: Sequence, outputs: Sequence = ()) -> tuple:
@@ -185,7 +199,7 @@ def inverse_and_log_determinant(K: Any) -> tuple[Any, Any]:
     Only the lower triangle of K is read. A matrix that is not positive definite gives NaN in both,
     never an exception.
     """
-    if runs_in_order():  # small matrices
+    if runs_in_order() or _IN_GRAPH.get():  # small matrices, or none may leave
         return _inverse(Tensors, K)
     return tf.cond(
         tf.logical_and(tf.shape(K)[0] >= _LAPACK_FROM, K.dtype == tf.float64),

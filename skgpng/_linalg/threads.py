@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .._runtime import allowed_threads
+from .._runtime import allowed_threads, threads_of_all
 
 __all__ = ["BLOCKS", "blocks", "in_threads", "in_turn", "one_blas_thread", "pool"]
 
@@ -23,16 +23,17 @@ BLOCKS = 4
 @functools.lru_cache(maxsize=1)
 def pool(process: int) -> ThreadPoolExecutor:
     """Threads of this process; a forked child has none of its parent's."""
-    return ThreadPoolExecutor(allowed_threads(), "skgpng")
+    return ThreadPoolExecutor(threads_of_all(), "skgpng")
 
 
 def in_turn(task: Callable[[Any], Any], parts: Sequence) -> list:
     """Results of ``task`` for each part, in threads that take the next part when they are done.
 
-    The task itself is to use no threads of :class:`Arrays`.
+    The task itself is to use no threads of :class:`Arrays`. Where a computation may use one thread
+    it is its own: others that run beside it do not wait for each other.
     """
-    if len(parts) == 1:
-        return [task(parts[0])]
+    if len(parts) == 1 or allowed_threads() == 1:
+        return [task(part) for part in parts]
     return list(pool(os.getpid()).map(task, parts))
 
 
@@ -56,7 +57,7 @@ def in_threads(
 
     parts = blocks(n, k or allowed_threads())
     parts = parts if longest == "first" else parts[::-1]
-    list(pool(os.getpid()).map(silent, parts))
+    in_turn(silent, parts)
 
 
 class _OneBlasThread:

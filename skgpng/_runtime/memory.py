@@ -25,14 +25,15 @@ def available() -> float:
     return min([_of_machine(), *_left_in_groups()])
 
 
-def refuse_beyond(n_bytes: float, what: str, remedy: str) -> None:
+def refuse_beyond(n_bytes: float, what: str, remedy: str, most: float = float("inf")) -> None:
     """Raise ValueError where so many bytes, needed at the very least, are more than there are.
 
-    ``what`` takes them, in "needs at least 3 GiB for what"; the ``remedy`` is a sentence.
+    ``what`` takes them, in "needs at least 3 GiB for what"; the ``remedy`` is a sentence. ``most``
+    bytes there are in any case, such as those of a GPU.
     """
     if n_bytes < _GIB:  # quicker than looking
         return
-    there = available()
+    there = min(available(), most)
     if n_bytes > there:
         raise ValueError(
             f"This needs at least {n_bytes / _GIB:,.0f} GiB for {what}, and {there / _GIB:.1f} GiB "

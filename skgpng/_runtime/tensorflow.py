@@ -19,8 +19,25 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sklearn
+from joblib import cpu_count
 
-__all__ = ["allowed_threads", "custom_gradient", "outside_graphs", "tf"]
+from .cores import side_by_side, wished_threads
+
+__all__ = [
+    "HOME",
+    "at_home",
+    "custom_gradient",
+    "outside_graphs",
+    "tf",
+    "users_scope",
+]
+
+#: Where NumPy is.
+HOME = "/device:CPU:0"
+# Device of the user's own ``tf.device`` scope while skgpng is at work, "" where there is none.
+_USERS_SCOPE: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "skgpng_users_scope", default=None
+)
 
 # One thread imports, the others wait. Two at once would each save and restore descriptor 2, and
 # the second would save, and restore, the descriptor that already leads nowhere.
@@ -47,36 +64,44 @@ def _load_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _silent_stderr():
         module = importlib.import_module("tensorflow")
+        _grow_memory(module.config)
     _limit_threads(module.config.threading)
     return module
 
 
-def _limit_threads(threading_config: Any) -> None:
-    """Let TensorFlow use as many threads as OMP_NUM_THREADS allows, where that is set.
+def _grow_memory(config: Any) -> None:
+    """Let TensorFlow take the memory of GPUs as it is needed, not all of it at the first operation.
 
-    joblib sets the variable in its worker processes, so that all of them together use each core
-    once; TensorFlow does not read it. Its own variables go first. They are not set here, because
-    processes started later would inherit them and take them for the user's wish.
+    Other processes, and other libraries in this one, then share it. TensorFlow's own variable goes
+    first.
     """
-    limit = _thread_limit()
+    if "TF_FORCE_GPU_ALLOW_GROWTH" not in os.environ:
+        for gpu in config.list_physical_devices("GPU"):
+            config.experimental.set_memory_growth(gpu, True)
+
+
+def _limit_threads(threading_config: Any) -> None:
+    """Let TensorFlow use as many threads as are wished for, or the quota of a container allows.
+
+    joblib and Dask share the cores among their workers; TensorFlow reads nothing of it. An
+    operation uses the threads of one computation, those of several run side by side. TensorFlow's
+    own variables go first. They are not set here, because processes started later would inherit
+    them and take them for the user's wish.
+    """
+    limit = wished_threads()
+    if limit is None and cpu_count() < _cores_seen():
+        limit = cpu_count()
     if limit is None:
         return
-    for pool in ("intra", "inter"):
+    for pool, n in {"intra": limit, "inter": limit * side_by_side()}.items():
         if f"TF_NUM_{pool.upper()}OP_THREADS" not in os.environ:
-            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(limit)
+            getattr(threading_config, f"set_{pool}_op_parallelism_threads")(n)
 
 
-def _thread_limit() -> int | None:
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # "4,2": nested levels
-    return int(first) if first.isdecimal() and int(first) > 0 else None
-
-
-@functools.lru_cache(maxsize=1)
-def allowed_threads() -> int:
-    """Threads that a computation may use: the cores of this process, or OMP_NUM_THREADS."""
+def _cores_seen() -> int:
+    """By TensorFlow, which knows no quotas."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(cores, _thread_limit() or cores)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -104,6 +129,33 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
+def users_scope() -> str:
+    """Device of the ``tf.device`` scope that the user is in; "" where there is none."""
+    known = _USERS_SCOPE.get()
+    if known is not None:
+        return known
+    context = importlib.import_module("tensorflow.python.eager.context").context()
+    return getattr(context, "device_name", None) or ""  # private: without it, no scope is seen
+
+
+@contextlib.contextmanager
+def at_home() -> Iterator[None]:
+    """A context in which operations stay on the CPU, beside NumPy, or in the user's own scope.
+
+    Where TensorFlow sees a GPU, it would take each single operation there, and its result back.
+    """
+    if _USERS_SCOPE.get() is not None or not tf.config.list_logical_devices("GPU"):
+        yield
+        return
+    scope = users_scope()
+    token = _USERS_SCOPE.set(scope)
+    try:
+        with tf.device(scope or HOME):
+            yield
+    finally:
+        _USERS_SCOPE.reset(token)
+
+
 def custom_gradient(function: Callable) -> Callable:
     """``tf.custom_gradient`` that does not import TensorFlow when it decorates."""
 
@@ -128,8 +180,11 @@ def outside_graphs(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if "tensorflow" not in sys.modules or tf.executing_eagerly():
+        if "tensorflow" not in sys.modules:
             return method(*args, **kwargs)
+        if tf.executing_eagerly():
+            with at_home():
+                return method(*args, **kwargs)
         name = type(args[0]).__name__
         with tf.init_scope():
             if not tf.executing_eagerly():
@@ -158,7 +213,7 @@ def _in_own_thread(method: Callable, args: tuple, kwargs: dict) -> Any:
     settings = sklearn.get_config()  # of a thread
 
     def run() -> Any:
-        with sklearn.config_context(**settings):
+        with sklearn.config_context(**settings), at_home():
             return method(*args, **kwargs)
 
     with ThreadPoolExecutor(1) as own:

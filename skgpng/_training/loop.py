@@ -7,6 +7,7 @@ between two segments is Python: failures, new rows, monitors.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import numpy as np
 from .. import optimizers
 from .._inference import Data, Iterate, Step, Structure
 from .._inference.base import real
+from .._linalg import in_graph
 from .._runtime import compiled_once, map_leaves, tf, where_needed
 from ..parameters import Hyperparameters
 from . import vector
@@ -326,7 +328,8 @@ def compiled(build: Callable, structure: Structure, form: vector.Form) -> Callab
     """What ``build`` makes of a structure, to run in order where that pays and can be."""
     how = structure.how
     usual = structure._replace(how=how._replace(in_order=False))
-    return build(usual, form, small=how.in_order)
+    with in_graph() if how.algebra == "graph" else contextlib.nullcontext():
+        return build(usual, form, small=how.in_order)
 
 
 @compiled_once

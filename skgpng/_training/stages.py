@@ -17,7 +17,7 @@ import numpy as np
 from .._inference import Data, Structure
 from .._inference.elsewhere import failure_of
 from .._linalg import one_blas_thread
-from .._runtime import keep_freed, map_leaves, tf
+from .._runtime import keep_freed, map_leaves, on, returning_home, tf
 from ..parameters import Hyperparameters, Parameters
 from . import lbfgs, loop, vector
 from .loop import Settings
@@ -188,11 +188,13 @@ def train(
     then the rows themselves are wrong.
     """
     keep_freed()
+    where = structure.how.device
+    monitors = [returning_home(where, monitor) for monitor in monitors]
     begins = [k for k, stage in enumerate(stages) if stage.q is not None]
     *before, last = (stages[a:b] for a, b in itertools.pairwise([*begins, len(stages)]))
     own = optimizer if callable(optimizer) else None
     run = _by_adam if optimizer == "adam" else functools.partial(_by_lbfgs, optimizer=own)
-    with one_blas_thread:
+    with one_blas_thread, on(where):
         for first in before:
             result = run(structure, parameters, first, (), every)
             if result.status == INTERRUPTED:

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor, kernels
-from skgpng._estimator import plan
+from skgpng._estimator import placing
 from skgpng._training import stages
 from skgpng.kernels.formula import FORMULAS
 from skgpng.likelihoods import Bernoulli, Logit, Poisson
@@ -84,10 +84,15 @@ BOTH = {
     "n_restarts_optimizer": ([-1, 1.5, NAN, INF, "2", None], r"\[0, inf\)", [0, 10**6]),
     "warm_start": BOOLEAN,
     "jitter": ([0, 0.0, -1, NAN, INF, "auto", None], r"\(0.0, inf\)", [1e-300, 1e300, 1]),
+    "device": (
+        [0, NAN, ["cpu"], "cuda", "", "cpu:x", "cpu:99", "gpu:99"],
+        "'str'|is no name of a device|is not there",
+        [None, "cpu", "CPU:0", "/device:CPU:0"],
+    ),
     "dtype": (
         ["float16", np.float64, None, 64],
-        one_of("float32", "float64"),
-        ["float64", "float32"],
+        one_of("auto", "float32", "float64"),
+        ["auto", "float64", "float32"],
     ),
     "verbose": ([-1, 1.5, NAN, INF, "yes", None], r"\[0, inf\)", [0, True, 3]),
     "random_state": (
@@ -482,7 +487,7 @@ def test_a_failed_second_fit_leaves_the_first_whole(cls, failure, again, monkeyp
     if failure == "early stopping" and cls is GaussianProcessRegressor:
         arguments = {name: rows[:1] for name, rows in arguments.items()}
     if failure == "memory":
-        monkeypatch.setattr(plan, "refuse_beyond", raising(ValueError("too large")))
+        monkeypatch.setattr(placing, "refuse_beyond", raising(ValueError("too large")))
     if failure in ("training", "Ctrl-C"):
         error = ValueError("broken") if failure == "training" else KeyboardInterrupt
         monkeypatch.setattr(stages, "train", raising(error))

@@ -12,12 +12,14 @@ from skgpng._estimator.plan import Options, make_plan
 from skgpng._estimator.problem import Problem, Rows
 from skgpng._estimator.tuning import TUNING
 from skgpng._inference import Collapsed, Exact, Memory, Neighbours, Sites, Sparse
+from skgpng._runtime import Device
 from skgpng._training.stages import Part
 from skgpng.likelihoods import Softmax
 from skgpng.parameters import Hyperparameters
 
 KERNEL = ConstantKernel(1.5) * RBF([0.5, 2.0])
 MANY = 10**6
+NOWHERE = (Device(),)  # in particular
 GAUSSIAN, TWO, THREE = likelihoods.named("gaussian"), likelihoods.Bernoulli(), Softmax(3)
 DEFAULTS = Options(
     n_inducing="auto", n_neighbors="auto", local_scale=True, inducing_init="kmeans",
@@ -57,7 +59,15 @@ def problem(likelihood=GAUSSIAN, n=60, kernel=KERNEL, start="fresh", dtype=float
 
 
 def plan(
-    M=None, given=None, moves=True, memory=None, tuning=TUNING, spread=None, near=False, **changes
+    M=None,
+    given=None,
+    moves=True,
+    memory=None,
+    tuning=TUNING,
+    spread=None,
+    near=False,
+    places=NOWHERE,
+    **changes,
 ):
     """Of a problem with M inducing points, or without, or of neighbours."""
     given = given or problem()
@@ -66,7 +76,7 @@ def plan(
     spread = X.std(0, dtype=float) if spread is None else np.asarray(spread)
     seed = np.array([1, 2])
     return make_plan(
-        options(**changes), given, None, points, near, spread, seed, moves, memory, tuning
+        options(**changes), given, None, points, near, spread, seed, moves, memory, tuning, places
     )
 
 

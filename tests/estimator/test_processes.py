@@ -202,11 +202,12 @@ def test_pickle_holds_one_matrix_for_each_latent_function_and_no_rows(n_classes)
 
 @pytest.fixture(scope="module")
 def in_parallel():
-    """What a search and a cross-validation give in one process, in several, and in threads."""
+    """What a search and a cross-validation give in one process, in several, in threads, on Dask."""
     # tol=1.0: training converges in a few steps, so that there is nothing to warn of
     out, err = run(
         """
-        import json, warnings
+        import json, os, warnings
+        from importlib.util import find_spec
         import joblib, numpy as np
         from sklearn.gaussian_process.kernels import RBF, Matern
         from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -224,10 +225,23 @@ def in_parallel():
             import tensorflow as tf
             return tf.config.threading.get_intra_op_parallelism_threads()
 
+        def between(model, X, y):  # operations of all fits of the process
+            import tensorflow as tf
+            return tf.config.threading.get_inter_op_parallelism_threads()
+
+        def own(model, X, y):
+            from skgpng._runtime import allowed_threads
+            return allowed_threads()
+
+        def compiled(model, X, y):
+            from skgpng._training import stages
+            return stages.n_compiled()
+
         def results(n):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                scoring = {"score": "r2", "threads": threads}
+                scoring = {"threads": threads, "between": between, "own": own}
+                scoring |= {"score": "r2", "compiled": compiled}
                 search = GridSearchCV(
                     regressor, grid, cv=2, scoring=scoring, refit="score", n_jobs=n
                 ).fit(X, y)
@@ -235,7 +249,7 @@ def in_parallel():
                 loss = cross_val_score(classifier, X, y > 0, **wish)
             return {
                 "scores": [*search.cv_results_["mean_test_score"], *search.predict(X[:5]), *loss],
-                "threads": list(search.cv_results_["mean_test_threads"]),
+                **{name: list(search.cv_results_[f"mean_test_{name}"]) for name in scoring},
                 "warned": [str(w.message) for w in caught],
             }
 
@@ -244,6 +258,15 @@ def in_parallel():
             out["loky"] = results(2)
         with joblib.parallel_config("threading"):
             out["threading"] = results(2)
+        if find_spec("distributed"):
+            from distributed import Client, LocalCluster
+            del os.environ["OMP_NUM_THREADS"]  # else Dask's nanny leaves it as it is
+            with (
+                LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster,
+                Client(cluster),
+                joblib.parallel_config("dask"),
+            ):
+                out["dask"] = results(2)
         print(json.dumps(out))
         """,
         OMP_NUM_THREADS="3",
@@ -251,9 +274,17 @@ def in_parallel():
     return json.loads(out), err
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+def dask_of(out):
+    if "dask" not in out:
+        pytest.skip("needs distributed")
+    return out["dask"]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "dask"])
 def test_search_in_parallel_scores_as_in_one_process(in_parallel, backend):
     out, _ = in_parallel
+    if backend == "dask":
+        dask_of(out)
     assert len(out["one"]["scores"]) == 12 and np.all(np.isfinite(out["one"]["scores"]))
     # 1e-6: the number of threads in a process decides in which order products are summed
     np.testing.assert_allclose(out[backend]["scores"], out["one"]["scores"], rtol=1e-6)
@@ -261,18 +292,29 @@ def test_search_in_parallel_scores_as_in_one_process(in_parallel, backend):
 
 def test_search_in_parallel_is_quiet(in_parallel):
     out, err = in_parallel
-    assert err == "" and {name: result["warned"] for name, result in out.items()} == {
-        "one": [],
-        "loky": [],
-        "threading": [],
-    }
+    assert err == ""
+    assert not any(result["warned"] for result in out.values())
 
 
 def test_workers_of_joblib_use_the_threads_they_are_given(in_parallel):
     out, _ = in_parallel
     # OMP_NUM_THREADS is 3 in the first process, and joblib makes it 2 in its workers
     assert set(out["one"]["threads"]) == set(out["threading"]["threads"]) == {3}
-    assert set(out["loky"]["threads"]) == {2}
+    assert set(out["loky"]["threads"]) == set(out["loky"]["between"]) == {2}
+
+
+def test_tasks_of_a_dask_worker_use_a_thread_each(in_parallel):
+    dask = dask_of(in_parallel[0])
+    assert set(dask["threads"]) == set(dask["own"]) == {1}
+    assert set(dask["between"]) == {2}  # two tasks side by side wait for no thread of the other
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_a_worker_compiles_no_more_than_one_process(in_parallel, backend):
+    out, _ = in_parallel
+    if backend == "dask":
+        dask_of(out)
+    assert 1 <= max(out[backend]["compiled"]) <= max(out["one"]["compiled"])
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")

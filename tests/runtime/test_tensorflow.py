@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from processes import fresh
 
-from skgpng._runtime import tensorflow
+from skgpng._linalg import threads
+from skgpng._runtime import cores, tensorflow
 
 FIRST_USE = """
     import os, sys, threading, warnings
@@ -82,6 +84,42 @@ def test_closed_stderr_is_left_alone(monkeypatch):
 # --- threads -------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def process(monkeypatch):
+    """``process(omp, workers)``: as this process would be if it had been started so."""
+    numbers = cores.allowed_threads, cores.side_by_side, cores.wished_threads
+
+    def forget():
+        for number in (*numbers, threads.pool):
+            number.cache_clear()
+
+    def start(omp, workers=(), **count):
+        n = count.get("cores", os.cpu_count())
+        monkeypatch.setattr(cores, "_OMP_NUM_THREADS", omp)
+        for module in (cores, tensorflow):
+            monkeypatch.setattr(module, "cpu_count", lambda: n)
+        monkeypatch.setattr(tensorflow, "_cores_seen", lambda: count.get("seen", n))
+        each = [SimpleNamespace(state=SimpleNamespace(nthreads=k)) for k in workers]
+        dask = SimpleNamespace(Worker=SimpleNamespace(_instances=each))
+        monkeypatch.setitem(sys.modules, "distributed.worker", dask)
+        forget()
+
+    yield start
+    monkeypatch.undo()
+    forget()
+
+
+def asked_of_tensorflow():
+    asked = {}
+    tensorflow._limit_threads(
+        SimpleNamespace(
+            set_intra_op_parallelism_threads=lambda n: asked.update(intra=n),
+            set_inter_op_parallelism_threads=lambda n: asked.update(inter=n),
+        )
+    )
+    return asked
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -97,20 +135,51 @@ def test_closed_stderr_is_left_alone(monkeypatch):
     ],
     ids=str,
 )
-def test_omp_num_threads_holds_for_tensorflow(monkeypatch, environment, expected):
-    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+def test_omp_num_threads_holds_for_tensorflow(process, monkeypatch, environment, expected):
+    process(environment.get("OMP_NUM_THREADS", ""))
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    before, asked = dict(os.environ), {}
-    tensorflow._limit_threads(
-        SimpleNamespace(
-            set_intra_op_parallelism_threads=lambda n: asked.update(intra=n),
-            set_inter_op_parallelism_threads=lambda n: asked.update(inter=n),
-        )
-    )
-    assert asked == expected
+        if name in environment:
+            monkeypatch.setenv(name, environment[name])
+    before = dict(os.environ)
+    assert asked_of_tensorflow() == expected
     assert dict(os.environ) == before  # processes started later are asked anew
+
+
+@pytest.mark.parametrize(
+    ("omp", "workers", "each", "asked"),
+    [
+        ("", [4], 1, {"intra": 1, "inter": 4}),
+        ("1", [4], 1, {"intra": 1, "inter": 4}),  # as its nanny sets it
+        ("1", [1], 1, {"intra": 1, "inter": 1}),
+        ("3", [2], 3, {"intra": 3, "inter": 6}),
+        ("", [1, 2], 1, {"intra": 1, "inter": 3}),  # LocalCluster(processes=False)
+        ("", [], 8, {}),
+    ],
+)
+def test_tasks_of_dask_workers_share_the_cores(process, omp, workers, each, asked):
+    process(omp, workers, cores=8)
+    assert cores.allowed_threads() == each and asked_of_tensorflow() == asked
+    assert cores.threads_of_all() == min(8, each * max(1, sum(workers)))
+
+
+def test_a_container_has_the_cores_of_its_quota(process):
+    process("", cores=3, seen=64)
+    assert cores.allowed_threads() == 3 and asked_of_tensorflow() == {"intra": 3, "inter": 3}
+
+
+def test_what_a_nanny_sets_in_its_own_process_is_nobodys_wish(process, monkeypatch):
+    process("", cores=8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # skgpng has been imported
+    assert cores.allowed_threads() == 8
+
+
+def test_computations_of_one_thread_are_done_where_they_were_asked_for(process):
+    process("1", [2])
+    found = threads.in_turn(lambda part: threading.get_ident(), range(3))
+    assert found == 3 * [threading.get_ident()]
+    process("2", cores=8)
+    assert threading.get_ident() not in threads.in_turn(lambda part: threading.get_ident(), "ab")
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc")
