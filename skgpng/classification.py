@@ -247,9 +247,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
+        self.kernel, self.shared_kernel = kernel, shared_kernel
         self.likelihood, self.epsilon = likelihood, epsilon
-        self.shared_kernel = shared_kernel
         self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
         self.inducing_init, self.train_inducing = inducing_init, train_inducing

@@ -263,8 +263,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
-        self.likelihood = likelihood
+        self.kernel, self.likelihood = kernel, likelihood
         self.mean, self.priors = mean, priors
         self.alpha = alpha
         self.n_inducing = n_inducing

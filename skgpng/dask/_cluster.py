@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import dask
 from dask.utils import parse_timedelta
 from distributed import Client, KilledWorker, get_client
 
-__all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop", "released"]
+__all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop", "released", "told"]
 
 # Seconds between two looks at the cluster.
 _LOOK = 1.0
+_GONE = (
+    "The Dask client was closed, or lost its scheduler, while fit was at work. Keep both open "
+    "until it ends."
+)
 
 
 def client_of(client: Client | None) -> Client:
@@ -51,6 +56,20 @@ def on_loop(client: Client, make: Callable[[], Awaitable]) -> concurrent.futures
     return asyncio.run_coroutine_threadsafe(run(), loop.asyncio_loop)
 
 
+@contextlib.contextmanager
+def told(client: Client) -> Iterator[None]:
+    """Errors of whatever first met a client that was closed, or a scheduler that has gone, as one.
+
+    They are ``RuntimeError``, as those of a cluster without workers.
+    """
+    try:
+        yield
+    except Exception as error:
+        if client.status == "running" or str(error) == _GONE:
+            raise
+        raise RuntimeError(_GONE) from error
+
+
 class Waiting:
     """Looks at a cluster while something is waited for.
 
@@ -66,10 +85,7 @@ class Waiting:
     def workers(self) -> set[str]:
         """Addresses of those that the scheduler knows now; none where it does not answer."""
         if self._client.status in ("closed", "closing") or self._client.scheduler is None:
-            raise RuntimeError(
-                "The Dask client was closed, or lost its scheduler, while fit was at work. Keep "
-                "both open until it ends."
-            )
+            raise RuntimeError(_GONE)
         found: set[str] = set()
         asked = None
         try:

@@ -15,7 +15,7 @@ from sklearn.utils.random import sample_without_replacement
 from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample
 from .._estimator.problem import Rows
 from .._version import __version__
-from ._cluster import gathered, released
+from ._cluster import gathered, released, told
 from ._parts import About, Part, about, joined, parts_of, some_rows, start_tensorflow
 from ._summing import Question, Summing
 
@@ -56,7 +56,11 @@ class DaskRows(RowsElsewhere):
 
     def sample(self, n_bytes: int, rng: np.random.RandomState) -> Sample:
         """All rows, or some of all parts, each row as likely; and the first of labels not among."""
-        self._count()
+        with told(self._client):
+            self._count()
+            return self._drawn(n_bytes, rng)
+
+    def _drawn(self, n_bytes: int, rng: np.random.RandomState) -> Sample:
         one = self._take([(k, np.arange(1)) for k in self._filled[:1]])
         width = np.shape(one.X)[1] + np.size(np.asarray(one.y)) + 1
         most = max(1, n_bytes // (8 * width))
@@ -112,6 +116,10 @@ class DaskRows(RowsElsewhere):
 
     def begin(self, encoder: Encoder) -> None:
         """Each worker encodes the rows that it holds; the parts are let go of."""
+        with told(self._client):
+            self._make_shards(encoder)
+
+    def _make_shards(self, encoder: Encoder) -> None:
         shards = self._share_out()
         encoder_there = self._client.submit(_same, encoder, key=_key("encoder"))
         encoded = [
@@ -176,7 +184,8 @@ class DaskRows(RowsElsewhere):
         else:
             own = self._by_shard(rows)
             questions = {s: Question(pickled, arrays, own[s], scale) for s in own}
-        found = self._summing.ask(questions)
+        with told(self._client):
+            found = self._summing.ask(questions)
         first, *others = (found[s] for s in sorted(found))
         for one in others:
             first = [a + b for a, b in zip(first, one, strict=True)]
