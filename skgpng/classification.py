@@ -269,7 +269,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
+            An array, or what reads rows: ``memmap``, Arrow, ``tf.data``, batches that start again,
+            a class of slices (:doc:`/large_data`), with y and weights in it or by column name.
         y : array-like of shape (n_samples,)
             Labels of any kind; two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -454,7 +456,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -486,7 +488,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -505,7 +507,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -529,7 +531,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------

@@ -120,7 +120,7 @@ class BaseRegressor(BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
             All columns, of which the others do not matter.
         columns : list or tuple of int or str
             Positions, or names where X was a data frame, as in ``additive_components_``. ``()`` is
