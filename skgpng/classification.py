@@ -26,6 +26,7 @@ from ._estimator.validation import (
     has_inducing_points,
     positions,
     validated,
+    which,
     without_axis,
 )
 from ._training.result import Result
@@ -356,6 +357,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         self._check_kernel(X, keep, start)
+        keep = which(keep, start)
         X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
         if merges_rows(Options.of(self), self._conjugate, len(X), self._tuning):
             codes = np.unique(y, return_inverse=True)[1]

@@ -43,6 +43,7 @@ from .validation import (
     rows_known,
     targets_at,
     validated,
+    which,
     without_axis,
     without_missing,
 )
@@ -346,6 +347,7 @@ class BaseRegressor(BaseGaussianProcess):
         likelihood = given.likelihood.for_targets(of_weight(y, keep), before)
         likelihood.check(of_weight(y, keep))
         self._check_kernel(X, keep, start)
+        keep = which(keep, start)
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)
