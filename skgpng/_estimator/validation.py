@@ -29,6 +29,7 @@ __all__ = [
     "rows_known",
     "targets_at",
     "validated",
+    "which",
     "without_axis",
     "without_missing",
 ]
@@ -161,6 +162,14 @@ def of_weight(values: Any, keep: np.ndarray) -> Any:
         return values
     values = np.asarray(values)
     return np.where(keep.reshape(-1, *[1] * (values.ndim - 1)), values, values[keep][0])
+
+
+def which(keep: np.ndarray, start: str) -> Any:
+    """What takes the rows to keep: no copy of all of them, where they live no longer than ``fit``.
+
+    Models that keep rows merge equal ones, which copies; streams keep rows as they are.
+    """
+    return slice(None) if start in ("fresh", "warm") and keep.all() else keep
 
 
 def check_finite(moments: tuple[np.ndarray, ...], X: np.ndarray) -> tuple:
