@@ -63,6 +63,8 @@ def parts_of(X: Any, y: Any, sample_weight: Any) -> list:
     ValueError
         Where X and y cannot be brought into step without computing them.
     """
+    if y is None:
+        raise ValueError("y is None: beside a Dask array or data frame X, fit needs y.")
     X = in_row_chunks(X, "X")
     beside = {"y": y, "sample_weight": sample_weight}
     cut = {name: cut_as(X, values, name) for name, values in beside.items() if values is not None}

@@ -191,6 +191,8 @@ def test_rows_that_do_not_fit_together(client, table):
         model.fit(both[0][both[0][:, 0] > 0], spread(y, chunk=200))
     with pytest.raises(ValueError, match="all partitions of X are empty"):
         model.fit(both[0][both[0][:, 0] > 9], both[1][both[0][:, 0] > 9])
+    with pytest.raises(ValueError, match="y is None"):
+        model.fit(both[0])
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.fit(both[1], both[1])
     with pytest.raises(ValueError, match="noise_variance is for arrays"):
