@@ -6,7 +6,6 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from machines import spread
 
 from skgpng import GaussianProcessClassifier as LocalClassifier
 from skgpng import GaussianProcessRegressor as LocalRegressor
@@ -159,6 +158,5 @@ def test_the_model_is_one_key_of_the_graph(fitted):
 
 def test_a_cluster_predicts(client, fitted, table):
     X, _ = table
-    with dask.config.set(scheduler=client):
-        found = fitted.predict(spread(X)).compute()
+    found = client.compute(fitted.predict(da.from_array(X, chunks=(100, 2))), sync=True)
     np.testing.assert_allclose(found, fitted.predict(X), rtol=1e-9, atol=1e-10)
