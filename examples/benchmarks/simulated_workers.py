@@ -6,11 +6,12 @@
 An estimator really trains, its rows elsewhere (``RowsElsewhere``): in this process ``--at-hand``
 rows stand for all. Measured are the sums over a row, in float64 and full batches or ``--batch``
 rows a step; what the driver does between them (M x M algebra, Adam); the bytes that go to each
-worker and come back; adding up an answer. Each is the least of so many ``--steps``, as others who
-use the machine only add to it. A worker is a machine as this one. A clock runs by these, and nobody
-sleeps: the driver hands over one task after the other (``--task`` milliseconds each, as
-Dask's scheduler takes, and the bytes at ``--gbit``), each message takes ``--latency`` milliseconds,
-one worker is the ``--slowest``, and answers come in one after the other and are added up.
+worker and come back; adding up an answer. Each is the least of so many ``--steps``. A worker has
+one thread, as has all of this process (OMP_NUM_THREADS), and its seconds are those of its core,
+which others on this machine do not lengthen. A clock runs by these, and nobody sleeps: the driver
+hands over one task after the other (``--task`` milliseconds each, as Dask's scheduler takes, and
+the bytes at ``--gbit``), each message takes ``--latency`` milliseconds, one worker is the
+``--slowest``, and answers come in one after the other and are added up.
 
 Efficiency is the seconds of a step with all rows at hand over those of k workers times k.
 
@@ -28,6 +29,8 @@ import warnings
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if __name__ == "__main__":  # before skgpng is imported
+    os.environ["OMP_NUM_THREADS"] = "1"
 import _common as common
 import numpy as np
 
@@ -155,7 +158,7 @@ class Workers(RowsElsewhere):
 
     def sums(self, call: Any, arrays: list, rows: Any = None, scale: float = 1.0) -> list:
         """The sums, and what they took."""
-        begin = time.perf_counter()
+        begin = time.process_time()
         if self._left is not None:
             self.driver.append(begin - self._left)
         chosen = np.arange(len(self._X)) if rows is None else rows % len(self._X)
@@ -165,18 +168,18 @@ class Workers(RowsElsewhere):
         for low, high in zip(self._edges[:-1], self._edges[1:], strict=True):
             own = self._rows.some(chosen[(chosen >= low) & (chosen < high)])
             own = own._replace(weights=scale * own.weights)
-            begin = time.perf_counter()
+            begin = time.process_time()
             found = call.on(own, arrays)
-            seconds += time.perf_counter() - begin
-            begin = time.perf_counter()  # an answer is copied off the wire, too
+            seconds += time.process_time() - begin
+            begin = time.process_time()  # an answer is copied off the wire, too
             added = [array.copy() + b for array, b in zip(found, total or found)]
-            add += time.perf_counter() - begin
+            add += time.process_time() - begin
             total = added if total else found
         more = self._stands_for if rows is None else 1
         down, up = (sum(array.nbytes for array in given) for given in (arrays, total))
         n_workers = len(self._edges) - 1
         self.calls.append(Call(more * len(chosen), more * seconds, down, up, add / n_workers))
-        self._left = time.perf_counter()
+        self._left = time.process_time()
         return total
 
 

@@ -355,13 +355,16 @@ def _execution(
     """But for chunks; ``most`` rows of a step, once they have grown."""
     blas = M is not None and _uses_blas(options, M, most, tuning)
     small = problem.n_latent * most * (M or N) < tuning.small
+    far = problem.elsewhere is not None and not _in_pools(problem, batch)
     return Execution(
         minibatch=batch < N,
         algebra="blas" if blas else "tensors",
         dtype=_precision(options, problem),
         X_dtype="float64" if M is None else problem.rows.X.dtype.name,
-        elsewhere=problem.elsewhere is not None and not _in_pools(problem, batch),
-        in_order=small and not near and problem.elsewhere is None,
+        elsewhere=far,
+        # the sums of rows elsewhere need TensorFlow's threads while the loop waits for them: it
+        # is to wait in its own, as there may be one only
+        in_order=far or (small and not near and problem.elsewhere is None),
     )
 
 

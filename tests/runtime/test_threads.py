@@ -97,3 +97,23 @@ def test_every_model_trains_in_one_thread_whatever_its_kernel_has_inside():
     print("done")
     """
     assert fresh(code)[0].strip() == "done"
+
+
+def test_rows_elsewhere_are_added_up_in_the_one_thread_there_is():
+    code = """
+    import sys, warnings
+    sys.path.append("tests")
+    import numpy as np
+    from estimator.elsewhere import Shards
+    from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
+
+    warnings.simplefilter("ignore")
+    X = np.random.RandomState(0).randn(1200, 2)
+    y = np.sin(X[:, 0])
+    for M, batch_size in (8, None), (8, 100), (260, None):  # 260: algebra by LAPACK
+        for cls, target in (GaussianProcessRegressor, y), (GaussianProcessClassifier, y > 0):
+            model = cls(n_inducing=M, batch_size=batch_size, max_iter=3, random_state=0)
+            model._fit_elsewhere(Shards(X, target))
+    print("done")
+    """
+    assert fresh(code, OMP_NUM_THREADS="1")[0].strip() == "done"
