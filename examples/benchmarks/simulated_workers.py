@@ -1,17 +1,19 @@
 """A step of training on rows of 1 to 64 workers, as its measured parts and a network would have it.
 
-    python examples/benchmarks/simulated_workers.py [--rows 1e7] [--m 500] [--batch 0]
-        [--gbit 1 10] [--latency 0.2] [--task 1.0] [--slowest 1.05] [--way "star" "tree" ...]
+    python examples/benchmarks/simulated_workers.py [--rows 1e7 ...] [--m 500] [--batch 0]
+        [--threads 1] [--gbit 1 10] [--latency 0.2] [--task 1.0] [--slowest 1.05]
+        [--way "star" "tree" ...]
 
 An estimator really trains, its rows elsewhere (``RowsElsewhere``): in this process ``--at-hand``
 rows stand for all. Measured are the sums over a row, in float64 and full batches or ``--batch``
 rows a step; what the driver does between them (M x M algebra, Adam); the bytes that go to each
 worker and come back; adding up an answer. Each is the least of so many ``--steps``. A worker has
 one thread, as has all of this process (OMP_NUM_THREADS), and its seconds are those of its core,
-which others on this machine do not lengthen. A clock runs by these, and nobody sleeps: the driver
-hands over one task after the other (``--task`` milliseconds each, as Dask's scheduler takes, and
-the bytes at ``--gbit``), each message takes ``--latency`` milliseconds, one worker is the
-``--slowest``, and answers come in one after the other and are added up.
+which others on this machine do not lengthen; with ``--threads`` it is so many times as quick. A
+clock runs by these, and nobody sleeps: the driver hands over one task after the other (``--task``
+milliseconds each, as Dask's scheduler takes, and the bytes at ``--gbit``), each message takes
+``--latency`` milliseconds, one worker is the ``--slowest``, and answers come in one after the other
+and are added up.
 
 Efficiency is the seconds of a step with all rows at hand over those of k workers times k.
 
@@ -22,10 +24,12 @@ Ways: "star" as it is; "packed" sends triangles in place of symmetric and triang
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import time
 import warnings
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,12 +40,14 @@ import numpy as np
 
 from skgpng._estimator.elsewhere import RowsElsewhere, Sample
 
+_BATCH = 4096  # that are measured; larger ones take as long a row
 WAYS = ("star", "packed", "tree", "both")
 ARGUMENTS = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-ARGUMENTS.add_argument("--rows", type=float, default=1e7)
+ARGUMENTS.add_argument("--rows", type=float, nargs="*", default=[1e7])
 ARGUMENTS.add_argument("--m", type=int, default=500)
 ARGUMENTS.add_argument("--columns", type=int, default=8)
 ARGUMENTS.add_argument("--batch", type=int, default=0, help="rows a step; 0: all")
+ARGUMENTS.add_argument("--threads", type=int, default=1, help="of each worker")
 ARGUMENTS.add_argument("--at-hand", type=int, default=32_768)
 ARGUMENTS.add_argument("--steps", type=int, default=8, help="that are measured")
 ARGUMENTS.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64])
@@ -134,6 +140,7 @@ class Workers(RowsElsewhere):
         self.calls: list[Call] = []
         self.driver: list[float] = []  # seconds between the end of a call and the next
         self._left: float | None = None
+        self._sent: list[np.ndarray] = []
 
     @property
     def n_rows(self) -> int:
@@ -176,11 +183,25 @@ class Workers(RowsElsewhere):
             add += time.process_time() - begin
             total = added if total else found
         more = self._stands_for if rows is None else 1
-        down, up = (sum(array.nbytes for array in given) for given in (arrays, total))
+        down, up = (
+            unknown_bytes(arrays, self._sent),
+            unknown_bytes(total, map(np.zeros_like, total)),
+        )
+        self._sent = arrays
         n_workers = len(self._edges) - 1
         self.calls.append(Call(more * len(chosen), more * seconds, down, up, add / n_workers))
         self._left = time.process_time()
         return total
+
+
+def unknown_bytes(arrays: list[np.ndarray], known: Iterable[np.ndarray]) -> int:
+    """Of arrays that are not among those known and those before: ``skgpng.dask`` sends no other."""
+    known, n = [*known], 0
+    for array in arrays:
+        if not any(array.dtype == k.dtype and np.array_equal(array, k) for k in known):
+            n += array.nbytes
+            known.append(array)
+    return n
 
 
 def measured(a: argparse.Namespace) -> tuple[list[Call], float]:
@@ -190,17 +211,23 @@ def measured(a: argparse.Namespace) -> tuple[list[Call], float]:
     rng = np.random.RandomState(0)
     X = rng.randn(a.at_hand, a.columns)
     y = np.sin(2.0 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.3 * rng.randn(a.at_hand)
-    far = Workers(X, y, 1, max(1, round(a.rows / a.at_hand)))
-    far.by_number = bool(a.batch)  # without numbers all steps take all rows
-    a_step = 1 if a.batch else 2
-    model = GaussianProcessRegressor(n_inducing=a.m, batch_size=a.batch or None, random_state=0)
+    far = Workers(X, y, 1, max(1, round(a.rows[0] / a.at_hand)))
+    batch = min(a.batch, _BATCH)
+    far.by_number = bool(batch)  # without numbers all steps take all rows
+    a_step = 1 if batch else 2
+    model = GaussianProcessRegressor(n_inducing=a.m, batch_size=batch or None, random_state=0)
     n = 2 * a.steps + 4
     model.set_params(max_iter=n, tol=0.0, n_iter_no_change=10 * n)._fit_elsewhere(far)
     # the first calls compile, and the last steps are as good as any
-    calls = [c for c in far.calls if not a.batch or c.rows == a.batch][-a_step * a.steps :]
+    calls = [c for c in far.calls if not batch or c.rows == batch][-a_step * a.steps :]
     driver = sum(min(far.driver[-k - a_step * a.steps + 1 :: a_step]) for k in range(a_step))
     least = [Call(*map(min, zip(*calls[k::a_step]))) for k in range(a_step)]
     return least, driver
+
+
+def on_workers(call: Call, rows: float, threads: int) -> Call:
+    """The sums over so many rows, with one worker of so many threads."""
+    return call._replace(rows=rows, seconds=call.seconds * rows / call.rows / threads)
 
 
 def main() -> None:
@@ -217,18 +244,28 @@ def main() -> None:
             f"worker, {call.up / 1e6:.2f} MB back, {1e3 * call.add:.2f} ms to add them up"
         )
     lines, runs = [], []
-    for way in a.way:
-        for gbit in a.gbit:
-            network = Network(1e9 * gbit, 1e-3 * a.latency, 1e-3 * a.task)
-            for k in a.workers:
-                seconds = step_seconds(calls, driver, k, network, way, a.slowest)
-                empty = [call._replace(seconds=0.0) for call in calls]
-                rest = step_seconds(empty, 0.0, k, network, way)
-                efficiency = alone / (k * seconds)
-                numbers = [common.number(v) for v in (seconds, driver, rest)]
-                lines.append([way, f"{gbit:g}", str(k), *numbers, f"{100 * efficiency:.0f} %"])
-                runs.append({"way": way, "gbit": gbit, "workers": k, "seconds": seconds})
-    header = ["way", "Gbit/s", "workers", "s a step", "driver s", "messages s", "efficiency"]
+    for rows, way, gbit in itertools.product(a.rows, a.way, a.gbit):
+        network = Network(1e9 * gbit, 1e-3 * a.latency, 1e-3 * a.task)
+        for k in a.workers:
+            each = [on_workers(call, a.batch or rows, a.threads) for call in calls]
+            empty = [call._replace(seconds=0.0) for call in each]
+            seconds = step_seconds(each, driver, k, network, way, a.slowest)
+            rest = step_seconds(empty, 0.0, k, network, way)
+            one = driver + sum(call.seconds for call in each)
+            numbers = [common.number(v) for v in (seconds, driver, rest)]
+            efficiency = f"{100 * one / (k * seconds):.0f} %"
+            lines.append([f"{rows:g}", way, f"{gbit:g}", str(k), *numbers, efficiency])
+            runs.append(dict(rows=rows, way=way, gbit=gbit, workers=k, seconds=seconds))
+    header = [
+        "rows",
+        "way",
+        "Gbit/s",
+        "workers",
+        "s a step",
+        "driver s",
+        "messages s",
+        "efficiency",
+    ]
     text = common.table(header, lines)
     common.finish(a.json, common.interpreters([], ["skgpng"]), text, runs)
 
