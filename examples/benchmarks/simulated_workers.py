@@ -2,7 +2,7 @@
 
     python examples/benchmarks/simulated_workers.py [--rows 1e7 ...] [--m 500] [--batch 0]
         [--threads 1] [--gbit 1 10] [--latency 0.2] [--task 1.0] [--slowest 1.05]
-        [--way "star" "tree" ...]
+        [--way "star" "tree" ...] [--given DRIVER US THERE BACK ADD ...]
 
 An estimator really trains, its rows elsewhere (``RowsElsewhere``): in this process ``--at-hand``
 rows stand for all. Measured are the sums over a row, in float64 and full batches or ``--batch``
@@ -14,6 +14,9 @@ clock runs by these, and nobody sleeps: the driver hands over one task after the
 milliseconds each, as Dask's scheduler takes, and the bytes at ``--gbit``), each message takes
 ``--latency`` milliseconds, one worker is the ``--slowest``, and answers come in one after the other
 and are added up.
+
+``--given`` takes what another run measured, as it prints it: seconds of the driver, then for each
+call microseconds a row, MB there, MB back and milliseconds to add an answer up.
 
 Efficiency is the seconds of a step with all rows at hand over those of k workers times k.
 
@@ -55,6 +58,7 @@ ARGUMENTS.add_argument("--gbit", type=float, nargs="*", default=[1.0, 10.0])
 ARGUMENTS.add_argument("--latency", type=float, default=0.2, help="of a message, milliseconds")
 ARGUMENTS.add_argument("--task", type=float, default=1.0, help="of the scheduler, milliseconds")
 ARGUMENTS.add_argument("--slowest", type=float, default=1.05, help="time of one worker")
+ARGUMENTS.add_argument("--given", type=float, nargs="*", help="in place of measuring")
 ARGUMENTS.add_argument("--way", nargs="*", choices=WAYS, default=["star"])
 common.add_output(ARGUMENTS)
 
@@ -230,11 +234,20 @@ def on_workers(call: Call, rows: float, threads: int) -> Call:
     return call._replace(rows=rows, seconds=call.seconds * rows / call.rows / threads)
 
 
+def given(numbers: list[float], rows: float) -> tuple[list[Call], float]:
+    """What ``measured`` gives, of the numbers that it is told by."""
+    driver, *rest = numbers
+    if not rest or len(rest) % 4:
+        raise SystemExit("--given: the driver's seconds, and four numbers for each call")
+    units = np.array([1e-6 * rows, 1e6, 1e6, 1e-3])
+    return [Call(rows, *each) for each in np.reshape(rest, (-1, 4)) * units], driver
+
+
 def main() -> None:
     """Print what was measured, and a line for each network and number of workers."""
     a = ARGUMENTS.parse_args()
     warnings.simplefilter("ignore")
-    calls, driver = measured(a)
+    calls, driver = given(a.given, a.batch or a.rows[0]) if a.given else measured(a)
     alone = driver + sum(call.seconds for call in calls)
     print(f"at hand: {alone:.3g} s a step, of which the driver {driver:.3g} s")
     for call in calls:
