@@ -35,6 +35,7 @@ ORDER = [
     "model_selection",
     "rows_in_parts",
     "large_set",
+    "many_machines",
     "neighbours",
     "natural_gradients",
 ]

@@ -9,8 +9,8 @@ Each model and number of rows in a process of its own. Ours: "neighbours", the d
 ``n_inducing=--m`` points. "sklearn-trees": ``HistGradientBoostingRegressor`` with early stopping
 and up to 1000 trees; "lightgbm" the same with 255 leaves, stopped on a tenth of the rows. Densities
 of trees are normal, their one variance from 10,000 rows that are not trained on: twice 10,000 rows
-are held out, the others are those that errors are told of. GiB is the peak of the process while it fits
-and predicts, "rows" what the rows themselves take of it.
+are held out, the others are those that errors are told of. GiB is the peak of the process while it
+fits and predicts, "rows" what the rows themselves take of it.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ It needs ``pip install "skgpng[dask]"``. See :doc:`/many_machines`.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 try:
@@ -26,6 +27,13 @@ from ._rows import DaskRows
 __all__ = ["GaussianProcessClassifier", "GaussianProcessRegressor"]
 
 
+def _with_client(ordinary: type) -> inspect.Signature:
+    """Signature of the constructor of a class, and the client."""
+    signature = inspect.signature(vars(ordinary)["__init__"])
+    client = inspect.Parameter("client", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return signature.replace(parameters=[*signature.parameters.values(), client])
+
+
 class GaussianProcessRegressor(regression.GaussianProcessRegressor):
     """Gaussian process regression on Dask arrays and data frames.
 
@@ -37,14 +45,20 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        As in :class:`skgpng.GaussianProcessRegressor`.
+    kernel, likelihood, mean, priors, alpha : default=None, "gaussian", None, None, None
+    n_inducing, n_neighbors, local_scale : default="auto", "auto", True
+        With ``"auto"`` more than 1000 rows are predicted from neighbours, which are taken from the
+        sample; set ``n_inducing`` to a number to learn from all rows.
+    inducing_init, train_inducing, optimizer, gamma : default="kmeans", True, "auto", "auto"
+    learning_rate, batch_size, max_iter, tol : default="auto", "auto", 1000, 1e-4
+    n_iter_no_change, early_stopping, validation_fraction : default=10, False, 0.1
+    n_restarts_optimizer, warm_start, normalize_y : default=0, False, True
+    copy_X_train, n_targets, jitter, device : default=True, None, 1e-6, None
+    dtype, verbose, random_state : default="float64", 0, None
+        All as in :class:`skgpng.GaussianProcessRegressor`.
     client : distributed.Client, default=None
         The cluster to fit on; ``None`` is the client made last. It is no parameter of
         ``get_params``: a clone, a copy and what comes from a pickle have none.
-    **parameters : dict
-        All others of :class:`skgpng.GaussianProcessRegressor`. With ``n_inducing="auto"`` more than
-        1000 rows are predicted from neighbours in the sample; set a number to learn from all.
 
     Attributes
     ----------
@@ -74,6 +88,8 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
     def __init__(self, kernel: Any = None, *, client: Any = None, **parameters: Any) -> None:
         super().__init__(kernel, **parameters)
         self.client = client
+
+    __init__.__signature__ = _with_client(regression.GaussianProcessRegressor)  # type: ignore[attr-defined]
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -173,13 +189,18 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
 
     Parameters
     ----------
-    kernel : sklearn.gaussian_process.kernels.Kernel, default=None
-        As in :class:`skgpng.GaussianProcessClassifier`.
+    kernel, likelihood, epsilon, shared_kernel : default=None, "auto", "auto", True
+    mean, priors, n_inducing, inducing_init : default=None, None, "auto", "kmeans"
+    train_inducing, optimizer, gamma : default=True, "auto", "auto"
+    learning_rate, batch_size, max_iter, tol : default="auto", "auto", 1000, 1e-4
+    n_iter_no_change, early_stopping, validation_fraction : default=10, False, 0.1
+    n_restarts_optimizer, warm_start, class_weight : default=0, False, None
+    multi_class, copy_X_train, max_iter_predict, n_jobs : default="one_vs_rest", True, 100, None
+    jitter, device, dtype, verbose, random_state : default=1e-6, None, "float64", 0, None
+        All as in :class:`skgpng.GaussianProcessClassifier`.
     client : distributed.Client, default=None
         The cluster to fit on; ``None`` is the client made last. It is no parameter of
         ``get_params``: a clone, a copy and what comes from a pickle have none.
-    **parameters : dict
-        All others of :class:`skgpng.GaussianProcessClassifier`.
 
     Attributes
     ----------
@@ -206,6 +227,8 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
     def __init__(self, kernel: Any = None, *, client: Any = None, **parameters: Any) -> None:
         super().__init__(kernel, **parameters)
         self.client = client
+
+    __init__.__signature__ = _with_client(classification.GaussianProcessClassifier)  # type: ignore[attr-defined]
 
     @classmethod
     def _get_param_names(cls) -> list[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,7 +12,6 @@ import numpy as np
 from dask import is_dask_collection
 from distributed import get_worker
 
-from .._runtime import tf
 from .._version import __version__
 
 __all__ = [
@@ -27,7 +24,6 @@ __all__ = [
     "joined",
     "parts_of",
     "some_rows",
-    "start_tensorflow",
 ]
 
 # A part with more labels than that has no classes, but numbers; whoever sees the sample says so.
@@ -63,6 +59,8 @@ def parts_of(X: Any, y: Any, sample_weight: Any) -> list:
     ValueError
         Where X and y cannot be brought into step without computing them.
     """
+    if y is None:
+        raise ValueError("y is None: beside a Dask array or data frame X, fit needs y.")
     X = in_row_chunks(X, "X")
     beside = {"y": y, "sample_weight": sample_weight}
     cut = {name: cut_as(X, values, name) for name, values in beside.items() if values is not None}
@@ -196,16 +194,3 @@ def _one_below_the_other(values: Sequence) -> Any:
     if hasattr(values[0], "iloc"):
         return importlib.import_module("pandas").concat(list(values), ignore_index=True)
     return np.concatenate(values)
-
-
-def start_tensorflow() -> None:
-    """Import it before anything is unpickled, without its log, with the threads of the worker.
-
-    A nanny starts its worker with OMP_NUM_THREADS=1, as tasks run beside each other; of a fit one
-    task runs at a time.
-    """
-    worker = get_worker()
-    own_process = not worker.address.startswith("inproc")
-    if own_process and "tensorflow" not in sys.modules:
-        os.environ["OMP_NUM_THREADS"] = str(worker.state.nthreads)
-    tf.constant(0)

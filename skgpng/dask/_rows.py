@@ -16,8 +16,8 @@ from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample
 from .._estimator.problem import Rows
 from .._version import __version__
 from ._cluster import gathered, released, told
-from ._parts import About, Part, about, joined, parts_of, some_rows, start_tensorflow
-from ._summing import Question, Summing
+from ._parts import About, Part, about, joined, parts_of, some_rows
+from ._summing import Question, Summing, added
 
 __all__ = ["DaskRows"]
 
@@ -186,10 +186,7 @@ class DaskRows(RowsElsewhere):
             questions = {s: Question(pickled, arrays, own[s], scale) for s in own}
         with told(self._client):
             found = self._summing.ask(questions)
-        first, *others = (found[s] for s in sorted(found))
-        for one in others:
-            first = [a + b for a, b in zip(first, one, strict=True)]
-        return first
+        return added([found[s] for s in sorted(found)])
 
     def _by_shard(self, rows: np.ndarray) -> dict[int, np.ndarray]:
         """Numbers in each shard that has some of these rows."""
@@ -219,7 +216,6 @@ def _same(encoder: Encoder) -> Encoder:
 
 def _encode(encoder: Encoder, first: list[int], *parts: Part) -> Rows:
     """Rows of some parts, one after the other; ``first`` has the number of the first of each."""
-    start_tensorflow()
     each = [encoder(*part, first=row) for row, part in zip(first, parts, strict=True)]
     return each[0] if len(each) == 1 else Rows(*map(np.concatenate, zip(*each, strict=True)))
 

@@ -13,20 +13,25 @@ import functools
 import time
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
-from distributed import Client
+from distributed import Client, get_worker
 from distributed.protocol import to_serialize
 
+from .._estimator.problem import Rows
+from .._linalg.threads import blocks
+from .._runtime import tf
 from ._cluster import gathered, looks_at, on_loop, released
-from ._parts import start_tensorflow
 
-__all__ = ["Question", "Summing", "sums_of"]
+__all__ = ["Question", "Summing", "added", "sums_of"]
 
 # Bytes of an array from which on it is worth a look whether it has been sent already.
 _LARGE = 2**16
+# Fewer rows are not worth a thread of their own.
+_ROWS_A_THREAD = 512
 # Calls are no tasks: a scheduler that sees none for long takes the cluster for idle.
 _SIGN_OF_LIFE = 30.0
 
@@ -223,13 +228,28 @@ def _nothing() -> None:
     """A task for the scheduler to see."""
 
 
-def sums_of(shard: Any, question: Question) -> list[np.ndarray]:
-    """Sums of a call over the rows of a shard, in this process."""
-    start_tensorflow()
+def sums_of(shard: Rows, question: Question) -> list[np.ndarray]:
+    """Sums of a call over the rows of a shard, in this process.
+
+    A computation in a worker uses one thread, as tasks run side by side there. Of sums there are
+    as many side by side as the worker has threads.
+    """
+    tf.constant(0)  # imported as skgpng does, before what is pickled asks for it
     rows = shard if question.rows is None else shard.some(question.rows)
     if question.scale != 1.0:
         rows = rows._replace(weights=question.scale * rows.weights)
-    return _unpickled(question.call).on(rows, question.arrays)
+    call = _unpickled(question.call)
+    n = min(get_worker().state.nthreads, max(1, len(rows.X) // _ROWS_A_THREAD))
+    if n == 1:
+        return call.on(rows, question.arrays)
+    pieces = [rows.some(slice(*piece)) for piece in blocks(len(rows.X), n)]
+    with ThreadPoolExecutor(n) as threads:
+        return added([*threads.map(lambda piece: call.on(piece, question.arrays), pieces)])
+
+
+def added(each: Sequence[list[np.ndarray]]) -> list[np.ndarray]:
+    """Sums of sums, in their order."""
+    return [functools.reduce(np.add, arrays) for arrays in zip(*each, strict=True)]
 
 
 @functools.lru_cache(maxsize=64)

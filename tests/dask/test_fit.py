@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import dask.array as da
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from machines import spread
 
-from skgpng.dask import GaussianProcessClassifier, GaussianProcessRegressor
+from skgpng._estimator.problem import Rows
+from skgpng.dask import GaussianProcessClassifier, GaussianProcessRegressor, _summing
 from skgpng.dask._rows import DaskRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -191,6 +193,8 @@ def test_rows_that_do_not_fit_together(client, table):
         model.fit(both[0][both[0][:, 0] > 0], spread(y, chunk=200))
     with pytest.raises(ValueError, match="all partitions of X are empty"):
         model.fit(both[0][both[0][:, 0] > 9], both[1][both[0][:, 0] > 9])
+    with pytest.raises(ValueError, match="y is None"):
+        model.fit(both[0])
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.fit(both[1], both[1])
     with pytest.raises(ValueError, match="noise_variance is for arrays"):
@@ -204,3 +208,49 @@ def test_a_wrong_row_is_named(client, table, tuned):
     tuned(sample_bytes=8 * 4 * 5)
     with pytest.raises(ValueError, match="NaN or infinity, in row 457"):
         GaussianProcessRegressor(**SHORT).fit(*spread(X, y))
+
+
+def test_a_worker_of_three_threads_adds_up_three_parts(monkeypatch, table):
+    """The same sums, in threads of their own."""
+    X, y = table
+    names = []
+
+    class Worker:
+        class state:
+            nthreads = 3
+
+    class Call:
+        def on(self, rows, arrays):
+            names.append(threading.current_thread().name)
+            time.sleep(0.05)  # so that no thread takes two
+            return [rows.weights @ rows.X * arrays[0], np.sum(rows.Y)]
+
+    monkeypatch.setattr(_summing, "get_worker", Worker)
+    monkeypatch.setattr(_summing, "_unpickled", lambda call: Call())
+    rows = Rows(np.tile(X, (2, 1)), np.tile(y, 2)[:, None], np.arange(2400.0), np.zeros((2400, 0)))
+    for chosen, n in ((None, 3), (np.arange(2000), 3), (np.arange(600), 1)):
+        found = _summing.sums_of(rows, _summing.Question(b"", [np.array(2.0)], chosen, 0.5))
+        own = rows if chosen is None else rows.some(chosen)
+        np.testing.assert_allclose(found[0], own.weights @ own.X)
+        np.testing.assert_allclose(found[1], np.sum(own.Y))
+        assert len(set(names)) == n
+        names.clear()
+
+
+def test_known_arrays_are_not_sent_again():
+    rng = np.random.RandomState(0)
+    large = [rng.randn(100, 100) for _ in range(3)]
+    small = np.zeros(3)
+    there: list = []
+    here: list = []
+    for arrays, sent in (
+        ([large[0], small], [0]),
+        ([large[0], small, large[1], large[1]], [2]),
+        ([large[2], large[1]], [0]),
+        ([large[0]], [0]),  # forgotten
+    ):
+        given, here = _summing.spared(arrays, here)
+        assert [k for k, a in enumerate(given) if np.ndim(a) == 2] == sent
+        found, there = _summing.restored(given, there)
+        for a, b in zip(found, arrays, strict=True):
+            assert np.array_equal(a, b)

@@ -113,8 +113,8 @@ def test_a_kernel_of_foreign_code_leaves_all_the_same(many, tuned):
     assert any(leaves(node) for _, node in operations("graph", foreign=True))
 
 
-# Rows are put into another order on the CPU, once an epoch; the others are lists of axes.
-ON_THE_CPU = {"StatelessShuffle", "ListDiff"}
+# Rows are put into another order on the CPU, once an epoch.
+ON_THE_CPU = {"StatelessShuffle"}
 
 
 def test_each_operation_has_code_for_a_gpu(many, tuned):
