@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 
 import numpy as np
@@ -398,6 +399,9 @@ def test_minibatches_of_a_source_teach_as_those_of_an_array(make, kind, tmp_path
     X, y, w = rows_of(make)
     own = make(**OF_BATCHES).fit(*of_kind(kind, tmp_path, X, y, w))
     assert own._record["rows"] == 500 and "variational" in own.summary()
+    assert np.array_equal(
+        output(pickle.loads(pickle.dumps(own)), named(own, X)), output(own, named(own, X))
+    )
     assert abs(surprise(own, named(own, X), y) - surprise_of_arrays(make)) < 0.03
 
 
@@ -522,6 +526,8 @@ def test_sources_that_cannot_be_are_refused(table, far):
             regressor().fit(*rows)
     with pytest.raises(ValueError, match="noise_variance= is for rows in memory.*Leave"):
         regressor().fit(Batches(X, y), noise_variance=np.ones(500))
+    with pytest.raises(ValueError, match="alpha= is for rows in memory.*Leave"):
+        regressor(alpha=np.full(500, 0.1)).fit(Batches(X, y))
     for settings in ({"n_inducing": None, "n_neighbors": None}, {"optimizer": "lbfgs"}):
         with pytest.raises(ValueError, match="needs all 500 rows in memory.*n_inducing"):
             regressor(**settings).fit(Batches(X, y))
