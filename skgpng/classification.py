@@ -26,6 +26,7 @@ from ._estimator.validation import (
     has_inducing_points,
     positions,
     validated,
+    which,
     without_axis,
 )
 from ._training.result import Result
@@ -247,9 +248,8 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
+        self.kernel, self.shared_kernel = kernel, shared_kernel
         self.likelihood, self.epsilon = likelihood, epsilon
-        self.shared_kernel = shared_kernel
         self.mean, self.priors = mean, priors
         self.n_inducing = n_inducing
         self.inducing_init, self.train_inducing = inducing_init, train_inducing
@@ -270,7 +270,9 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
+            An array, or what reads rows: ``memmap``, Arrow, ``tf.data``, batches that start again,
+            a class of slices (:doc:`/large_data`), with y and weights in it or by column name.
         y : array-like of shape (n_samples,)
             Labels of any kind; two classes or more.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -355,6 +357,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
         weights = check_weights(sample_weight, X)
         keep = weights > 0
         self._check_kernel(X, keep, start)
+        keep = which(keep, start)
         X, y, weights = check_range(X[keep], self.dtype), y[keep], weights[keep]
         if merges_rows(Options.of(self), self._conjugate, len(X), self._tuning):
             codes = np.unique(y, return_inverse=True)[1]
@@ -455,7 +458,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -487,7 +490,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -506,7 +509,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------
@@ -530,7 +533,7 @@ class GaussianProcessClassifier(ClassifierMixin, BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
 
         Returns
         -------

@@ -263,8 +263,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
         verbose: int = 0,
         random_state: Any = None,
     ) -> None:
-        self.kernel = kernel
-        self.likelihood = likelihood
+        self.kernel, self.likelihood = kernel, likelihood
         self.mean, self.priors = mean, priors
         self.alpha = alpha
         self.n_inducing = n_inducing
@@ -294,7 +293,9 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
+            An array, or what reads rows: ``memmap``, Arrow, ``tf.data``, batches that start again,
+            a class of slices (:doc:`/large_data`), with y and weights in it or by column name.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Several targets share the kernel and the noise on their scaled values. One target is
             predicted as an array of shape (n_samples,), even where y is (n_samples, 1).
@@ -397,7 +398,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         return_std : bool, default=False
             Whether to return the standard deviation too.
         return_cov : bool, default=False
@@ -446,7 +447,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         quantiles : sequence of float in (0, 1), default=(0.025, 0.5, 0.975)
         **known : array-like of shape (n_samples,)
             As in ``predict``.
@@ -473,7 +474,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         **known : array-like of shape (n_samples,)
             As in ``predict``.
@@ -503,7 +504,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         **known : array-like of shape (n_samples,)
             As in ``predict``.
@@ -564,7 +565,7 @@ class GaussianProcessRegressor(RegressorMixin, BaseRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
         **known : array-like of shape (n_samples,)

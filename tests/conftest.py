@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import warnings
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
+from skgpng._estimator import base, plan
 from skgpng._estimator.base import BaseGaussianProcess
 from skgpng._estimator.tuning import TUNING
 
@@ -19,6 +21,28 @@ def quiet_convergence(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
+
+
+@pytest.fixture(autouse=True)
+def on_device(monkeypatch):
+    """With SKGPNG_TEST_DEVICE ("gpu") training runs there, in float64, where a test says nothing.
+
+    examples/benchmarks/on_gpu.py runs the tests of the estimators so.
+    """
+    device, places, precision_on = (
+        os.environ.get("SKGPNG_TEST_DEVICE"),
+        base.places,
+        plan.precision_on,
+    )
+    if device:
+        monkeypatch.setattr(base, "places", lambda asked: places(asked or device))
+        monkeypatch.setattr(
+            plan,
+            "precision_on",
+            lambda place, dtype, *others: precision_on(
+                place, "float64" if dtype == "auto" else dtype, *others
+            ),
+        )
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ from .plan import (
 from .predictor import Predictor
 from .priors import check_priors, with_priors
 from .problem import Problem, Rows
+from .sources import refuse_source
 from .stream import Stream, unexplained_share
 from .targets import begun
 from .trends import mean_function
@@ -137,6 +138,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         return "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        refuse_source(X)
         start = "on" if hasattr(self, "_predictor") else "first"
         return self._learn(X, y, start, sample_weight, given)
 

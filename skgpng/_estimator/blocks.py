@@ -17,6 +17,7 @@ __all__ = ["Block", "Reader", "joined", "read_ahead"]
 
 # Numbers in a block of rows, 8 MB as float64; and so many rows at least and at most.
 _NUMBERS, _FEWEST, _MOST = 2**20, 256, 2**15
+_THREAD = "rows of skgpng"
 
 
 class Block(NamedTuple):
@@ -93,17 +94,21 @@ class Reader:
         for block in _resized(self._batches(None), self.size):
             n += block.n
             yield block
-        if self.n_rows is not None and n != self.n_rows:
+        if n == 0 or (self.n_rows is not None and n != self.n_rows):
+            before = "some" if self.n_rows is None else f"{self.n_rows:,}"
             raise ValueError(
-                f"The source had {self.n_rows:,} rows, and now has {n:,}. Rows are read several "
-                "times: each time it must start again, with the same rows."
+                f"The source had {before} rows, and now has {n:,}. Rows are read several times: "
+                "each time it must start again, with the same rows."
             )
         self.n_rows = n
         self.source.beside.check_lengths(n)
 
     def shuffled(self, rng: Any) -> Iterator[Block]:
-        """All rows once, in the order that the source can change; blocks as they come."""
-        yield from self._batches(rng)
+        """All rows once, in another order as far as the source can, in blocks of at most a size."""
+        for block in self._batches(rng):
+            for k in range(0, block.n, self.size):
+                part = block.some(slice(k, k + self.size))
+                yield part._replace(first=block.first + k)
 
     def _batches(self, rng: Any) -> Iterator[Block]:
         batches = self.source.batches(self.size, rng)
@@ -240,7 +245,7 @@ def read_ahead(items: Iterator) -> Iterator:
     """
     made: queue.Queue = queue.Queue(1)
     over = threading.Event()
-    thread = threading.Thread(target=_fill, args=(items, made, over), daemon=True)
+    thread = threading.Thread(target=_fill, args=(items, made, over), name=_THREAD, daemon=True)
     thread.start()
     try:
         while True:

@@ -284,7 +284,7 @@ class FittedGaussianProcess(BaseEstimator, abc.ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
         return_std : bool, default=False
             Whether to return the gradient of the standard deviation too; of regressors.
         include_noise : bool, default=True

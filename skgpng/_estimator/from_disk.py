@@ -130,13 +130,12 @@ class SourceRows(RowsElsewhere):
         return total
 
     def pools(self, n_rows: int, rng: np.random.RandomState) -> Iterator[Rows]:
-        """Pieces from anywhere of a source that can be sliced; else a buffer of passes.
+        """Pieces from anywhere of a source that can be sliced; else from a buffer of passes.
 
-        Half of the buffer, which begins with the sample, is changed for the rows that come next.
+        The buffer begins with the sample; rows that come next take the places of those drawn.
         """
         sliced = self._reader.source.sliceable
-        pools = self._of_pieces(n_rows, rng) if sliced else self._of_buffer(rng)
-        self._ahead = read_ahead(pools)
+        self._ahead = read_ahead((self._of_pieces if sliced else self._of_buffer)(n_rows, rng))
         return self._ahead
 
     def _of_pieces(self, n_rows: int, rng: np.random.RandomState) -> Iterator[Rows]:
@@ -148,18 +147,17 @@ class SourceRows(RowsElsewhere):
                 piece = reader.rows(int(k) * size, int(k) * size + size)
                 kept.add(self._encoded(piece))
                 if kept.n >= n_rows:
-                    yield kept.taken()
+                    yield kept.taken(n_rows)
 
-    def _of_buffer(self, rng: np.random.RandomState) -> Iterator[Rows]:
+    def _of_buffer(self, n_rows: int, rng: np.random.RandomState) -> Iterator[Rows]:
         assert self._sample is not None
-        buffer = self._encoder(*self._sample[:3])
-        half, kept = -(-len(buffer.X) // 2), _Kept()
+        buffer = Rows(*map(np.array, self._encoder(*self._sample[:3])))
+        n, kept = min(n_rows, len(buffer.X)), _Kept()
         while True:
             for block in self._reader.shuffled(rng):
                 kept.add(self._encoded(block))
-                if kept.n >= half:
-                    buffer = _exchanged(buffer, kept.taken(), rng)
-                    yield buffer
+                while kept.n >= n:
+                    yield _exchanged(buffer, kept.taken(n), rng)
 
     def _encoded(self, block: Block) -> Rows:
         return self._encoder(block.X, block.y, block.weights, block.first)
@@ -186,16 +184,17 @@ class _Kept:
         self._rows.append(rows)
         self.n += len(rows.X)
 
-    def taken(self) -> Rows:
-        """All of them, which are gone then."""
-        rows, self._rows, self.n = self._rows, [], 0
-        return Rows(*map(np.concatenate, zip(*rows, strict=True)))
+    def taken(self, n: int) -> Rows:
+        """The first n of them, which are gone then."""
+        rows = Rows(*map(np.concatenate, zip(*self._rows, strict=True)))
+        self._rows, self.n = [rows.some(slice(n, None))], self.n - n
+        return rows.some(slice(0, n))
 
 
 def _exchanged(buffer: Rows, rows: Rows, rng: np.random.RandomState) -> Rows:
-    """A copy of the buffer with rows in the places of some of its own, drawn at random."""
+    """As many rows of the buffer, drawn at random, which others take the places of."""
     places = rng.permutation(len(buffer.X))[: len(rows.X)]
-    changed = Rows(*(a.copy() for a in buffer))
-    for old, new in zip(changed, rows, strict=True):
-        old[places] = new[: len(places)]
-    return changed
+    drawn = buffer.some(places)
+    for old, new in zip(buffer, rows, strict=True):
+        old[places] = new
+    return drawn

@@ -29,6 +29,8 @@ __all__ = ["Options", "Plan"]
 
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
+# A pool of rows that are elsewhere has as many as this times the largest batch.
+_POOL = 4
 
 
 class Options(NamedTuple):
@@ -106,7 +108,9 @@ class Plan(NamedTuple):
         )
         if far is None or self.structure.how.elsewhere:
             return stages
-        pools = far.pools(len(self.data.X), np.random.RandomState(self.settings.seed))
+        largest = max(self.largest_batch, int(self.settings.batch_size))
+        n_rows = min(len(self.data.X), _POOL * largest)
+        pools = far.pools(n_rows, np.random.RandomState(self.settings.seed))
         return [stage._replace(others=lambda: self._pool(next(pools))) for stage in stages]
 
     def _pool(self, rows: Rows) -> Data:

@@ -43,6 +43,7 @@ from .validation import (
     rows_known,
     targets_at,
     validated,
+    which,
     without_axis,
     without_missing,
 )
@@ -120,7 +121,7 @@ class BaseRegressor(BaseGaussianProcess):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features) or source of rows
             All columns, of which the others do not matter.
         columns : list or tuple of int or str
             Positions, or names where X was a data frame, as in ``additive_components_``. ``()`` is
@@ -346,6 +347,7 @@ class BaseRegressor(BaseGaussianProcess):
         likelihood = given.likelihood.for_targets(of_weight(y, keep), before)
         likelihood.check(of_weight(y, keep))
         self._check_kernel(X, keep, start)
+        keep = which(keep, start)
         X, y, weights, row = X[keep], y[keep], weights[keep], row[keep]
         check_range(X, self.dtype)
         rows = Rows(X, y.reshape(len(y), -1), weights, row)

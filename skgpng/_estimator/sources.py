@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Beside", "Given", "Source", "is_source", "names_of", "source_of", "with_names"]
+__all__ = ["Beside", "Given", "Source", "names_of", "refuse_source", "source_of", "with_names"]
 
 # What can be iterated, but holds no batches.
 _NO_BATCHES = (str, bytes, bytearray, dict, set, frozenset, range)
@@ -318,11 +318,15 @@ def source_of(
     return _of_python(X, beside)
 
 
-def is_source(X: Any) -> bool:
-    """Whether X can be nothing but a source: no array, and no table of a package."""
-    return type(X).__module__.partition(".")[0] != "pyarrow" and (
-        source_of(X, n_bytes=np.inf) is not None
-    )
+def refuse_source(X: Any) -> None:
+    """ValueError where X can be nothing but a source: no array, and no table of a package."""
+    if isinstance(X, np.ndarray) or type(X).__module__.partition(".")[0] == "pyarrow":
+        return
+    if source_of(X, n_bytes=np.inf) is not None:
+        raise ValueError(
+            f"X is {type(X).__name__}, which gives rows in batches: fit, predict and score take "
+            "those, this method does not. Pass rows as an array, such as those of one batch."
+        )
 
 
 def _is_lazy(X: Any, package: str) -> bool:

@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, validate_data
 
 from ..likelihoods import ROW_NAMES, Likelihood
-from .sources import is_source
+from .sources import refuse_source
 
 __all__ = [
     "FLOATS",
@@ -29,6 +29,7 @@ __all__ = [
     "rows_known",
     "targets_at",
     "validated",
+    "which",
     "without_axis",
     "without_missing",
 ]
@@ -51,11 +52,7 @@ _OF_GRADIENTS = {"return_mean_grad", "return_std_grad"}
 
 def validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
     """scikit-learn's ``validate_data``; X becomes float64 where it is not one of the floats."""
-    if not isinstance(X, np.ndarray) and is_source(X):
-        raise ValueError(
-            f"X is {type(X).__name__}, which gives rows in batches: fit, predict and score take "
-            "those, this method does not. Pass rows as an array, such as those of one batch."
-        )
+    refuse_source(X)
     # sums of float32 numbers near their largest are infinity less infinity, which is no matter
     with np.errstate(over="ignore", invalid="ignore"):
         return validate_data(estimator, X, *y, dtype=FLOATS, **options)
@@ -165,6 +162,14 @@ def of_weight(values: Any, keep: np.ndarray) -> Any:
         return values
     values = np.asarray(values)
     return np.where(keep.reshape(-1, *[1] * (values.ndim - 1)), values, values[keep][0])
+
+
+def which(keep: np.ndarray, start: str) -> Any:
+    """What takes the rows to keep: no copy of all of them, where they live no longer than ``fit``.
+
+    Models that keep rows merge equal ones, which copies; streams keep rows as they are.
+    """
+    return slice(None) if start in ("fresh", "warm") and keep.all() else keep
 
 
 def check_finite(moments: tuple[np.ndarray, ...], X: np.ndarray) -> tuple:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._runtime import compiled_once, map_leaves, tf
+from .._runtime import all_digits, at_home, compiled_once, map_leaves, tf
 from .base import Data, Execution, Iterate, Structure, real
 
 __all__ = ["Call", "Spread", "failure_of", "numbered", "numbers_form", "sum_elsewhere"]
@@ -44,13 +44,19 @@ class Call(NamedTuple):
         """Rows (X, Y, weights, row) as tensors, to be made once where they are asked for often."""
         form = self.structure.model.inference.data_form(*self.structure)
         X, Y, weights, row = rows
-        return map_leaves(_as_tensor, form, Data(X, Y, weights, row, np.zeros(0)))
+        with self._place():
+            return map_leaves(_as_tensor, form, Data(X, Y, weights, row, np.zeros(0)))
 
     def on(self, rows: Sequence, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The sums over rows (X, Y, weights, row), arrays, or tensors from :meth:`data_of`."""
         data = rows if isinstance(rows, Data) else self.data_of(rows)
-        found = _compiled_sums(self)(data, *map(tf.convert_to_tensor, arrays))
+        with self._place():
+            found = _compiled_sums(self)(data, *map(tf.convert_to_tensor, arrays))
         return [tensor.numpy() for tensor in tf.nest.flatten(found)]
+
+    def _place(self) -> Any:
+        """On the CPU, or where nothing leaves for NumPy on the GPU that TensorFlow takes first."""
+        return all_digits if self.structure.how.algebra == "graph" else at_home()
 
 
 def _as_tensor(spec: Any, values: Any) -> Any:

@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
+from scipy.spatial import KDTree
 from sklearn.neighbors import NearestNeighbors
 
+from .._runtime import allowed_threads
 from ..kernels import KernelStructure, metric
 from .covariances import cross_covariances, prior_variance
 
@@ -22,6 +24,8 @@ _CHUNK = 2**23
 # (8 columns, 36,000 rows, 256 neighbours) takes 0.12 ms a row and not 0.25, elevators (18 columns)
 # 0.07 and not 0.25, power (4 columns) 0.03 and not 0.02; flights200k (2 columns) 0.27 and not 0.03.
 _MANY_COLUMNS, _MANY_ROWS = 8, 100_000
+# In more a tree looks at nearly all rows.
+_MOST_COLUMNS = 15
 
 
 def searcher(kernel: KernelStructure, values: tuple, X: np.ndarray) -> Search:
@@ -36,11 +40,31 @@ def searcher(kernel: KernelStructure, values: tuple, X: np.ndarray) -> Search:
     if not len(seen):  # all rows are alike
         return lambda queries, k: np.tile(np.arange(k), (len(queries), 1))
     roots = np.sqrt(weights[seen])
-    all_distances = len(seen) >= _MANY_COLUMNS and len(X) < _MANY_ROWS
+    few_rows = len(seen) >= _MANY_COLUMNS and len(X) < _MANY_ROWS
+    by_tree = len(seen) <= _MOST_COLUMNS and not few_rows
+    near = (_in_tree if by_tree else _among_all)(X[:, seen] * roots)
+    return lambda queries, k: near(queries[:, seen] * roots, k)
+
+
+def _among_all(X: np.ndarray) -> Search:
     # on one thread: with more, joblib starts them anew for each search
-    index = NearestNeighbors(algorithm="brute" if all_distances else "auto")
-    index.fit(X[:, seen] * roots)
-    return lambda queries, k: index.kneighbors(queries[:, seen] * roots, k, return_distance=False)
+    index = NearestNeighbors(algorithm="brute").fit(X)
+    return lambda queries, k: index.kneighbors(queries, k, return_distance=False)
+
+
+def _in_tree(X: np.ndarray) -> Search:
+    """By a tree that halves boxes, not rows.
+
+    One is made for each gathering of blocks: a million rows of eight columns 0.45 s in place of the
+    1.9 of scikit-learn's, which halves rows; 256 neighbours then take 0.30 ms a row and not 0.49.
+    """
+    tree = KDTree(X, leafsize=64, balanced_tree=False)
+
+    def search(queries: np.ndarray, k: int) -> np.ndarray:
+        found = tree.query(queries, k, workers=allowed_threads())[1]
+        return found.reshape(len(queries), k)  # of a single one SciPy takes the axis away
+
+    return search
 
 
 def _by_covariance(

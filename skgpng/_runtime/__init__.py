@@ -2,7 +2,7 @@
 
 from .compiled import Compiled, compiled_once, map_leaves, runs_in_order, where_needed
 from .cores import allowed_threads, threads_of_all
-from .devices import Device, on, places, returning_home
+from .devices import Device, all_digits, on, places, returning_home
 from .memory import keep_freed, refuse_beyond
 from .replay import Replay, numpy_function
 from .tensorflow import at_home, custom_gradient, outside_graphs, tf
@@ -11,6 +11,7 @@ __all__ = [
     "Compiled",
     "Device",
     "Replay",
+    "all_digits",
     "allowed_threads",
     "at_home",
     "compiled_once",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .tensorflow import HOME, tf, users_scope
 
-__all__ = ["Device", "on", "places", "returning_home"]
+__all__ = ["Device", "all_digits", "on", "places", "returning_home"]
 
 
 class Device(NamedTuple):
@@ -130,7 +130,8 @@ class _AllDigits:
                 tf.config.experimental.enable_tensor_float_32_execution(self._before)
 
 
-_ALL_DIGITS = _AllDigits()
+#: Enter it around float32 products that may be a GPU's.
+all_digits = _AllDigits()
 
 
 @contextlib.contextmanager
@@ -139,7 +140,7 @@ def on(name: str) -> Iterator[None]:
     if not name:
         yield
         return
-    with _ALL_DIGITS, tf.device(name):
+    with all_digits, tf.device(name):
         yield
 
 

@@ -160,12 +160,12 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         options = {"quantiles": levels}
         return lazily(self.to_local(), "predict_quantiles", X, known, options, [levels])
 
-    def log_predictive_density(self, X: Any, y: Any, **known: Any) -> Any:
+    def log_predictive_density(self, X: Any, y: Any = None, **known: Any) -> Any:
         if not is_dask_collection(X):
             return super().log_predictive_density(X, y, **known)
         return _of_rows(self, "log_predictive_density", X, {"y": y, **known})
 
-    def crps(self, X: Any, y: Any, **known: Any) -> Any:
+    def crps(self, X: Any, y: Any = None, **known: Any) -> Any:
         if not is_dask_collection(X):
             return super().crps(X, y, **known)
         return _of_rows(self, "crps", X, {"y": y, **known})

@@ -85,7 +85,7 @@ BOTH = {
     "warm_start": BOOLEAN,
     "jitter": ([0, 0.0, -1, NAN, INF, "auto", None], r"\(0.0, inf\)", [1e-300, 1e300, 1]),
     "device": (
-        [0, NAN, ["cpu"], "cuda", "", "cpu:x", "cpu:99", "gpu:99"],
+        [0, NAN, ["cpu"], "cuda", "", "cpu:x", "cpu:99"],
         "'str'|is no name of a device|is not there",
         [None, "cpu", "CPU:0", "/device:CPU:0"],
     ),

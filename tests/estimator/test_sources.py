@@ -12,11 +12,13 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
-from estimator.cases import KERNEL
+from estimator.cases import KERNEL, output
+from estimator.elsewhere import Pools
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
-from skgpng._estimator import sources
+from skgpng._estimator import blocks, from_disk, sources
 from skgpng._estimator.blocks import Reader, read_ahead
+from skgpng._estimator.problem import Rows
 from skgpng._estimator.sampled import Reservoir
 
 regressor = functools.partial(
@@ -30,9 +32,8 @@ classifier = functools.partial(
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
     """Whatever reads ahead ends, errors or not."""
-    before = threading.active_count()
     yield
-    assert threading.active_count() <= before
+    assert all(thread.name != blocks._THREAD for thread in threading.enumerate())
 
 
 @pytest.fixture
@@ -252,7 +253,6 @@ def test_reading_ahead_gives_all_ends_when_told_and_hands_errors_on():
             ahead.close()
     with pytest.raises(ZeroDivisionError):
         list(read_ahead(1 // (2 - k) for k in range(5)))
-    assert all("_fill" not in t.name for t in threading.enumerate())
 
 
 def iter_of(n):
@@ -292,3 +292,255 @@ def test_few_rows_give_the_numbers_of_arrays(kind, table, tmp_path):
             getattr(own, name)(rows[0]), getattr(expected, name)(X), rtol=1e-10, atol=1e-12
         )
     assert own.score(*rows) == expected.score(X, (y > 0.3).astype(int), w)
+
+
+# --- many rows -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def far(tuned):
+    """Hundred rows at hand, of those of ``table``; batches are drawn from 10 rows on."""
+    tuned(sample_bytes=8 * 4 * 100, auto_full_batch=1.0, auto_exact=50)
+
+
+def surprise(model, X, y):
+    """Mean negative log density of y, or probability of labels."""
+    if hasattr(model, "classes_"):
+        p = model.predict_proba(X)
+        return -np.mean(np.log(p[np.arange(len(y)), np.searchsorted(model.classes_, y)]))
+    return -np.mean(model.log_predictive_density(X, y))
+
+
+class SameSample(Pools):
+    """Rows in memory, with the sample that a source has given."""
+
+    def __init__(self, sample, *rows):
+        super().__init__(*rows)
+        self._sample = sample
+
+    def sample(self, n_bytes, rng):
+        return self._sample
+
+
+def far_source(kind, folder, make, X, y, w):
+    """Rows of a source as a fit has them, and their sample."""
+    model = make()
+    rows = from_disk.far_rows(
+        model, from_disk.reader_of(model, *of_kind(kind, folder, X, y, w)), {"noise_variance": None}
+    )
+    return rows, rows.sample(model._tuning.sample_bytes, np.random.RandomState(0))
+
+
+@pytest.mark.parametrize("kind", ["slices of pairs", "batches", "parquet", "memmap"])
+@pytest.mark.parametrize("make", [regressor, classifier], ids=["regressor", "classifier"])
+def test_sums_over_a_source_are_those_over_an_array(make, kind, table, tmp_path, far, monkeypatch):
+    X, y, _, w = table
+    monkeypatch.setattr(blocks, "_MOST", 130)
+    y = y if make is regressor else (y > 0.3).astype(int)
+    make = functools.partial(make, batch_size=None)
+    w = np.where(np.arange(500) % 7 == 3, 0.0, w)
+    _, sample = far_source(kind, tmp_path, make, X, y, w)
+    assert 100 <= len(sample.y) <= 101 and sample.n_rows == np.sum(w > 0)
+    assert abs(sample.total_weight - w.sum()) < 1e-9
+    own = make().fit(*of_kind(kind, tmp_path, X, y, w))
+    expected = make()._fit_elsewhere(SameSample(sample, X, y, w))
+    np.testing.assert_allclose(own.elbo_curve_, expected.elbo_curve_, rtol=1e-9)
+    np.testing.assert_allclose(output(own, named(own, X)), output(expected, named(expected, X)))
+
+
+def named(model, X):
+    """Rows with the names of the columns that the model has seen."""
+    names = getattr(model, "feature_names_in_", None)
+    return X if names is None else pd.DataFrame(X, columns=names)
+
+
+@pytest.mark.parametrize("kind", ["slices of pairs", "batches", "parquet", "tf.data", "memmap"])
+@pytest.mark.parametrize("make", [regressor, classifier], ids=["regressor", "classifier"])
+def test_minibatches_of_a_source_teach_as_those_of_an_array(make, kind, table, tmp_path, far):
+    X, y, _, w = table
+    y = y if make is regressor else (y > 0.3).astype(int)
+    make = functools.partial(make, n_inducing=20, batch_size=50, max_iter=60, gamma=0.3)
+    own, expected = make().fit(*of_kind(kind, tmp_path, X, y, w)), make().fit(X, y, w)
+    assert own._record["rows"] == 500 and "variational" in own.summary()
+    assert abs(surprise(own, named(own, X), y) - surprise(expected, X, y)) < 0.03
+
+
+def test_pools_hold_all_rows_alike(table, tmp_path, far, monkeypatch):
+    """Each row as often as any other, in the end; with its own y and weight."""
+    X, y, _, w = table
+    monkeypatch.setattr(from_disk, "_PIECE", 8)
+    monkeypatch.setattr(blocks, "_MOST", 50)
+    for kind in ("slices of pairs", "batches", "parquet"):
+        rows, sample = far_source(kind, tmp_path, regressor, X, y, w)
+        rows.begin(Plain())
+        counts, pools = np.zeros(500), rows.pools(100, np.random.RandomState(0))
+        for _ in range(300):
+            pool = next(pools)
+            place = np.round(pool.row[:, 0]).astype(int)
+            np.testing.assert_array_equal(pool.X, X[place])
+            np.testing.assert_array_equal(pool.weights, w[place])
+            assert 100 <= len(place) <= 150
+            counts += np.bincount(place, minlength=500)
+        rows.end()
+        assert counts.sum() >= 30000 and counts.std() < 0.25 * counts.mean()
+
+
+class Plain:
+    """In place of an encoder: ``row`` is the number of each row."""
+
+    def __call__(self, X, y, weights, first=None):
+        X = np.asarray(X)
+        place = [int(np.flatnonzero((x == NUMBERED).all(1))[0]) for x in X]
+        return Rows(X, np.asarray(y)[:, None], np.asarray(weights), np.array(place)[:, None])
+
+
+NUMBERED = np.random.RandomState(0).uniform(-2.0, 2.0, (500, 2)).astype(np.float32)
+
+
+def test_neighbours_are_those_of_the_sample(table, tmp_path, far):
+    X, y, _, _ = table
+    make = functools.partial(GaussianProcessRegressor, KERNEL, n_neighbors=10, random_state=0)
+    _, sample = far_source("batches", tmp_path, make, X, y, np.ones(500))
+    own = make().fit(Batches(X, y, np.ones(500)))
+    expected = make().fit(sample.X, sample.y)
+    assert len(sample.y) == 100 and len(own.X_train_) == len(sample.X)
+    np.testing.assert_array_equal(own.predict(X), expected.predict(X))
+    assert own._record["rows"] == 500
+
+
+def test_predictions_are_made_a_block_at_a_time(table, tmp_path, far, monkeypatch):
+    X, y, _, _ = table
+    monkeypatch.setattr(blocks, "_MOST", 64)
+    monkeypatch.setattr(blocks, "_FEWEST", 16)
+    model, noise = regressor(n_neighbors=0).fit(X[:90], y[:90]), np.linspace(0.1, 1.0, 500)
+    for given in (Slices(X), Batches(X), on_disk(tmp_path, "far", X), lambda: iter(Batches(X, y))):
+        assert_same(model.predict(given, return_std=True), model.predict(X, return_std=True))
+        assert_same(
+            model.log_predictive_density(
+                given if not callable(given) else Batches(X), y, noise_variance=noise
+            ),
+            model.log_predictive_density(X, y, noise_variance=noise),
+        )
+        with pytest.raises(ValueError, match="return_cov=True is of all pairs.*fewer rows"):
+            model.predict(given, return_cov=True)
+    sizes = {s.stop - s.start for s in asked_of(model, X)}
+    assert max(sizes) <= 64
+
+
+def asked_of(model, X):
+    """Slices that predict asks for."""
+    given = Slices(X)
+    model.predict(given)
+    return given.asked
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+# --- what is wrong ---------------------------------------------------------------------------
+
+
+def changed(values, row, to):
+    """A copy with another value in one row."""
+    values = values.copy()
+    values[row] = to
+    return values
+
+
+@pytest.mark.parametrize("kind", ["slices of pairs", "batches", "parquet", "memmap"])
+def test_a_row_that_is_wrong_is_named(kind, table, tmp_path, far):
+    X, y, _, w = table
+    for what, rows in {
+        "X contains NaN in row 311 of": (changed(X, 311, np.nan), y, w),
+        "X contains infinity in row 4 of": (changed(X, 4, np.inf), y, w),
+        "y contains NaN in row 499 of": (X, changed(y, 499, np.nan), w),
+        "sample_weight is negative in row 300 of": (X, y, changed(w, 300, -1.0)),
+    }.items():
+        (tmp_path / what[:6]).mkdir(exist_ok=True)
+        model = regressor()
+        with pytest.raises(ValueError, match=what):
+            model.fit(*of_kind(kind, tmp_path / what[:6], *rows))
+        assert not hasattr(model, "kernel_")
+
+
+def test_sources_that_cannot_be_are_refused(table, far):
+    X, y, labels, w = table
+    wrong = {
+        "500 rows, but y has 499": (Slices(X), y[1:]),
+        "3 rows, but y has 0, in rows 0 to 2": (Batches(X[:, :2]), y[:0]),
+        "y is given twice": (Slices(X, y), y),
+        "y is missing": (Slices(X), None),
+        "no rows": (lambda: iter([]), None),
+        "no rows: ": ([(X[:0], y[:0])], None),
+        "3 columns in rows 250 to 499": ([(X[:250], y[:250]), (np.ones((250, 3)), y[250:])], None),
+        "has the columns .'a', 'b'.": (arrow(X), "y"),
+        "no columns with names": (Slices(X), "y"),
+        "is no iterator|no iterator": (lambda: 3.0, None),
+        "no number in rows 0": ([(X.astype(str), y)], None),
+        "only zeros": (Batches(X, y, 0.0 * w), None),
+        "given by slices": (Odd(X, y), None),
+    }
+    for what, rows in wrong.items():
+        with pytest.raises((ValueError, TypeError), match=what):
+            regressor().fit(*rows)
+    with pytest.raises(ValueError, match="noise_variance= is for rows in memory.*Leave"):
+        regressor().fit(Batches(X, y), noise_variance=np.ones(500))
+    for settings in ({"n_inducing": None, "n_neighbors": None}, {"optimizer": "lbfgs"}):
+        with pytest.raises(ValueError, match="needs all 500 rows in memory.*n_inducing"):
+            regressor(**settings).fit(Batches(X, y))
+    with pytest.raises(ValueError, match="early_stopping=True needs all"):
+        regressor(early_stopping=True).fit(Batches(X, y))
+    for name in ("partial_fit", "condition"):
+        model = regressor().fit(X[:60], y[:60])
+        with pytest.raises(ValueError, match="Batches, which gives rows in batches.*one batch"):
+            getattr(model, name)(Batches(X, y), y)
+    with pytest.raises(ValueError, match="gives rows in batches"):
+        model.sample_y(Batches(X))
+    with pytest.raises(ValueError, match="In rows 0 to 249.*3 features|3 columns|features"):
+        model.predict([np.ones((250, 3))])
+
+
+class Odd(Slices):
+    """A class of batches that calls itself one of rows."""
+
+    def __getitem__(self, chosen):
+        return tuple(a[:7] for a in self.arrays)
+
+
+def test_a_source_that_changes_is_an_error_and_leaves_the_fit_before(table, far):
+    X, y, _, _ = table
+
+    class Shrinking(Batches):
+        opened = 0
+
+        def __iter__(self):
+            self.opened += 1
+            self.cuts = (0, 250, 500) if self.opened < 4 else (0, 250)
+            return super().__iter__()
+
+    model = regressor(batch_size=None).fit(X, y)
+    before = model.elbo_
+    with pytest.raises(ValueError, match="had 500 rows, and now has 250"):
+        model.fit(Shrinking(X, y))
+    assert model.elbo_ == before
+    once = iter([(X, y)])
+    with pytest.raises(ValueError, match="no rows|now has 0"):
+        regressor().fit(lambda: once)
+
+
+def test_an_error_of_the_users_own_code_is_his(table, far, monkeypatch):
+    X, y, _, _ = table
+    monkeypatch.setattr(blocks, "_FEWEST", 16)
+    monkeypatch.setattr(blocks, "_MOST", 130)
+
+    class Broken(Slices):
+        def __getitem__(self, chosen):
+            if chosen.start >= 250:
+                raise OSError("the disk is gone")
+            return super().__getitem__(chosen)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        regressor().fit(Broken(X, y))
+    with pytest.raises(OSError, match="the disk is gone"):
+        regressor().fit(X[:90], y[:90]).predict(Broken(X))
