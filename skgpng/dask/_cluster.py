@@ -15,7 +15,7 @@ from typing import Any
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Client, KilledWorker, get_client
+from distributed import Client, KilledWorker, get_client, get_worker, secede
 
 __all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop", "released", "told"]
 
@@ -43,7 +43,18 @@ def client_of(client: Client | None) -> Client:
         )
     if client.status != "running":
         raise ValueError(f"client is {client.status}: make a new one, distributed.Client(address).")
+    _make_room()
     return client
+
+
+def _make_room() -> None:
+    """Inside of a task, let others run in its place: it is about to wait for them."""
+    try:
+        get_worker()
+    except ValueError:
+        return
+    with contextlib.suppress(KeyError):  # it has done so before
+        secede()
 
 
 def on_loop(client: Client, make: Callable[[], Awaitable]) -> concurrent.futures.Future:

@@ -9,11 +9,11 @@ then it gets a new actor.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import time
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -30,6 +30,8 @@ __all__ = ["Question", "Summing", "added", "sums_of"]
 
 # Bytes of an array from which on it is worth a look whether it has been sent already.
 _LARGE = 2**16
+# Seconds that a worker has for saying who it is.
+_LATE = 5.0
 # Fewer rows are not worth a thread of their own.
 _ROWS_A_THREAD = 512
 # Calls are no tasks: a scheduler that sees none for long takes the cluster for idle.
@@ -60,8 +62,8 @@ class Summing:
         self._actors: list[Any] = [None] * len(self._shards)
         self._addresses = [""] * len(self._shards)
         self._kept: list[list[np.ndarray]] = [[] for _ in self._shards]  # by the actors
-        self._straight, self._last_task = True, time.monotonic()
-        self._place(range(len(self._shards)))
+        self._last_task = time.monotonic()
+        self._straight = self._place(range(len(self._shards)))
 
     def ask(self, questions: dict[int, Question]) -> dict[int, list[np.ndarray]]:
         """Answers of the shards with these numbers."""
@@ -69,7 +71,6 @@ class Summing:
         left = {k: q for k, q in questions.items() if k not in found}
         if left:
             found.update(self._ask_by_tasks(left))
-            # without a way to the workers there is none next time either
             self._straight = self._straight and self._place(left)
         self._show_life()
         return found
@@ -109,7 +110,7 @@ class Summing:
         return dict(zip(questions, gathered(self._client, tasks), strict=True))
 
     def _place(self, which: Any) -> bool:
-        """Actors beside these shards, each on a worker of its own; whether all are there."""
+        """Actors beside these shards; whether there is a way to all of them."""
         released([self._actors[k] for k in which])
         for k in which:
             self._kept[k] = []
@@ -127,7 +128,16 @@ class Summing:
         for k in which:
             holders = self._client.who_has([self._actors[k]])[self._actors[k].key]
             self._addresses[k] = next(iter(holders), "")
-        return all(self._addresses)
+        return self._reaches({self._addresses[k] for k in which})
+
+    def _reaches(self, addresses: set[str]) -> bool:
+        """Whether workers can be asked from here; a cluster may show its scheduler only."""
+        rpc = self._client.rpc
+        asked = [on_loop(self._client, rpc(address).identity) for address in addresses if address]
+        done, late = concurrent.futures.wait(asked, timeout=_LATE)
+        for call in late:
+            call.cancel()
+        return len(asked) == len(addresses) and not late and not any(c.exception() for c in done)
 
     def _show_life(self) -> None:
         if time.monotonic() - self._last_task > _SIGN_OF_LIFE:
@@ -243,7 +253,7 @@ def sums_of(shard: Rows, question: Question) -> list[np.ndarray]:
     if n == 1:
         return call.on(rows, question.arrays)
     pieces = [rows.some(slice(*piece)) for piece in blocks(len(rows.X), n)]
-    with ThreadPoolExecutor(n) as threads:
+    with concurrent.futures.ThreadPoolExecutor(n) as threads:
         return added([*threads.map(lambda piece: call.on(piece, question.arrays), pieces)])
 
 

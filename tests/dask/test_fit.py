@@ -128,6 +128,30 @@ def test_chunks_along_columns_and_other_rows_in_y(client, table):
     np.testing.assert_allclose(beside.elbo_, near.elbo_, rtol=1e-8)
 
 
+def test_without_a_way_to_the_workers(client, table, monkeypatch):
+    """Questions go by the scheduler, as tasks."""
+    X, y = table
+    monkeypatch.setattr(_summing.Summing, "_reaches", lambda self, addresses: False)
+    asked = []
+    monkeypatch.setattr(_summing.Summing, "_call", lambda *a: asked.append(a))
+    model = GaussianProcessRegressor(**SHORT)
+    near = model.to_local().fit(X, y)
+    far = model.fit(*spread(X, y))
+    np.testing.assert_allclose(far.elbo_curve_, near.elbo_curve_, rtol=1e-8)
+    assert not asked
+
+
+def _fit_inside(n):
+    X = da.linspace(0, 6, n, chunks=n // 4)[:, None]
+    return GaussianProcessRegressor(**SHORT).fit(X, da.sin(X[:, 0])).to_local().elbo_
+
+
+def test_inside_of_tasks(client):
+    """As many as there are threads: each waits for other tasks."""
+    found = client.gather(client.map(_fit_inside, [1200, 1204]), asynchronous=False)
+    assert np.all(np.isfinite(found))
+
+
 # --- the sample ------------------------------------------------------------------------------
 
 
