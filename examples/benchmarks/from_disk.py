@@ -7,8 +7,8 @@ Rows are made when they are asked for, by a class with ``__len__`` and ``__getit
 whose numbers depend on the number of the row alone, and forgotten again. Each size is fitted in a
 process of its own, whose peak is ``VmHWM`` of ``/proc/self/status``; before ``fit`` that is
 TensorFlow. NLPD is of 20,000 other rows, in units of y; its best value, that of the noise alone, is
-printed beside it. ``--model``: ``points``, a regressor of 128 inducing points, ``neighbours``, the
-regressor as it is by default, or ``labels``, a classifier of 64.
+printed beside it. ``--model``: ``points``, a regressor of ``--m`` inducing points, ``neighbours``,
+the regressor as it is by default, or ``labels``, a classifier of as many points.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ ARGUMENTS.add_argument(
 )
 ARGUMENTS.add_argument("--columns", type=int, default=8)
 ARGUMENTS.add_argument("--model", nargs="*", choices=MODELS, default=["points"])
+ARGUMENTS.add_argument("--m", type=int, default=128, help="inducing points")
 ARGUMENTS.add_argument("--max-iter", type=int, default=1000, help="passes over all rows at most")
 ARGUMENTS.add_argument("--in-memory", action="store_true", help="as arrays, for comparison")
 ARGUMENTS.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -98,9 +99,9 @@ def work(a: argparse.Namespace) -> dict:
     rows, test = (of(n, a.columns, labels) for of, n in ((Made, n_rows), (Test, 20_000)))
     common_settings = {"max_iter": a.max_iter, "random_state": 0}
     model = {
-        "points": lambda: GaussianProcessRegressor(n_inducing=128, **common_settings),
+        "points": lambda: GaussianProcessRegressor(n_inducing=a.m, **common_settings),
         "neighbours": lambda: GaussianProcessRegressor(**common_settings),
-        "labels": lambda: GaussianProcessClassifier(n_inducing=64, **common_settings),
+        "labels": lambda: GaussianProcessClassifier(n_inducing=a.m, **common_settings),
     }[a.model[0]]()
     small = rows[slice(0, 300)]
     model.__class__(n_inducing=8, max_iter=1).fit(*small)  # what TensorFlow takes
@@ -143,6 +144,7 @@ def main() -> None:
         for n in sizes:
             command = [sys.executable, __file__, "--worker", str(n), "--model", name]
             command += ["--columns", str(a.columns), "--max-iter", str(a.max_iter)]
+            command += ["--m", str(a.m)]
             command += ["--in-memory"] if a.in_memory else []
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:

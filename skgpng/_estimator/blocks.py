@@ -152,7 +152,7 @@ class Reader:
 
 
 def _values(values: Any) -> np.ndarray:
-    return np.atleast_1d(values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values))
+    return np.atleast_1d(np.asarray(values))
 
 
 def _numbers(X: Any, where: str) -> np.ndarray:

@@ -55,7 +55,8 @@ def at_hand(reader: Reader, n_bytes: int) -> Block | None:
 
 def far_rows(estimator: Any, reader: Reader, given: dict) -> SourceRows:
     """Rows that are too many to be at hand; ValueError for what is said of each beside."""
-    for name, values in given.items():
+    alpha: Any = getattr(estimator, "alpha", None)
+    for name, values in {**given, "alpha": None if np.ndim(alpha) == 0 else alpha}.items():
         if values is not None:
             gib = estimator._tuning.sample_bytes / 2**30
             raise ValueError(

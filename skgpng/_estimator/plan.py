@@ -29,8 +29,9 @@ __all__ = ["Options", "Plan"]
 
 # Steps are counted in 32 bits.
 _INT32 = 2**31 - 1
-# A pool of rows that are elsewhere has as many as this times the largest batch.
-_POOL = 4
+# A pool of rows that are elsewhere has as many as this times the largest batch: with 32 points and
+# eight columns 45 MB, of which up to five are in memory.
+_POOL = 2
 
 
 class Options(NamedTuple):

@@ -136,12 +136,21 @@ all_digits = _AllDigits()
 
 @contextlib.contextmanager
 def on(name: str) -> Iterator[None]:
-    """A context in which tensors are made and functions run on a device; "" changes nothing."""
+    """A context in which tensors are made and functions run on a device; "" changes nothing.
+
+    MemoryError where the device has not enough of it left.
+    """
     if not name:
         yield
         return
-    with all_digits, tf.device(name):
-        yield
+    try:
+        with all_digits, tf.device(name):
+            yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(
+            f"The memory of {name.removeprefix('/device:')} that is left, by other fits and "
+            "processes too, is not enough for this fit. Use a smaller n_inducing, or device='cpu'."
+        ) from error
 
 
 def returning_home(name: str, function: Callable) -> Callable:

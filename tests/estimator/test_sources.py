@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 
 import numpy as np
@@ -36,13 +37,18 @@ def no_thread_is_left():
     assert all(thread.name != blocks._THREAD for thread in threading.enumerate())
 
 
-@pytest.fixture
-def table():
+def table_of():
     """Five hundred rows, their targets, labels and weights."""
     rng = np.random.RandomState(0)
     X = rng.uniform(-2.0, 2.0, (500, 2)).astype(np.float32)
     y = np.sin(2.0 * X[:, 0]) + 0.3 * X[:, 1] + 0.1 * rng.randn(500)
     return X, y, np.where(y > 0.3, "high", "low"), rng.uniform(0.5, 1.5, 500)
+
+
+@pytest.fixture
+def table():
+    """The same."""
+    return table_of()
 
 
 class Slices:
@@ -263,35 +269,50 @@ def iter_of(n):
 # --- few rows: the numbers of arrays ---------------------------------------------------------
 
 
-@every_kind
-def test_few_rows_give_the_numbers_of_arrays(kind, table, tmp_path):
-    X, y, labels, w = table
-    rows = of_kind(kind, tmp_path, X, y, w)
-    own, expected = regressor().fit(*rows), regressor().fit(X, y, w)
-    assert own.elbo_ == expected.elbo_ and own._record["rows"] == 500
-    named = kind in ("frames", "table", "table and arrays", "parquet", "parquet and arrays")
-    assert getattr(own, "feature_names_in_", None) is None or named
-    if named:
-        assert list(own.feature_names_in_) == ["a", "b"]
-    for ask in (
-        lambda m, X, y: m.predict(X),
+QUESTIONS = {
+    regressor: (
         lambda m, X, y: np.array(m.predict(X, return_std=True)),
         lambda m, X, y: m.predict_quantiles(X),
         lambda m, X, y: m.log_predictive_density(X, y),
         lambda m, X, y: m.crps(X, y),
         lambda m, X, y: m.predict_gradient(X),
-    ):
-        np.testing.assert_allclose(ask(own, *rows[:2]), ask(expected, X, y), rtol=1e-10, atol=1e-12)
-    assert abs(own.score(*rows) - expected.score(X, y, w)) < 1e-12
+        lambda m, X, y: m.predict(X),
+    ),
+    classifier: (
+        lambda m, X, y: m.predict_proba(X),
+        lambda m, X, y: m.decision_function(X),
+        lambda m, X, y: np.array(m.latent_mean_and_variance(X)),
+        lambda m, X, y: m.predict(X),
+    ),
+}
 
-    rows = of_kind(kind, tmp_path, X, (y > 0.3).astype(int), w)
-    own, expected = classifier().fit(*rows), classifier().fit(X, (y > 0.3).astype(int), w)
-    assert own.elbo_ == expected.elbo_
-    for name in ("predict", "predict_proba", "decision_function"):
-        np.testing.assert_allclose(
-            getattr(own, name)(rows[0]), getattr(expected, name)(X), rtol=1e-10, atol=1e-12
-        )
-    assert own.score(*rows) == expected.score(X, (y > 0.3).astype(int), w)
+
+@functools.lru_cache(maxsize=2)
+def answers_of_arrays(make):
+    """The evidence of a fit of arrays, and all its answers."""
+    X, y, w = rows_of(make)
+    model = make().fit(X, y, w)
+    return model.elbo_, model.score(X, y, w), [ask(model, X, y) for ask in QUESTIONS[make]]
+
+
+def rows_of(make):
+    """Rows of ``table``, with labels for a classifier."""
+    X, y, _, w = table_of()
+    return X, y if make is regressor else (y > 0.3).astype(int), w
+
+
+@every_kind
+@pytest.mark.parametrize("make", QUESTIONS, ids=["regressor", "classifier"])
+def test_few_rows_give_the_numbers_of_arrays(make, kind, tmp_path):
+    rows = of_kind(kind, tmp_path, *rows_of(make))
+    elbo, score, answers = answers_of_arrays(make)
+    model = make().fit(*rows)
+    assert model.elbo_ == elbo and model._record["rows"] == 500
+    named = kind in ("frames", "table", "table and arrays", "parquet", "parquet and arrays")
+    assert list(getattr(model, "feature_names_in_", [])) == (["a", "b"] if named else [])
+    for ask, expected in zip(QUESTIONS[make], answers, strict=True):
+        np.testing.assert_allclose(ask(model, *rows[:2]), expected, rtol=1e-9, atol=1e-11)
+    assert abs(model.score(*rows) - score) < 1e-12
 
 
 # --- many rows -------------------------------------------------------------------------------
@@ -331,8 +352,9 @@ def far_source(kind, folder, make, X, y, w):
     return rows, rows.sample(model._tuning.sample_bytes, np.random.RandomState(0))
 
 
-@pytest.mark.parametrize("kind", ["slices of pairs", "batches", "parquet", "memmap"])
-@pytest.mark.parametrize("make", [regressor, classifier], ids=["regressor", "classifier"])
+@pytest.mark.parametrize(
+    ("make", "kind"), [(regressor, "batches"), (regressor, "memmap"), (classifier, "parquet")]
+)
 def test_sums_over_a_source_are_those_over_an_array(make, kind, table, tmp_path, far, monkeypatch):
     X, y, _, w = table
     monkeypatch.setattr(blocks, "_MOST", 130)
@@ -354,15 +376,33 @@ def named(model, X):
     return X if names is None else pd.DataFrame(X, columns=names)
 
 
-@pytest.mark.parametrize("kind", ["slices of pairs", "batches", "parquet", "tf.data", "memmap"])
-@pytest.mark.parametrize("make", [regressor, classifier], ids=["regressor", "classifier"])
-def test_minibatches_of_a_source_teach_as_those_of_an_array(make, kind, table, tmp_path, far):
-    X, y, _, w = table
-    y = y if make is regressor else (y > 0.3).astype(int)
-    make = functools.partial(make, n_inducing=20, batch_size=50, max_iter=60, gamma=0.3)
-    own, expected = make().fit(*of_kind(kind, tmp_path, X, y, w)), make().fit(X, y, w)
+@functools.lru_cache(maxsize=2)
+def surprise_of_arrays(make):
+    """Of a fit of arrays by minibatches."""
+    X, y, w = rows_of(make)
+    return surprise(make(**OF_BATCHES).fit(X, y, w), X, y)
+
+
+OF_BATCHES = {"n_inducing": 20, "batch_size": 50, "max_iter": 60, "gamma": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (regressor, "slices of pairs"),
+        (regressor, "batches"),
+        (regressor, "parquet"),
+        (classifier, "memmap"),
+    ],
+)
+def test_minibatches_of_a_source_teach_as_those_of_an_array(make, kind, tmp_path, far):
+    X, y, w = rows_of(make)
+    own = make(**OF_BATCHES).fit(*of_kind(kind, tmp_path, X, y, w))
     assert own._record["rows"] == 500 and "variational" in own.summary()
-    assert abs(surprise(own, named(own, X), y) - surprise(expected, X, y)) < 0.03
+    assert np.array_equal(
+        output(pickle.loads(pickle.dumps(own)), named(own, X)), output(own, named(own, X))
+    )
+    assert abs(surprise(own, named(own, X), y) - surprise_of_arrays(make)) < 0.03
 
 
 def test_pools_hold_all_rows_alike(table, tmp_path, far, monkeypatch):
@@ -486,6 +526,8 @@ def test_sources_that_cannot_be_are_refused(table, far):
             regressor().fit(*rows)
     with pytest.raises(ValueError, match="noise_variance= is for rows in memory.*Leave"):
         regressor().fit(Batches(X, y), noise_variance=np.ones(500))
+    with pytest.raises(ValueError, match="alpha= is for rows in memory.*Leave"):
+        regressor(alpha=np.full(500, 0.1)).fit(Batches(X, y))
     for settings in ({"n_inducing": None, "n_neighbors": None}, {"optimizer": "lbfgs"}):
         with pytest.raises(ValueError, match="needs all 500 rows in memory.*n_inducing"):
             regressor(**settings).fit(Batches(X, y))

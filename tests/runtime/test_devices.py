@@ -88,6 +88,11 @@ def test_without_a_gpu_no_scope_is_entered():
         assert tensorflow._USERS_SCOPE.get() is None
 
 
+def test_a_device_without_enough_memory_left_says_so():
+    with pytest.raises(MemoryError, match="memory of CPU:0 .*device='cpu'"), on("/device:CPU:0"):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
 def test_what_training_calls_returns_home(with_gpu):
     def where():
         return (
