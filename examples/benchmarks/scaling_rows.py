@@ -197,7 +197,8 @@ def main() -> None:
                 errors = [f"{run[key]:.4f}" for key in ("rmse", "nlpd")]
                 seconds = [common.number(run[key]) for key in ("seconds", "core_seconds")]
                 lines.append([f"{run['rows']:,}", name, *seconds, *more, *errors])
-    header = ["rows", "model", "fit s", "core s", "us a prediction", "GiB", "rows GiB", "RMSE", "NLPD"]
+    sizes = ["us a prediction", "GiB", "rows GiB"]
+    header = ["rows", "model", "fit s", "core s", *sizes, "RMSE", "NLPD"]
     text = common.table(header, lines)
     common.finish(a.json, common.interpreters([], ["skgpng"]), text, runs)
 
