@@ -102,6 +102,17 @@ def test_minibatches_of_pools(name):
     assert abs(there.elbo_ - here.elbo_) < 0.15 * N
 
 
+def test_minibatches_of_pools_keep_the_weights_of_classes():
+    """Rows of a class that counts three times do so in pools, too."""
+    model, y = MODELS["minibatches of labels"]
+    given = {**model.get_params(deep=False), "max_iter": 40, "tol": 0.0}
+    model = model.__class__(**{**given, "class_weight": dict.fromkeys("abc", 3.0)})
+    here = fitted(model, lambda m: m.fit(X, y))
+    there = fitted(model, lambda m: m._fit_elsewhere(Pools(X, y, most=250)))
+    ends = [np.mean(m.elbo_curve_[-200:]) for m in (here, there)]
+    np.testing.assert_allclose(*ends, rtol=0.05)
+
+
 def test_neighbours_of_a_sample():
     """Rows near by are those of the sample, and the record says so."""
     model = GaussianProcessRegressor(n_neighbors=20, random_state=0, max_iter=3)
