@@ -92,7 +92,10 @@ class Encoder(NamedTuple):
                 f"X has {X.shape[1]} columns from row {first} on, but {self.n_columns} before."
             )
         weights = np.ones(len(X))
-        if sample_weight is not None:
+        if sample_weight is not None and not np.any(sample_weight):  # refused for all rows only
+            check_consistent_length(X, sample_weight)
+            weights = np.zeros(len(X))
+        elif sample_weight is not None:
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )

@@ -116,7 +116,7 @@ class Plan(NamedTuple):
 
     def _pool(self, rows: Rows) -> Data:
         """Some rows, for all."""
-        weights = rows.weights * (self.problem.total_weight / rows.weights.sum())
+        weights = self.problem.weights_for_all(rows)
         return self.data._replace(X=rows.X, Y=rows.Y, weights=weights, row=rows.row)
 
     def _gather(self, seed: int, theta: Hyperparameters) -> Data:
@@ -514,7 +514,7 @@ def _data(problem: Problem, structure: Structure, spread: np.ndarray, memory: An
     if structure.how.elsewhere:
         return numbered(problem.elsewhere, spread)
     if problem.elsewhere is not None:
-        weights = weights * (problem.total_weight / weights.sum())
+        weights = problem.weights_for_all(problem.rows)
     if memory is None:
         return Data(X, Y, weights, row, spread)
     n_matrices = structure.model.inference.n_matrices(problem.n_latent)

@@ -71,6 +71,16 @@ class Problem(NamedTuple):
         far = self.elsewhere
         return float(self.rows.weights.sum()) if far is None else far.total_weight
 
+    def weights_for_all(self, rows: Rows) -> np.ndarray:
+        """Weights of some of the rows that are elsewhere, so that they stand for all of them.
+
+        ``total_weight`` is of ``sample_weight``, to which weights of classes come.
+        """
+        given = rows.weights
+        if self.label_weights is not None:
+            given = given / self.label_weights[rows.Y[:, 0].astype(int)]
+        return rows.weights * (self.total_weight / given.sum())
+
     @property
     def learns_noise(self) -> bool:
         """Whether there is a noise level that training moves."""
