@@ -94,14 +94,21 @@ class Reader:
         for block in _resized(self._batches(None), self.size):
             n += block.n
             yield block
+        before = "some" if self.n_rows is None else f"{self.n_rows:,}"
+        if n and self.n_rows is None and not self._has_rows():
+            # what is read once only, behind a new iterator each time: look() took rows of it
+            before, n = f"{n:,} or more", 0
         if n == 0 or (self.n_rows is not None and n != self.n_rows):
-            before = "some" if self.n_rows is None else f"{self.n_rows:,}"
             raise ValueError(
                 f"The source had {before} rows, and now has {n:,}. Rows are read several times: "
                 "each time it must start again, with the same rows."
             )
         self.n_rows = n
         self.source.beside.check_lengths(n)
+
+    def _has_rows(self) -> bool:
+        with contextlib.closing(self._batches(None)) as batches:  # type: ignore[type-var]
+            return next(batches, None) is not None
 
     def shuffled(self, rng: Any) -> Iterator[Block]:
         """All rows once, in another order as far as the source can, in blocks of at most a size."""

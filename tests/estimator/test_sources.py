@@ -596,6 +596,9 @@ def test_an_iterator_that_is_handed_out_again_is_refused(table):
     for again in (iter([*Batches(X, y)]), (b for b in Batches(X, y))):
         with pytest.raises(TypeError, match="X returns again .*once only.*lambda"):
             regressor().fit(lambda again=again: again)
+        with pytest.raises(ValueError, match="had .* rows, and now has 0"):
+            once = iter([*Batches(X, y)])
+            regressor().fit(lambda once=once: (batch for batch in once))
     again = iter([*Batches(X)])
     with pytest.raises(TypeError, match="X returns again .*once only.*lambda"):
         model.predict(lambda: again)
