@@ -322,7 +322,7 @@ def source_of(
     TypeError
         For what can be read once only.
     """
-    if isinstance(X, np.ndarray) and not isinstance(X, np.memmap):
+    if isinstance(X, np.ndarray) and (not isinstance(X, np.memmap) or _is_of_joblib(X)):
         return None
     beside = Beside(_readable(y), _readable(weights), None if columns is None else tuple(columns))
     package = type(X).__module__.partition(".")[0]
@@ -346,6 +346,11 @@ def refuse_source(X: Any) -> None:
             f"X is {_type(X)}, which gives rows in batches: fit, predict and score take "
             "those, this method does not. Pass rows as an array, such as those of one batch."
         )
+
+
+def _is_of_joblib(X: np.memmap) -> bool:
+    """Whether it is an array that joblib hands to its processes: numbers are those of one."""
+    return "joblib_memmapping_folder_" in str(X.filename)
 
 
 def _is_lazy(X: Any, package: str) -> bool:

@@ -7,6 +7,7 @@ import functools
 import pickle
 import threading
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -183,6 +184,14 @@ def test_arrays_and_tables_at_hand_are_no_sources(table, tmp_path):
     assert sources.source_of(stored, y, n_bytes=8 * X.size - 1) is not None
     for odd in (None, 3.0, "abc", {"a": 1}, {1, 2}, range(3), np.float64(2.0), KERNEL, int):
         assert sources.source_of(odd, y) is None
+
+
+def test_an_array_that_joblib_hands_on_is_one(table):
+    """Beyond a megabyte its processes get a memmap; ``n_jobs`` changes no numbers."""
+    kinds = joblib.Parallel(n_jobs=2, max_nbytes=1)(joblib.delayed(a)(table[0]) for a in [type])
+    assert kinds == [np.memmap]
+    ask = joblib.delayed(sources.source_of)
+    assert joblib.Parallel(n_jobs=2, max_nbytes=1)([ask(table[0])] * 2) == [None, None]
 
 
 def test_what_can_be_read_once_only_is_refused_with_the_remedy(table, tmp_path):
