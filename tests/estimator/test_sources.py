@@ -656,3 +656,28 @@ def test_weights_of_classes_count_in_batches(far):
         expected = make().fit(kind(X, y, 2.0 * w))
         np.testing.assert_allclose(own.elbo_curve_, expected.elbo_curve_, rtol=1e-9)
         np.testing.assert_allclose(own.predict_proba(X), expected.predict_proba(X), rtol=1e-7)
+
+
+def test_batches_that_differ_in_what_they_give_are_refused(table):
+    """Of weights in some batches only those would be lost, in silence."""
+    X, y, _, w = table
+    for what, late in {
+        "sample_weight has the shape .n.* in rows 250 to 499.*is missing": (y, w),
+        "y has the shape .n, 2. in rows 250 to 499.*.n.": (np.stack([y, y], 1),),
+        "y is missing in rows 250 to 499": (),
+    }.items():
+        batches = [(X[:250], y[:250]), (X[250:], *(a[250:] for a in late))]
+        with pytest.raises(ValueError, match=what):
+            regressor().fit(batches)
+
+
+def test_errors_of_a_sample_say_so(table, far):
+    X, y, labels, w = table
+    with pytest.raises(ValueError, match="In a sample of 133 of 500 rows.*no count"):
+        regressor(likelihood="poisson").fit(Batches(X, y))
+    with pytest.raises(ValueError, match="adds up to 1e.300"):
+        regressor().fit(Batches(X, y, changed(w, 7, 1e300)))
+    with pytest.raises(ValueError, match="continuous"):
+        classifier().fit(Batches(X, y))
+    with pytest.raises(ValueError, match="cannot be sorted in rows 0 to 499"):
+        classifier().fit(Batches(X, changed(labels.astype(object), 311, None)))
