@@ -25,7 +25,7 @@ from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
 from . import fitting, messages, record
-from .elsewhere import RowsElsewhere, Sample, encoder_of, refuse_without_rows
+from .elsewhere import RowsElsewhere, Sample, encoder_of, of_sample, refuse_without_rows
 from .fitted import FittedGaussianProcess
 from .from_disk import at_hand, far_rows, reader_of
 from .monitor import Callbacks, CallbackSupportMixin, say, with_callbacks
@@ -49,7 +49,7 @@ from .stream import Stream, unexplained_share
 from .targets import begun
 from .trends import mean_function
 from .tuning import TUNING, Tuning
-from .validation import of_weight
+from .validation import check_total, of_weight
 
 __all__ = ["BaseGaussianProcess", "default_kernel"]
 
@@ -127,6 +127,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         rng = check_random_state(self.random_state)
         try:
             sample = far.sample(self._tuning.sample_bytes, rng)
+            check_total(sample.total_weight)
             others = None if sample.is_all and not far.by_number else (far, sample)
             start, weights = self._first_or_warm, sample.sample_weight
             return self._learn(sample.X, sample.y, start, weights, {}, others)
@@ -165,7 +166,8 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows
         callbacks = self._callbacks(X, y, sample_weight, n_all)
         with _all_or_nothing(self):
-            problem = self._problem(X, y, start, sample_weight, given)
+            with of_sample(elsewhere and elsewhere[1]):
+                problem = self._problem(X, y, start, sample_weight, given)
             n_rows = record.count_rows(_num_samples(X), sample_weight)
             n_before = self._record["rows"] if start == "on" else 0
             problem = problem._replace(n_rows=n_before + n_rows)

@@ -57,6 +57,7 @@ class Reader:
         self.n_rows, self._lock = source.n_rows, threading.Lock()
         self._like: Any = None  # X of the first batch
         self._n_columns, self.n_numbers = 0, 0  # of a row: X, and with y and weight
+        self._beside: Any = None  # shapes of y and weight of a row, None for none
 
     @property
     def size(self) -> int:
@@ -94,14 +95,21 @@ class Reader:
         for block in _resized(self._batches(None), self.size):
             n += block.n
             yield block
+        before = "some" if self.n_rows is None else f"{self.n_rows:,}"
+        if n and self.n_rows is None and not self._has_rows():
+            # what is read once only, behind a new iterator each time: look() took rows of it
+            before, n = f"{n:,} or more", 0
         if n == 0 or (self.n_rows is not None and n != self.n_rows):
-            before = "some" if self.n_rows is None else f"{self.n_rows:,}"
             raise ValueError(
                 f"The source had {before} rows, and now has {n:,}. Rows are read several times: "
                 "each time it must start again, with the same rows."
             )
         self.n_rows = n
         self.source.beside.check_lengths(n)
+
+    def _has_rows(self) -> bool:
+        with contextlib.closing(self._batches(None)) as batches:  # type: ignore[type-var]
+            return next(batches, None) is not None
 
     def shuffled(self, rng: Any) -> Iterator[Block]:
         """All rows once, in another order as far as the source can, in blocks of at most a size."""
@@ -148,7 +156,23 @@ class Reader:
                 raise ValueError(f"X has {n:,} rows, but {name} has {len(values):,}, in {where}.")
         if not self._missing and y is not None and y.dtype.kind == "f":
             _check_finite("y", y, first)
+        self._check_beside(y, weights, where)
         return Block(X, y, weights, first)
+
+    def _check_beside(self, y: Any, weights: Any, where: str) -> None:
+        """ValueError where y or weights are not in all batches, or of other columns."""
+        found = [None if a is None else a.shape[1:] for a in (y, weights)]
+        self._beside = self._beside or found
+        for name, new, old in zip(("y", "sample_weight"), found, self._beside, strict=True):
+            if new != old:
+                raise ValueError(
+                    f"{name} {_told(new)} in {where}, and {_told(old)} in those before: give it "
+                    "alike in all batches."
+                )
+
+
+def _told(shape: tuple | None) -> str:
+    return "is missing" if shape is None else f"has the shape {('n', *shape)}".replace("'", "")
 
 
 def _values(values: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._runtime import outside_graphs
 from .blocks import Block, Reader, read_ahead
-from .sources import part, source_of
+from .sources import n_rows_of, part, source_of
 
 __all__ = ["by_blocks", "scored"]
 
@@ -42,6 +42,7 @@ def by_blocks(method: Callable) -> Callable:
             y = {"y": _target(block)} if wants_y else {}
             rows = {**y, **settings, **_of_rows(known, block)}
             answers.append(_answer(functools.partial(alone, self), reader, block, rows))
+        _check_known(known, reader)
         return _joined(answers)
 
     return ask
@@ -61,6 +62,7 @@ def scored(
         answer = _answer(estimator.predict, reader, block, _of_rows(known, block))
         weights = np.ones(block.n) if block.weights is None else block.weights
         found.append((_target(block), answer, weights))
+    _check_known(known, reader)
     return _joined(found)
 
 
@@ -95,6 +97,17 @@ def _of_rows(known: dict, block: Block) -> dict:
     """What is said of the rows of a block."""
     stop = block.first + block.n
     return {k: None if v is None else part(v, block.first, stop) for k, v in known.items()}
+
+
+def _check_known(known: dict, reader: Reader) -> None:
+    """ValueError where something is said of other rows than those that were read."""
+    assert reader.n_rows is not None
+    for name, values in known.items():
+        if values is not None and np.size(values) > 1 and n_rows_of(values) != reader.n_rows:
+            raise ValueError(
+                f"{name} must hold one number for each of {reader.n_rows:,} rows; got "
+                f"{n_rows_of(values):,}."
+            )
 
 
 def _answer(method: Callable, reader: Reader, block: Block, given: dict) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from .problem import Problem, Rows
 from .trends import trend_at
 from .validation import FLOATS, check_range, positions, rows_known
 
-__all__ = ["Encoder", "RowsElsewhere", "Sample", "encoder_of", "refuse_without_rows"]
+__all__ = ["Encoder", "RowsElsewhere", "Sample", "encoder_of", "of_sample", "refuse_without_rows"]
 
 
 class Sample(NamedTuple):
@@ -34,6 +35,18 @@ class Sample(NamedTuple):
     def is_all(self) -> bool:
         """Whether there are no others."""
         return len(self.y) == self.n_rows
+
+
+@contextlib.contextmanager
+def of_sample(sample: Sample | None) -> Iterator[None]:
+    """A ValueError says that the rows it numbers are those of a sample, where they are."""
+    try:
+        yield
+    except ValueError as error:
+        if sample is None or sample.is_all or type(error) is not ValueError:
+            raise
+        of = f"{len(sample.y):,} of {sample.n_rows:,} rows"
+        raise ValueError(f"In a sample of {of}, numbered anew: {error}") from error
 
 
 class RowsElsewhere(Spread):
@@ -92,7 +105,10 @@ class Encoder(NamedTuple):
                 f"X has {X.shape[1]} columns from row {first} on, but {self.n_columns} before."
             )
         weights = np.ones(len(X))
-        if sample_weight is not None:
+        if sample_weight is not None and not np.any(sample_weight):  # refused for all rows only
+            check_consistent_length(X, sample_weight)
+            weights = np.zeros(len(X))
+        elif sample_weight is not None:
             weights = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )

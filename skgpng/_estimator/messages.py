@@ -110,8 +110,8 @@ def _lost(result: Result) -> str:
     n_iter = int(np.isfinite(result.elbo_curve).sum())
     return (
         f"Training stopped after {n_iter} steps, as rows could not be had: "
-        f"{type(result.error).__name__}: {result.error} What was learned so far is kept; "
-        "warm_start=True goes on from here."
+        f"{type(result.error).__name__}: {str(result.error).rstrip('.')}. What was "
+        "learned so far is kept; warm_start=True goes on from here."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 
 from .blocks import Block
 
@@ -44,6 +45,8 @@ class Reservoir:
         if not block.n:
             return
         if not self._stores:
+            if self._labels:  # before numbers are kept as so many classes
+                check_classification_targets(block.y)
             self._make(block)
         if self._labels:
             self._keep_classes(block, numbers)
@@ -74,7 +77,13 @@ class Reservoir:
 
     def _keep_classes(self, block: Block, numbers: np.ndarray) -> None:
         assert block.y is not None
-        labels, firsts = np.unique(block.y, return_index=True)
+        try:
+            labels, firsts = np.unique(block.y, return_index=True)
+        except TypeError as error:
+            raise ValueError(
+                f"y has labels that cannot be sorted in rows {block.first:,} to {numbers[-1]:,} of "
+                f"the source, as of several types, or missing: {error}."
+            ) from error
         for label, k in zip(labels.tolist(), firsts, strict=True):
             if label not in self._first_of and len(self._first_of) < self._places:
                 row = block.some(slice(k, k + 1))._replace(first=int(numbers[k]))

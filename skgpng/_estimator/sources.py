@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import abc
 import collections.abc
+import functools
 import inspect
 import mmap
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, NamedTuple
@@ -89,7 +91,7 @@ def n_rows_of(values: Any) -> int:
 
 def part(values: Any, start: int, stop: int) -> Any:
     """Some of what is said of all rows; a number is said of each."""
-    if isinstance(values, Real):
+    if isinstance(values, Real) or getattr(values, "shape", None) == ():
         return np.full(stop - start, values)
     return getattr(values, "iloc", values)[start:stop]
 
@@ -197,7 +199,8 @@ class Sliced(Source):
         if not self._maps:
             return Given(X, y, weights)
         # copies, so that no page of the file is in use, and counted as memory, any longer
-        given = Given(*(None if a is None else np.array(a) for a in (X, y, weights)))
+        copies = (np.array(a) if isinstance(a, np.memmap) else a for a in (X, y, weights))
+        given = Given(*copies)
         for mapping in self._maps:
             mapping.madvise(mmap.MADV_DONTNEED)
         return given
@@ -218,19 +221,35 @@ class Batches(Source):
     def __init__(self, opened: Callable[[int], Any], beside: Beside) -> None:
         super().__init__(beside)
         self._opened = opened
+        self._before: Callable[[], Any] = lambda: None
 
     def batches(self, size: int, rng: Any = None) -> Iterator[tuple[int, Given]]:
-        return self._numbered(self._opened(size), 0)
+        opened = self._opened(size)
+        # one that is handed out again goes on where it was left: rows would be lost in silence
+        if opened is self._before() and hasattr(opened, "__next__"):
+            raise TypeError(_ONCE.format(f"The iterator that X returns again ({_type(opened)})"))
+        self._before = _held(opened)
+        return self._numbered(opened, 0)
 
     def _numbered(self, batches: Any, first: int) -> Iterator[tuple[int, Given]]:
         if not hasattr(batches, "__iter__"):
-            raise TypeError(
-                f"X returned {type(batches).__name__}, no iterator over batches (X, y) or X."
-            )
+            raise TypeError(f"X returned {_type(batches)}, no iterator over batches (X, y) or X.")
         for item in batches:
             given = self.beside.of(item, first)
             yield first, given
             first += n_rows_of(given.X)
+
+
+def _type(item: Any) -> str:
+    return type(item).__name__
+
+
+def _held(item: Any) -> Callable[[], Any]:
+    """Gives it back as long as it is there; where it can, it may go."""
+    try:
+        return weakref.ref(item)
+    except TypeError:
+        return lambda: item
 
 
 class ArrowDataset(Batches):
@@ -303,7 +322,7 @@ def source_of(
     TypeError
         For what can be read once only.
     """
-    if isinstance(X, np.ndarray) and not isinstance(X, np.memmap):
+    if isinstance(X, np.ndarray) and (not isinstance(X, np.memmap) or _is_of_joblib(X)):
         return None
     beside = Beside(_readable(y), _readable(weights), None if columns is None else tuple(columns))
     package = type(X).__module__.partition(".")[0]
@@ -324,9 +343,14 @@ def refuse_source(X: Any) -> None:
         return
     if source_of(X, n_bytes=np.inf) is not None:
         raise ValueError(
-            f"X is {type(X).__name__}, which gives rows in batches: fit, predict and score take "
+            f"X is {_type(X)}, which gives rows in batches: fit, predict and score take "
             "those, this method does not. Pass rows as an array, such as those of one batch."
         )
+
+
+def _is_of_joblib(X: np.memmap) -> bool:
+    """Whether it is an array that joblib hands to its processes: numbers are those of one."""
+    return "joblib_memmapping_folder_" in str(X.filename)
 
 
 def _is_lazy(X: Any, package: str) -> bool:
@@ -336,7 +360,16 @@ def _is_lazy(X: Any, package: str) -> bool:
 
 def _readable(values: Any) -> Any:
     """What can be sliced by position: lists become arrays."""
-    return np.asarray(values) if isinstance(values, (list, tuple)) else values
+    if values is None or isinstance(values, Real):
+        return values
+    if hasattr(values, "__getitem__") and not isinstance(values, (list, tuple)):
+        return values
+    if callable(values) or hasattr(values, "__next__"):
+        raise TypeError(
+            f"y and sample_weight cannot be read from {_type(values)}: pass all of them as an "
+            "array, the name of a column, or batches (X, y) or (X, y, sample_weight)."
+        )
+    return np.asarray(values)
 
 
 def _of_arrow(X: Any, beside: Beside) -> Source | None:
@@ -376,8 +409,18 @@ def _of_python(X: Any, beside: Beside) -> Source | None:
         return Batches(lambda size: X(), beside)
     sequence = isinstance(X, collections.abc.Sequence) or not hasattr(X, "__iter__")
     if sequence and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
-        return Sliced(X, beside, lambda start, stop: X[start:stop])
+        return Sliced(X, beside, functools.partial(_sliced, X))
     return Batches(lambda size: iter(X), beside) if hasattr(X, "__iter__") else None
+
+
+def _sliced(X: Any, start: int, stop: int) -> Any:
+    try:
+        return X[start:stop]
+    except TypeError as error:
+        raise TypeError(
+            f"X ({_type(X)}) did not give X[{start}:{stop}]: {error}. A class with __len__ and "
+            "__getitem__ is read by slices; pass one that takes these, batches, or an array."
+        ) from error
 
 
 def _needs_nothing(function: Callable) -> bool:

@@ -100,12 +100,17 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
         total = weights.sum()
     if not total > 0:
         raise ValueError("sample_weight must have at least one positive entry, got only zeros.")
+    check_total(total)
+    return weights
+
+
+def check_total(total: float) -> None:
+    """ValueError where weights add up to more than can be told from rounding."""
     if not total <= _HEAVIEST:
         raise ValueError(
             f"sample_weight adds up to {total:.3g}, as of that many rows; at most {_HEAVIEST:g} "
             "can be told from rounding. Divide it by its mean."
         )
-    return weights
 
 
 def rows_known(

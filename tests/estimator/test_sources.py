@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import pickle
 import threading
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -182,6 +184,14 @@ def test_arrays_and_tables_at_hand_are_no_sources(table, tmp_path):
     assert sources.source_of(stored, y, n_bytes=8 * X.size - 1) is not None
     for odd in (None, 3.0, "abc", {"a": 1}, {1, 2}, range(3), np.float64(2.0), KERNEL, int):
         assert sources.source_of(odd, y) is None
+
+
+def test_an_array_that_joblib_hands_on_is_one(table):
+    """Beyond a megabyte its processes get a memmap; ``n_jobs`` changes no numbers."""
+    kinds = joblib.Parallel(n_jobs=2, max_nbytes=1)(joblib.delayed(a)(table[0]) for a in [type])
+    assert kinds == [np.memmap]
+    ask = joblib.delayed(sources.source_of)
+    assert joblib.Parallel(n_jobs=2, max_nbytes=1)([ask(table[0])] * 2) == [None, None]
 
 
 def test_what_can_be_read_once_only_is_refused_with_the_remedy(table, tmp_path):
@@ -566,9 +576,9 @@ def test_a_source_that_changes_is_an_error_and_leaves_the_fit_before(table, far)
     with pytest.raises(ValueError, match="had 500 rows, and now has 250"):
         model.fit(Shrinking(X, y))
     assert model.elbo_ == before
-    once = iter([(X, y)])
+    once = iter([(X[:250], y[:250]), (X[250:], y[250:])])
     with pytest.raises(ValueError, match="no rows|now has 0"):
-        regressor().fit(lambda: once)
+        regressor().fit(lambda: (batch for batch in [*once]))
 
 
 def test_an_error_of_the_users_own_code_is_his(table, far, monkeypatch):
@@ -586,3 +596,88 @@ def test_an_error_of_the_users_own_code_is_his(table, far, monkeypatch):
         regressor().fit(Broken(X, y))
     with pytest.raises(OSError, match="the disk is gone"):
         regressor().fit(X[:90], y[:90]).predict(Broken(X))
+
+
+def test_an_iterator_that_is_handed_out_again_is_refused(table):
+    """It would go on where it was left, without the rows that were looked at."""
+    X, y, _, _ = table
+    model = regressor().fit(X, y)
+    for again in (iter([*Batches(X, y)]), (b for b in Batches(X, y))):
+        with pytest.raises(TypeError, match="X returns again .*once only.*lambda"):
+            regressor().fit(lambda again=again: again)
+        with pytest.raises(ValueError, match="had .* rows, and now has 0"):
+            once = iter([*Batches(X, y)])
+            regressor().fit(lambda once=once: (batch for batch in once))
+    again = iter([*Batches(X)])
+    with pytest.raises(TypeError, match="X returns again .*once only.*lambda"):
+        model.predict(lambda: again)
+
+
+def test_names_of_columns_stay_beside_a_memmap_of_y(table, tmp_path):
+    X, y, _, w = table
+    stored = on_disk(tmp_path, "y", y)
+    for rows in (arrow(X), Batches(pd.DataFrame(X, columns=["a", "b"]))):
+        assert list(regressor().fit(rows, stored).feature_names_in_) == ["a", "b"]
+
+
+def test_what_is_said_of_other_rows_is_refused(table):
+    X, y, _, _ = table
+    model = regressor().fit(X, y)
+    for ask in (model.log_predictive_density, model.score):
+        with pytest.raises(ValueError, match="noise_variance must hold .* 500 rows; got 501"):
+            ask(Slices(X), y, noise_variance=np.full(501, 0.1))
+    with pytest.raises(TypeError, match="cannot be read from function: pass all of them"):
+        regressor().fit(Slices(X), lambda: y)
+    with pytest.raises(TypeError, match="deque.*read by slices"):
+        regressor().fit(collections.deque(X), y)
+
+
+@pytest.mark.parametrize("batch_size", [None, 20])
+def test_blocks_without_weight_teach_nothing(batch_size, table, far, monkeypatch):
+    X, y, _, w = table
+    monkeypatch.setattr(blocks, "_FEWEST", 16)
+    monkeypatch.setattr(blocks, "_MOST", 32)
+    monkeypatch.setattr(from_disk, "_PIECE", 16)
+    w = np.where((np.arange(500) // 100) % 2, w, 0.0)
+    for kind in (Slices, Batches):
+        model = regressor(batch_size=batch_size).fit(kind(X, y, w))
+        assert model._record["rows"] == 200
+        other = np.where(w > 0, y, 100.0)
+        expected = regressor(batch_size=batch_size).fit(kind(X, other, w))
+        np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+def test_weights_of_classes_count_in_batches(far):
+    """Twice the weight of each class is twice the weight of each row."""
+    X, y, w = rows_of(classifier)
+    for kind in (Slices, Batches):
+        make = functools.partial(classifier, **OF_BATCHES)
+        own = make(class_weight={0: 2.0, 1: 2.0}).fit(kind(X, y, w))
+        expected = make().fit(kind(X, y, 2.0 * w))
+        np.testing.assert_allclose(own.elbo_curve_, expected.elbo_curve_, rtol=1e-9)
+        np.testing.assert_allclose(own.predict_proba(X), expected.predict_proba(X), rtol=1e-7)
+
+
+def test_batches_that_differ_in_what_they_give_are_refused(table):
+    """Of weights in some batches only those would be lost, in silence."""
+    X, y, _, w = table
+    for what, late in {
+        "sample_weight has the shape .n.* in rows 250 to 499.*is missing": (y, w),
+        "y has the shape .n, 2. in rows 250 to 499.*.n.": (np.stack([y, y], 1),),
+        "y is missing in rows 250 to 499": (),
+    }.items():
+        batches = [(X[:250], y[:250]), (X[250:], *(a[250:] for a in late))]
+        with pytest.raises(ValueError, match=what):
+            regressor().fit(batches)
+
+
+def test_errors_of_a_sample_say_so(table, far):
+    X, y, labels, w = table
+    with pytest.raises(ValueError, match="In a sample of 133 of 500 rows.*no count"):
+        regressor(likelihood="poisson").fit(Batches(X, y))
+    with pytest.raises(ValueError, match="adds up to 1e.300"):
+        regressor().fit(Batches(X, y, changed(w, 7, 1e300)))
+    with pytest.raises(ValueError, match="continuous"):
+        classifier().fit(Batches(X, y))
+    with pytest.raises(ValueError, match="cannot be sorted in rows 0 to 499"):
+        classifier().fit(Batches(X, changed(labels.astype(object), 311, None)))
