@@ -45,8 +45,6 @@ class Reservoir:
         if not block.n:
             return
         if not self._stores:
-            if self._labels:  # before numbers are kept as so many classes
-                check_classification_targets(block.y)
             self._make(block)
         if self._labels:
             self._keep_classes(block, numbers)
@@ -78,6 +76,8 @@ class Reservoir:
     def _keep_classes(self, block: Block, numbers: np.ndarray) -> None:
         assert block.y is not None
         try:
+            if not self._first_of:  # before numbers are kept as so many classes
+                check_classification_targets(block.y)
             labels, firsts = np.unique(block.y, return_index=True)
         except TypeError as error:
             raise ValueError(
