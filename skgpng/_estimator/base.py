@@ -20,7 +20,7 @@ from .. import inducing, kernels
 from .._inference import Memory
 from .._inference.neighbour_posterior import NeighbourPosterior
 from .._inference.posterior import Posterior
-from .._runtime import at_home, outside_graphs, places
+from .._runtime import at_home, outside_graphs, places, thread_left
 from .._training.result import CONVERGED, Result
 from .._training.vector import objective
 from ..likelihoods import Likelihood, Units
@@ -126,10 +126,11 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         self._validate_params()
         rng = check_random_state(self.random_state)
         try:
-            sample = far.sample(self._tuning.sample_bytes, rng)
-            others = None if sample.is_all and not far.by_number else (far, sample)
-            start, weights = self._first_or_warm, sample.sample_weight
-            return self._learn(sample.X, sample.y, start, weights, {}, others)
+            with thread_left():
+                sample = far.sample(self._tuning.sample_bytes, rng)
+                others = None if sample.is_all and not far.by_number else (far, sample)
+                start, weights = self._first_or_warm, sample.sample_weight
+                return self._learn(sample.X, sample.y, start, weights, {}, others)
         finally:
             far.end()
 

@@ -5,7 +5,7 @@ from .cores import allowed_threads, threads_of_all
 from .devices import Device, all_digits, on, places, returning_home
 from .memory import keep_freed, refuse_beyond
 from .replay import Replay, numpy_function
-from .tensorflow import at_home, custom_gradient, outside_graphs, tf
+from .tensorflow import at_home, custom_gradient, outside_graphs, tf, thread_left
 
 __all__ = [
     "Compiled",
@@ -26,6 +26,7 @@ __all__ = [
     "returning_home",
     "runs_in_order",
     "tf",
+    "thread_left",
     "threads_of_all",
     "where_needed",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "outside_graphs",
     "tf",
     "users_scope",
+    "thread_left",
 ]
 
 #: Where NumPy is.
@@ -89,13 +90,31 @@ def _limit_threads(threading_config: Any) -> None:
     them and take them for the user's wish.
     """
     limit = wished_threads()
-    if limit is None and cpu_count() < _cores_seen():
+    if limit is None and (cpu_count() < _cores_seen() or _cores_seen() == 1):
         limit = cpu_count()
     if limit is None:
         return
-    for pool, n in {"intra": limit, "inter": limit * side_by_side()}.items():
+    # a loop that waits for sums over rows elsewhere holds one, and sums found here need another
+    for pool, n in {"intra": limit, "inter": max(2, limit * side_by_side())}.items():
         if f"TF_NUM_{pool.upper()}OP_THREADS" not in os.environ:
             getattr(threading_config, f"set_{pool}_op_parallelism_threads")(n)
+
+
+def thread_left() -> threading.Semaphore:
+    """To be held by fits on rows elsewhere: one thread of TensorFlow is left for their sums.
+
+    Each waits in a thread of TensorFlow's pool. As many at once as that has threads would wait for
+    ever where the sums are found in this process: from a disk, or by a Dask worker that lives here.
+    """
+    with _LOCK:
+        if not _LEFT:
+            n = tf.config.threading.get_inter_op_parallelism_threads()
+            n = n or int(os.environ.get("TF_NUM_INTEROP_THREADS") or 0)
+            _LEFT.append(threading.Semaphore(max(1, (n or _cores_seen()) - 1)))
+        return _LEFT[0]
+
+
+_LOCK, _LEFT = threading.Lock(), []  # type: tuple[threading.Lock, list[threading.Semaphore]]
 
 
 def _cores_seen() -> int:
