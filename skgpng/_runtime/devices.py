@@ -49,7 +49,7 @@ def _named(name: str, told: str, there: list) -> Device:
     """The device of a name among those that are there."""
     kind, index = _parsed(name, told)
     found = [device for device in there if device.device_type == kind]
-    if index >= len(found):
+    if not 0 <= index < len(found):  # "gpu:-1" is parsed, too
         seen = ", ".join(device.name.removeprefix("/device:") for device in there)
         raise ValueError(
             f"{told} is not there: TensorFlow sees {seen}. Leave device=None, which takes what "

@@ -74,14 +74,18 @@ def parts_of(X: Any, y: Any, sample_weight: Any) -> list:
 
 def is_array(values: Any) -> bool:
     """Whether a Dask collection is an array."""
-    return hasattr(values, "rechunk") and hasattr(values, "numblocks")
+    # a Delayed has all attributes
+    return hasattr(values, "rechunk") and isinstance(getattr(values, "ndim", None), int)
 
 
 def in_row_chunks(values: Any, name: str) -> Any:
     """An array in one chunk of columns, or a frame as it is."""
     if not is_array(values):
-        if not hasattr(values, "npartitions") or not hasattr(values, "to_delayed"):
+        # of a bag and of a Delayed nobody knows the columns
+        if not isinstance(getattr(values, "ndim", None), int):
             raise ValueError(f"{name} must be a Dask array or data frame, got {type(values)!r}.")
+        if name == "X" and values.ndim != 2:
+            raise ValueError("X is a Dask series: give a data frame, series.to_frame().")
         return values
     if values.ndim not in (1, 2) or (name == "X" and values.ndim != 2):
         raise ValueError(
@@ -166,7 +170,12 @@ def about(part: Part, by_label: bool) -> About:
 
 def _labels(y: Any) -> dict:
     y = np.asarray(y)
-    values, first = np.unique(y.reshape(len(y), -1)[:, 0], return_index=True)
+    try:
+        values, first = np.unique(y.reshape(len(y), -1)[:, 0], return_index=True)
+    except TypeError as error:
+        raise ValueError(
+            f"Labels must be of one type, and none may be missing: {error}. Leave such rows out."
+        ) from error
     if len(values) > _MOST_CLASSES:
         return {}
     return dict(zip(values.tolist(), first.tolist()))

@@ -134,7 +134,11 @@ class DaskRows(RowsElsewhere):
             )
             for address, own in shards
         ]
-        weights = gathered(self._client, [self._client.submit(_weight, s) for s in encoded])
+        try:
+            weights = gathered(self._client, [self._client.submit(_weight, s) for s in encoded])
+        except BaseException:
+            released([encoder_there, *encoded])  # a traceback would keep them
+            raise
         self._total_weight = float(sum(weights))
         self._number([own for _, own in shards])
         # what is needed to make a shard again the scheduler knows, from where the rows came

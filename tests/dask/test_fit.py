@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import dask
 import dask.array as da
+import dask.bag as bag
 import numpy as np
 import pytest
 from machines import spread
@@ -278,3 +280,18 @@ def test_known_arrays_are_not_sent_again():
         found, there = _summing.restored(given, there)
         for a, b in zip(found, arrays, strict=True):
             assert np.array_equal(a, b)
+
+
+def test_what_is_no_table_or_lacks_labels(client, table):
+    dd, pd = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    X, y = table
+    model = GaussianProcessRegressor(**SHORT)
+    for rows in (dask.delayed(X), bag.from_sequence(X[:9].tolist())):
+        with pytest.raises(ValueError, match="X must be a Dask array or data frame"):
+            model.fit(rows, y)
+    with pytest.raises(ValueError, match="X is a Dask series"):
+        model.fit(dd.from_pandas(pd.Series(y), npartitions=2), y)
+    labels = np.where(y > 0, "a", "b").astype(object)
+    labels[1100] = None
+    with pytest.raises(ValueError, match="Labels must be of one type, and none may be missing"):
+        GaussianProcessClassifier(**SHORT).fit(*spread(X, labels))
