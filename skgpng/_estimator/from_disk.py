@@ -20,7 +20,7 @@ from .sources import source_of
 __all__ = ["SourceRows", "at_hand", "far_rows", "reader_of"]
 
 # A pool of rows is made of so many pieces at least, of so many rows at least, from anywhere.
-_PIECES, _PIECE = 64, 256
+_PIECES, _PIECE = 64, 64
 
 
 def reader_of(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Reader | None:
