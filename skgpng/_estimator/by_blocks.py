@@ -16,6 +16,8 @@ from .sources import n_rows_of, part, source_of
 
 __all__ = ["by_blocks", "scored"]
 
+_OF_SOURCE = " of the source: "
+
 
 def by_blocks(method: Callable) -> Callable:
     """A method of rows X that also takes a source of them, see :mod:`skgpng._estimator.sources`.
@@ -55,7 +57,9 @@ def scored(
     reader = _reader(estimator, X, y, sample_weight, True)
     if reader is None:
         if y is None:
-            raise ValueError("score needs y: pass it, or a source of pairs (X, y).")
+            raise ValueError(
+                "score needs y: pass it, or in the place of X a source of batches (X, y)."
+            )
         return y, estimator.predict(X, **known), sample_weight
     found = []
     for block in _blocks(reader):
@@ -89,7 +93,7 @@ def _blocks(reader: Reader) -> Iterator[Block]:
 
 def _target(block: Block) -> np.ndarray:
     if block.y is None:
-        raise ValueError("y is missing: pass it, or a source of pairs (X, y).")
+        raise ValueError("y is missing: pass it, the name of a column of X, or batches (X, y).")
     return block.y
 
 
@@ -117,8 +121,10 @@ def _answer(method: Callable, reader: Reader, block: Block, given: dict) -> Any:
     except ValueError as error:
         if type(error) is not ValueError:  # before fit
             raise
-        last = block.first + block.n - 1
-        raise ValueError(f"In rows {block.first:,} to {last:,} of the source: {error}") from error
+        last, said = block.first + block.n - 1, str(error)
+        if said.startswith("In rows "):  # score asks predict, which counts from this block
+            said = said.partition(_OF_SOURCE)[2]
+        raise ValueError(f"In rows {block.first:,} to {last:,}{_OF_SOURCE}{said}") from error
 
 
 def _joined(answers: list) -> Any:

@@ -19,7 +19,15 @@ from .problem import Problem, Rows
 from .trends import trend_at
 from .validation import FLOATS, check_range, positions, rows_known
 
-__all__ = ["Encoder", "RowsElsewhere", "Sample", "encoder_of", "of_sample", "refuse_without_rows"]
+__all__ = [
+    "Encoder",
+    "RowsElsewhere",
+    "Sample",
+    "encoder_of",
+    "of_sample",
+    "refuse_not_finite",
+    "refuse_without_rows",
+]
 
 
 class Sample(NamedTuple):
@@ -115,9 +123,9 @@ class Encoder(NamedTuple):
         place = first + np.flatnonzero(weights > 0)
         if len(place) < len(X):
             X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
-        _refuse_not_finite("X", X, place)
+        refuse_not_finite("X", X, place)
         if y.dtype.kind == "f":
-            _refuse_not_finite("y", y.reshape(len(y), -1) if len(y) else X, place)
+            refuse_not_finite("y", y.reshape(len(y), -1) if len(y) else X, place)
         X = (check_range(X, self.dtype) if len(X) else X).astype(self.X_dtype, copy=False)
         try:
             Y, row, factor = self.encode(X, y)
@@ -126,7 +134,7 @@ class Encoder(NamedTuple):
         return Rows(X, Y, weights * factor, row)
 
 
-def _refuse_not_finite(name: str, values: np.ndarray, place: np.ndarray) -> None:
+def refuse_not_finite(name: str, values: np.ndarray, place: np.ndarray) -> None:
     """ValueError for NaN or infinity in values [N, D] of rows at these places."""
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)):  # quick, and enough
@@ -186,9 +194,13 @@ def refuse_without_rows(
     elif early_stopping:
         what = "early_stopping=True"
     if what:
-        size = 8.0 * sample.n_rows * (problem.rows.X.shape[1] + 2) / 2.0**30
+        n, gib = float(sample.n_rows), 2.0**30
+        size = f"{8.0 * n * (problem.rows.X.shape[1] + 2) / gib:,.1f} GiB"
+        if M is None:
+            size += f" and {8.0 * n**2 / gib:,.1f} GiB for the covariances between them"
         raise ValueError(
-            f"{what} needs all {sample.n_rows:,} rows in memory, {size:,.1f} GiB, but those handed "
+            f"{what} needs all {sample.n_rows:,} rows in memory, {size}, but those handed "
             "to fit are on a disk or on other machines. Set n_inducing to a number and leave "
-            "optimizer='auto' and early_stopping=False, or read rows into an array first."
+            "optimizer='auto' and early_stopping=False, or read "
+            f"{'fewer ' if M is None else ''}rows into an array first."
         )

@@ -10,6 +10,7 @@ import collections.abc
 import functools
 import inspect
 import mmap
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -339,7 +340,8 @@ def source_of(
 
 def refuse_source(X: Any) -> None:
     """ValueError where X can be nothing but a source: no array, and no table of a package."""
-    if isinstance(X, np.ndarray) or type(X).__module__.partition(".")[0] == "pyarrow":
+    of_arrow = type(X).__module__.partition(".")[0] == "pyarrow"
+    if isinstance(X, np.ndarray) or (of_arrow and hasattr(X, "__array__")):  # a table at hand
         return
     if source_of(X, n_bytes=np.inf) is not None:
         raise ValueError(
@@ -396,6 +398,12 @@ def _of_tensors(dataset: Any, size: int) -> Any:
 
 def _of_python(X: Any, beside: Beside) -> Source | None:
     """Of a function that opens batches, a class of slices, or what can be iterated again."""
+    first = X[0] if isinstance(X, (list, tuple)) and len(X) else X
+    if isinstance(first, (str, os.PathLike)):
+        raise TypeError(
+            f"X is text, {str(first)!r:.80}: files are not opened here. Pass what reads them, such "
+            "as pyarrow.dataset.dataset(path) or numpy.load(path, mmap_mode='r')."
+        )
     if isinstance(X, (list, tuple)):
         pairs = len(X) > 0 and beside.y is None and _is_pair(X[0]) and _is_table(X[0][0])
         alone = len(X) > 0 and _is_table(X[0])
@@ -409,17 +417,18 @@ def _of_python(X: Any, beside: Beside) -> Source | None:
         return Batches(lambda size: X(), beside)
     sequence = isinstance(X, collections.abc.Sequence) or not hasattr(X, "__iter__")
     if sequence and hasattr(X, "__getitem__") and hasattr(X, "__len__"):
-        return Sliced(X, beside, functools.partial(_sliced, X))
+        return Sliced(X, beside, functools.partial(_slice, X))
     return Batches(lambda size: iter(X), beside) if hasattr(X, "__iter__") else None
 
 
-def _sliced(X: Any, start: int, stop: int) -> Any:
+def _slice(X: Any, start: int, stop: int) -> Any:
     try:
         return X[start:stop]
     except TypeError as error:
         raise TypeError(
-            f"X ({_type(X)}) did not give X[{start}:{stop}]: {error}. A class with __len__ and "
-            "__getitem__ is read by slices; pass one that takes these, batches, or an array."
+            f"X[{start}:{stop}] of {type(X).__name__} failed: {error}. A class with __len__ and "
+            "__getitem__ is asked for slices of rows; of one that gives single rows or batches by "
+            "their number pass what iterates over batches, such as lambda: batches_of(X)."
         ) from error
 
 

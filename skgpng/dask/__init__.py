@@ -34,6 +34,11 @@ def _with_client(ordinary: type) -> inspect.Signature:
     return signature.replace(parameters=[*signature.parameters.values(), client])
 
 
+def _is_far(X: Any) -> bool:
+    """Whether X is of Dask: a collection, or a list of some, which is refused by name."""
+    return is_dask_collection(X[0] if isinstance(X, (list, tuple)) and len(X) else X)
+
+
 class GaussianProcessRegressor(regression.GaussianProcessRegressor):
     """Gaussian process regression on Dask arrays and data frames.
 
@@ -54,7 +59,7 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
     n_iter_no_change, early_stopping, validation_fraction : default=10, False, 0.1
     n_restarts_optimizer, warm_start, normalize_y : default=0, False, True
     copy_X_train, n_targets, jitter, device : default=True, None, 1e-6, None
-    dtype, verbose, random_state : default="float64", 0, None
+    dtype, verbose, random_state : default="auto", 0, None
         All as in :class:`skgpng.GaussianProcessRegressor`.
     client : distributed.Client, default=None
         The cluster to fit on; ``None`` is the client made last. It is no parameter of
@@ -108,7 +113,7 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         **known: Any,
     ) -> GaussianProcessRegressor:
         given = {"noise_variance": noise_variance, **known}
-        if not is_dask_collection(X):
+        if not _is_far(X):
             return super().fit(X, y, sample_weight, **given)
         for name, values in given.items():
             if values is not None:
@@ -196,7 +201,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
     n_iter_no_change, early_stopping, validation_fraction : default=10, False, 0.1
     n_restarts_optimizer, warm_start, class_weight : default=0, False, None
     multi_class, copy_X_train, max_iter_predict, n_jobs : default="one_vs_rest", True, 100, None
-    jitter, device, dtype, verbose, random_state : default=1e-6, None, "float64", 0, None
+    jitter, device, dtype, verbose, random_state : default=1e-6, None, "auto", 0, None
         All as in :class:`skgpng.GaussianProcessClassifier`.
     client : distributed.Client, default=None
         The cluster to fit on; ``None`` is the client made last. It is no parameter of
@@ -239,7 +244,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
         return {**super().__getstate__(), "client": None}
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianProcessClassifier:
-        if not is_dask_collection(X):
+        if not _is_far(X):
             return super().fit(X, y, sample_weight)
         return self._fit_elsewhere(DaskRows(client_of(self.client), X, y, sample_weight, True))
 

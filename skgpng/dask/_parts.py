@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import dask
 import numpy as np
 from dask import is_dask_collection
+from dask.delayed import Delayed
 from distributed import get_worker
 
 from .._version import __version__
@@ -80,10 +81,13 @@ def is_array(values: Any) -> bool:
 
 def in_row_chunks(values: Any, name: str) -> Any:
     """An array in one chunk of columns, or a frame as it is."""
+    # of bags and of Delayed nobody knows the columns; of the latter hasattr is always true
+    if isinstance(values, Delayed) or not isinstance(getattr(values, "ndim", None), int):
+        raise ValueError(
+            f"{name} must be a Dask array or data frame, got {type(values).__name__}. Make one "
+            "of delayed rows by dask.array.from_delayed or dask.dataframe.from_delayed."
+        )
     if not is_array(values):
-        # of a bag and of a Delayed nobody knows the columns
-        if not isinstance(getattr(values, "ndim", None), int):
-            raise ValueError(f"{name} must be a Dask array or data frame, got {type(values)!r}.")
         if name == "X" and values.ndim != 2:
             raise ValueError("X is a Dask series: give a data frame, series.to_frame().")
         return values
@@ -97,6 +101,11 @@ def in_row_chunks(values: Any, name: str) -> Any:
 
 def cut_as(X: Any, values: Any, name: str) -> Any:
     """``values`` with rows chunked as those of X."""
+    if isinstance(values, str):
+        raise ValueError(
+            f"{name}={values!r} is text: pass the columns themselves, such as "
+            f"fit(frame[columns], frame[{values!r}])."
+        )
     if not is_dask_collection(values):
         values = _from_memory(X, np.asarray(values), name)
     values = in_row_chunks(values, name)
@@ -110,8 +119,8 @@ def cut_as(X: Any, values: Any, name: str) -> Any:
     if _count(X) != _count(values):
         raise ValueError(
             f"X has {_count(X)} partitions and {name} {_count(values)}, and how many rows are in "
-            "each is not known. Make both of one frame, repartition(npartitions=...) them alike, "
-            "or call compute_chunk_sizes() of arrays first."
+            "each is not known. Pass columns of one frame as they are, without to_dask_array(), "
+            "repartition(npartitions=...) both alike, or call compute_chunk_sizes() of arrays."
         )
     return values
 
@@ -137,8 +146,13 @@ def _count(values: Any) -> int:
 
 
 def _blocks(values: Any) -> list:
-    blocks = values.to_delayed()
-    return list(np.ravel(blocks)) if isinstance(blocks, np.ndarray) else list(blocks)
+    if is_array(values):
+        return list(np.ravel(values.to_delayed()))
+    blocks = list(values.to_delayed())
+    if len(blocks) == values.npartitions:
+        return blocks
+    # Dask reads narrow columns of several files as one partition, others of the frame not
+    return list(values.to_delayed(optimize_graph=False))
 
 
 # --- on the workers ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 from distributed import Client
 from sklearn.utils.random import sample_without_replacement
 
-from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample
+from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample, refuse_not_finite
 from .._estimator.problem import Rows
 from .._version import __version__
 from ._cluster import gathered, released, told
@@ -72,7 +72,9 @@ class DaskRows(RowsElsewhere):
             seen = set(np.asarray(found.y).ravel().tolist())
             missing = [row for label, row in self._first_of_labels().items() if label not in seen]
             if missing:
-                found = self._rows_numbered(np.union1d(chosen, missing))
+                chosen = np.union1d(chosen, missing)
+                found = self._rows_numbered(chosen)
+        _refuse_wrong(found, chosen)
         return Sample(*found, self.n_rows, self.total_weight)
 
     def _count(self) -> None:
@@ -209,6 +211,17 @@ class DaskRows(RowsElsewhere):
 
 def _key(name: str) -> str:
     return f"skgpng-{name}-{uuid.uuid4().hex}"
+
+
+def _refuse_wrong(found: Part, chosen: np.ndarray | None) -> None:
+    """ValueError that names a row of the sample with NaN or infinity, as those of shards are.
+
+    Several targets may have gaps: the likelihood knows.
+    """
+    place = np.arange(len(found.X)) if chosen is None else chosen
+    for name, values in (("X", np.asarray(found.X)), ("y", np.asarray(found.y))):
+        if values.dtype.kind == "f" and (name == "X" or values.size == len(values)):
+            refuse_not_finite(name, values.reshape(len(place), -1), place)
 
 
 # --- on the workers ---------------------------------------------------------------------------

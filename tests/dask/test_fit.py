@@ -120,6 +120,25 @@ def test_frames_with_partitions_of_unknown_size_and_none(client, table):
     np.testing.assert_allclose(by_array.elbo_, near.elbo_, rtol=1e-8)
 
 
+def test_frames_from_files_of_which_dask_reads_several_as_one(client, table, tmp_path):
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    X, y = table
+    frame = pd.DataFrame(X, columns=["left", "right"]).assign(y=y)
+    for k in range(4):
+        frame.iloc[300 * k : 300 * k + 300].to_parquet(tmp_path / f"{k}.parquet")
+    read = dd.read_parquet(tmp_path)
+    far = read[["left", "right"]], read["y"]
+    model = GaussianProcessRegressor(**SHORT)
+    near = model.to_local().fit(frame[["left", "right"]], y)
+    for X_far in (far[0].to_dask_array(), far[0]):
+        np.testing.assert_allclose(model.fit(X_far, far[1]).elbo_, near.elbo_, rtol=1e-8)
+    assert len(far[1].to_delayed()) < far[1].npartitions  # what this is about
+    found = model.log_predictive_density(*far).compute()
+    expected = near.log_predictive_density(frame[["left", "right"]], y)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(model.score(*far), near.score(frame[["left", "right"]], y))
+
+
 def test_chunks_along_columns_and_other_rows_in_y(client, table):
     X, y = table
     model = GaussianProcessRegressor(**SHORT)
@@ -221,6 +240,12 @@ def test_rows_that_do_not_fit_together(client, table):
         model.fit(both[0][both[0][:, 0] > 9], both[1][both[0][:, 0] > 9])
     with pytest.raises(ValueError, match="y is None"):
         model.fit(both[0])
+    with pytest.raises(ValueError, match=r"y='target' is text.*frame\['target'\]"):
+        model.fit(both[0], "target")
+    delayed = dask.delayed(X)
+    for given in (delayed, [delayed]):
+        with pytest.raises(ValueError, match="X must be a Dask array or data frame.*from_delayed"):
+            model.fit(given, y)
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.fit(both[1], both[1])
     with pytest.raises(ValueError, match="noise_variance is for arrays"):
@@ -231,7 +256,12 @@ def test_a_wrong_row_is_named(client, table, tuned):
     X, y = table
     X = X.copy()
     X[457, 1] = np.nan
-    tuned(sample_bytes=8 * 4 * 5)
+    with pytest.raises(ValueError, match="Input X contains NaN or infinity, in row 457"):
+        GaussianProcessRegressor(**SHORT).fit(*spread(X, y))
+    wrong = np.where(np.arange(len(y)) == 1100, np.inf, y)
+    with pytest.raises(ValueError, match="Input y contains NaN or infinity, in row 1100"):
+        GaussianProcessRegressor(**SHORT).fit(*spread(table[0], wrong))
+    tuned(sample_bytes=8 * 4 * 5)  # which is of other rows
     with pytest.raises(ValueError, match="NaN or infinity, in row 457"):
         GaussianProcessRegressor(**SHORT).fit(*spread(X, y))
 

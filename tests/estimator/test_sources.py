@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import pathlib
 import pickle
 import threading
 
@@ -514,7 +515,7 @@ def test_a_row_that_is_wrong_is_named(kind, table, tmp_path, far):
         assert not hasattr(model, "kernel_")
 
 
-def test_sources_that_cannot_be_are_refused(table, far):
+def test_sources_that_cannot_be_are_refused(table, far, tmp_path):
     X, y, labels, w = table
     wrong = {
         "500 rows, but y has 499": (Slices(X), y[1:]),
@@ -530,6 +531,9 @@ def test_sources_that_cannot_be_are_refused(table, far):
         "no number in rows 0": ([(X.astype(str), y)], None),
         "only zeros": (Batches(X, y, 0.0 * w), None),
         "given by slices": (Odd(X, y), None),
+        "X.0:.* of Numbered failed: .*single rows": (Numbered(X, y), None),
+        "X is text, '.*parquet': files are not opened": (pathlib.Path("a/b.parquet"), "y"),
+        "X is text, 'a': files are not opened": (["a", "b"], "y"),
     }
     for what, rows in wrong.items():
         with pytest.raises((ValueError, TypeError), match=what):
@@ -549,8 +553,22 @@ def test_sources_that_cannot_be_are_refused(table, far):
             getattr(model, name)(Batches(X, y), y)
     with pytest.raises(ValueError, match="gives rows in batches"):
         model.sample_y(Batches(X))
+    named = regressor().fit(arrow(X[:60], y[:60]), "y")
+    with pytest.raises(ValueError, match="y is missing: .*the name of a column"):
+        named.score(arrow(X, y))
+    with pytest.raises(ValueError, match="^In rows 0 to 499 of the source: The feature names"):
+        named.score(arrow(X, y).drop_columns(["b"]), "y")
+    with pytest.raises(ValueError, match="FileSystemDataset, which gives rows in batches"):
+        model.sample_y(of_kind("parquet", tmp_path, X, y, w)[0])
     with pytest.raises(ValueError, match="In rows 0 to 249.*3 features|3 columns|features"):
         model.predict([np.ones((250, 3))])
+
+
+class Numbered(Slices):
+    """A class of single rows."""
+
+    def __getitem__(self, chosen):
+        return tuple(a[chosen + 0] for a in self.arrays)
 
 
 class Odd(Slices):
