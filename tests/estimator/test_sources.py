@@ -183,7 +183,7 @@ def test_arrays_and_tables_at_hand_are_no_sources(table, tmp_path):
     stored = on_disk(tmp_path, "X", X)
     assert sources.source_of(stored, y, n_bytes=8 * X.size) is None
     assert sources.source_of(stored, y, n_bytes=8 * X.size - 1) is not None
-    for odd in (None, 3.0, "abc", {"a": 1}, {1, 2}, range(3), np.float64(2.0), KERNEL, int):
+    for odd in (None, 3.0, {"a": 1}, {1, 2}, range(3), np.float64(2.0), KERNEL, int):
         assert sources.source_of(odd, y) is None
 
 
