@@ -21,7 +21,7 @@ from distributed import Client
 
 from skgpng.dask import GaussianProcessRegressor
 
-client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
+client = Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0")
 
 # %%
 # Ten thousand rows in five chunks that nobody has seen together: chunks are made on the workers,

@@ -24,25 +24,24 @@ def quiet_convergence(request):
 
 
 @pytest.fixture(autouse=True)
-def on_device(monkeypatch):
+def on_device():
     """With SKGPNG_TEST_DEVICE ("gpu") training runs there, in float64, where a test says nothing.
 
     examples/benchmarks/on_gpu.py runs the tests of the estimators so.
     """
-    device, places, precision_on = (
-        os.environ.get("SKGPNG_TEST_DEVICE"),
-        base.places,
-        plan.precision_on,
-    )
-    if device:
-        monkeypatch.setattr(base, "places", lambda asked: places(asked or device))
-        monkeypatch.setattr(
-            plan,
-            "precision_on",
-            lambda place, dtype, *others: precision_on(
-                place, "float64" if dtype == "auto" else dtype, *others
-            ),
-        )
+    device = os.environ.get("SKGPNG_TEST_DEVICE")
+    if not device:
+        yield
+        return
+    places, precision_on = base.places, plan.precision_on
+
+    def in_float64(place, dtype, *others):
+        return precision_on(place, "float64" if dtype == "auto" else dtype, *others)
+
+    with pytest.MonkeyPatch.context() as patch:  # not the tests' own, which others undo late
+        patch.setattr(base, "places", lambda asked: places(asked or device))
+        patch.setattr(plan, "precision_on", in_float64)
+        yield
 
 
 @pytest.fixture

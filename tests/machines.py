@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 
@@ -13,14 +14,26 @@ from distributed import Client, LocalCluster
 
 @contextlib.contextmanager
 def machines(n_workers=2):
-    """A client of a cluster of so many workers, each of one thread."""
+    """A client of a cluster of so many workers, each of one thread.
+
+    Dask's nannies set variables of threads and memory in this process, where other tests start
+    processes of their own.
+    """
+    before = dict(os.environ)
     with (
         LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):
+        _set_environment(before)
         yield client
+    _set_environment(before)
+
+
+def _set_environment(values):
+    os.environ.clear()
+    os.environ.update(values)
 
 
 def spread(*arrays, chunk=100):

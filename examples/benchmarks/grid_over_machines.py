@@ -76,7 +76,7 @@ def nannies(workers: int, threads: int) -> Any:
     """A cluster as Dask makes it, by nannies that set OMP_NUM_THREADS=1."""
     from distributed import LocalCluster
 
-    return LocalCluster(workers, threads_per_worker=threads, dashboard_address=None)
+    return LocalCluster(workers, threads_per_worker=threads, dashboard_address=":0")
 
 
 @contextlib.contextmanager

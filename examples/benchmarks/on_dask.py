@@ -195,7 +195,7 @@ def main() -> None:
     a = ARGUMENTS.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         driver = Driver(client)

@@ -78,7 +78,7 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from skgpng.dask import GaussianProcessRegressor
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.linspace(0, 6, 2000, chunks=500)[:, None]
     >>> model = GaussianProcessRegressor(n_inducing=20, random_state=0, client=client)
     >>> model = model.fit(X, da.sin(X[:, 0]))
@@ -94,7 +94,9 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         super().__init__(kernel, **parameters)
         self.client = client
 
-    __init__.__signature__ = _with_client(regression.GaussianProcessRegressor)  # type: ignore[attr-defined]
+    __signature__ = _with_client(
+        regression.GaussianProcessRegressor
+    )
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -220,7 +222,7 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
     >>> import dask.array as da
     >>> from distributed import Client
     >>> from skgpng.dask import GaussianProcessClassifier
-    >>> client = Client(processes=False, dashboard_address=None)
+    >>> client = Client(processes=False, dashboard_address=":0")
     >>> X = da.linspace(-3, 3, 2000, chunks=500)[:, None]
     >>> model = GaussianProcessClassifier(n_inducing=10, max_iter=20, tol=0.1, random_state=0)
     >>> model = model.fit(X, X[:, 0] > 0)
@@ -233,7 +235,9 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
         super().__init__(kernel, **parameters)
         self.client = client
 
-    __init__.__signature__ = _with_client(classification.GaussianProcessClassifier)  # type: ignore[attr-defined]
+    __signature__ = _with_client(
+        classification.GaussianProcessClassifier
+    )
 
     @classmethod
     def _get_param_names(cls) -> list[str]:

@@ -262,7 +262,7 @@ def in_parallel():
             from distributed import Client, LocalCluster
             del os.environ["OMP_NUM_THREADS"]  # else Dask's nanny leaves it as it is
             with (
-                LocalCluster(1, threads_per_worker=2, dashboard_address=None) as cluster,
+                LocalCluster(1, threads_per_worker=2, dashboard_address=":0") as cluster,
                 Client(cluster),
                 joblib.parallel_config("dask"),
             ):
