@@ -94,9 +94,8 @@ class GaussianProcessRegressor(regression.GaussianProcessRegressor):
         super().__init__(kernel, **parameters)
         self.client = client
 
-    __signature__ = _with_client(
-        regression.GaussianProcessRegressor
-    )
+    __signature__ = _with_client(regression.GaussianProcessRegressor)
+    __init__.__signature__ = __signature__  # type: ignore[attr-defined]
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -235,9 +234,8 @@ class GaussianProcessClassifier(classification.GaussianProcessClassifier):
         super().__init__(kernel, **parameters)
         self.client = client
 
-    __signature__ = _with_client(
-        classification.GaussianProcessClassifier
-    )
+    __signature__ = _with_client(classification.GaussianProcessClassifier)
+    __init__.__signature__ = __signature__  # type: ignore[attr-defined]
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
