@@ -646,7 +646,7 @@ def test_what_is_said_of_other_rows_is_refused(table):
             ask(Slices(X), y, noise_variance=np.full(501, 0.1))
     with pytest.raises(TypeError, match="cannot be read from function: pass all of them"):
         regressor().fit(Slices(X), lambda: y)
-    with pytest.raises(TypeError, match="deque.*read by slices"):
+    with pytest.raises(TypeError, match="deque failed.*asked for slices"):
         regressor().fit(collections.deque(X), y)
 
 
