@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .sources import Given, Source, n_rows_of, names_of, with_names
+from .sources import Given, Source, is_of_arrow, n_rows_of, names_of, with_names
 
 __all__ = ["Block", "Reader", "joined", "read_ahead"]
 
@@ -181,7 +181,7 @@ def _values(values: Any) -> np.ndarray:
 
 def _numbers(X: Any, where: str) -> np.ndarray:
     """X [n, D] in float64, or float32 where it came so."""
-    if hasattr(X, "schema") and hasattr(X, "column"):  # Arrow
+    if is_of_arrow(X):
         columns = [np.asarray(X.column(k)) for k in range(len(X.schema.names))]
         values = np.column_stack(columns) if columns else np.zeros((len(X), 0))
     else:

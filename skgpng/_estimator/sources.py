@@ -19,7 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Beside", "Given", "Source", "names_of", "refuse_source", "source_of", "with_names"]
+__all__ = [
+    "Beside",
+    "Given",
+    "Source",
+    "is_of_arrow",
+    "names_of",
+    "refuse_source",
+    "source_of",
+    "with_names",
+]
 
 # What can be iterated, but holds no batches.
 _NO_BATCHES = (str, bytes, bytearray, dict, set, frozenset, range)
@@ -100,9 +109,14 @@ def part(values: Any, start: int, stop: int) -> Any:
 # --- tables ----------------------------------------------------------------------------------
 
 
+def is_of_arrow(item: Any) -> bool:
+    """Whether this is a table or a batch of Arrow."""
+    return hasattr(item, "schema") and hasattr(item, "column")
+
+
 def names_of(item: Any) -> list[str] | None:
     """Names of the columns of a table of Arrow, pandas or polars; None for an array."""
-    if hasattr(item, "schema") and hasattr(item, "column"):
+    if is_of_arrow(item):
         return [str(name) for name in item.schema.names]
     columns = getattr(item, "columns", None)
     if columns is None or not hasattr(item, "__getitem__"):
@@ -116,10 +130,7 @@ def column(item: Any, name: str, what: str) -> np.ndarray:
     if names is None or name not in names:
         where = "has no columns with names" if names is None else f"has the columns {names}"
         raise ValueError(f"{what}={name!r} is the name of a column, but X {where}.")
-    values = (
-        item.column(name) if hasattr(item, "schema") and hasattr(item, "column") else item[name]
-    )
-    return np.asarray(values)
+    return np.asarray(item.column(name) if is_of_arrow(item) else item[name])
 
 
 def _without(item: Any, drop: set[str], columns: tuple[str, ...] | None) -> Any:
@@ -333,7 +344,7 @@ def source_of(
         return Batches(lambda size: _of_tensors(X, size), beside)
     shape = getattr(X, "shape", None)
     if shape is not None and hasattr(X, "dtype") and hasattr(X, "__getitem__"):
-        far = len(shape) == 2 and 8.0 * np.prod(shape) > n_bytes and _is_lazy(X, package)
+        far = len(shape) == 2 and 8.0 * np.prod(shape) > n_bytes and _is_lazy(package)
         return Sliced(X, beside, lambda start, stop: X[start:stop]) if far else None
     return _of_python(X, beside)
 
@@ -355,8 +366,8 @@ def _is_of_joblib(X: np.memmap) -> bool:
     return "joblib_memmapping_folder_" in str(X.filename)
 
 
-def _is_lazy(X: Any, package: str) -> bool:
-    """Whether an array is read when it is sliced; those of the packages named are in memory."""
+def _is_lazy(package: str) -> bool:
+    """Whether its arrays are read when they are sliced; those of the packages named are at hand."""
     return package not in ("scipy", "pandas", "polars", "torch", "tensorflow", "jax", "jaxlib")
 
 

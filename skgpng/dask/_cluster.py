@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ import dask
 from dask.utils import parse_timedelta
 from distributed import Client, KilledWorker, get_client, get_worker, secede
 
-__all__ = ["Waiting", "client_of", "gathered", "looks_at", "on_loop", "released", "told"]
+__all__ = ["Waiting", "client_of", "gathered", "looks_at", "new_key", "on_loop", "released", "told"]
 
 # Seconds between two looks at the cluster.
 _LOOK = 1.0
@@ -171,3 +172,8 @@ def released(futures: Sequence) -> None:
     for future in futures:
         if future is not None and future.client.status == "running":
             future.release()
+
+
+def new_key(name: str) -> str:
+    """Of a task that nobody else has."""
+    return f"skgpng-{name}-{uuid.uuid4().hex}"

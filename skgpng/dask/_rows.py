@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.utils.random import sample_without_replacement
 from .._estimator.elsewhere import Encoder, RowsElsewhere, Sample, refuse_not_finite
 from .._estimator.problem import Rows
 from .._version import __version__
-from ._cluster import gathered, released, told
+from ._cluster import gathered, new_key, released, told
 from ._parts import About, Part, about, joined, parts_of, some_rows
 from ._summing import Question, Summing, added
 
@@ -123,7 +122,7 @@ class DaskRows(RowsElsewhere):
 
     def _make_shards(self, encoder: Encoder) -> None:
         shards = self._share_out()
-        encoder_there = self._client.submit(_same, encoder, key=_key("encoder"))
+        encoder_there = self._client.submit(_same, encoder, key=new_key("encoder"))
         encoded = [
             self._client.submit(
                 _encode,
@@ -132,7 +131,7 @@ class DaskRows(RowsElsewhere):
                 *(self._parts[k] for k in own),
                 workers=[address],
                 allow_other_workers=True,
-                key=_key("shard"),
+                key=new_key("shard"),
             )
             for address, own in shards
         ]
@@ -207,10 +206,6 @@ class DaskRows(RowsElsewhere):
         if self._summing is not None:
             self._summing.close()
             self._summing = None
-
-
-def _key(name: str) -> str:
-    return f"skgpng-{name}-{uuid.uuid4().hex}"
 
 
 def _refuse_wrong(found: Part, chosen: np.ndarray | None) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from distributed.protocol import to_serialize
 from .._estimator.problem import Rows
 from .._linalg.threads import blocks
 from .._runtime import tf
-from ._cluster import gathered, looks_at, on_loop, released
+from ._cluster import gathered, looks_at, new_key, on_loop, released
 
 __all__ = ["Question", "Summing", "added", "sums_of"]
 
@@ -104,7 +103,7 @@ class Summing:
     def _ask_by_tasks(self, questions: dict[int, Question]) -> dict[int, list[np.ndarray]]:
         """Dask finds the shards, or makes them again."""
         tasks = [
-            self._client.submit(_sums_of_shard, self._shards[k], q, key=_key("sums"), priority=1)
+            self._client.submit(_sums_of_shard, self._shards[k], q, key=new_key("sums"), priority=1)
             for k, q in questions.items()
         ]
         return dict(zip(questions, gathered(self._client, tasks), strict=True))
@@ -121,7 +120,7 @@ class Summing:
                 actor=True,
                 workers=list(holders) or None,
                 allow_other_workers=True,
-                key=_key("summer"),
+                key=new_key("summer"),
             )
         keys = [self._actors[k] for k in which]
         looks_at(self._client, [on_loop(self._client, lambda: _ready(keys))], lambda workers: None)
@@ -142,7 +141,7 @@ class Summing:
     def _show_life(self) -> None:
         if time.monotonic() - self._last_task > _SIGN_OF_LIFE:
             self._last_task = time.monotonic()
-            gathered(self._client, [self._client.submit(_nothing, key=_key("alive"))])
+            gathered(self._client, [self._client.submit(_nothing, key=new_key("alive"))])
 
     def close(self) -> None:
         """Let go of actors and shards."""
@@ -157,10 +156,6 @@ async def _ready(futures: Sequence) -> None:
 
 def _is_gone(call: Any) -> bool:
     return isinstance(call.exception(), (OSError, KeyError))
-
-
-def _key(name: str) -> str:
-    return f"skgpng-{name}-{uuid.uuid4().hex}"
 
 
 # --- what is sent -----------------------------------------------------------------------------
