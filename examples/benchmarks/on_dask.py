@@ -198,13 +198,14 @@ def main() -> None:
         LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        driver = Driver(client)
-        found = [compare(name, a, client, driver) for name in a.models]
+        driver, found = Driver(client), []
+        print(f"{a.rows:,} rows of 8 columns, {a.inducing} inducing points")
+        for name in a.models:  # a million rows take minutes each
+            found.append(compare(name, a, client, driver))
+            print(" ".join(line(found[-1])), file=sys.stderr)
     header = ["model", "elbo_ differs by", "predictions by", "ms a step, local", "Dask"]
     header += ["overhead, ms a question", "s an epoch, local", "Dask", "ratio", "of CPU"]
     text = common.table([*header, "s a fit, local", "Dask"], [line(r) for r in found])
-    title = f"{a.rows:,} rows of 8 columns, {a.inducing} inducing points"
-    print(title)
     common.finish(a.json, {"skgpng": sys.executable}, text, found)
 
 

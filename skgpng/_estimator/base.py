@@ -112,7 +112,15 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
     def _own_attributes(self, plan: Plan, result: Result) -> dict:
         """Fitted attributes that only this estimator has."""
 
+    def _check_settings(self) -> None:
+        """ValueError or TypeError for what cannot be, before any row is looked at."""
+        self._validate_params()
+        check_priors(self.priors)
+        if self.device is not None:
+            places(self.device)
+
     def _fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        self._check_settings()
         reader = reader_of(self, X, y, sample_weight)
         if reader is not None:
             rows = at_hand(reader, self._tuning.sample_bytes)
@@ -123,7 +131,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
 
     def _fit_elsewhere(self, far: RowsElsewhere) -> Any:
         """``fit`` on rows that are not at hand, which begins with a sample of them."""
-        self._validate_params()
+        self._check_settings()
         rng = check_random_state(self.random_state)
         try:
             sample = far.sample(self._tuning.sample_bytes, rng)
@@ -139,6 +147,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
         return "warm" if self.warm_start and hasattr(self, "_predictor") else "fresh"
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, **given: Any) -> Any:
+        self._check_settings()
         refuse_source(X)
         start = "on" if hasattr(self, "_predictor") else "first"
         return self._learn(X, y, start, sample_weight, given)
@@ -156,11 +165,7 @@ class BaseGaussianProcess(CallbackSupportMixin, FittedGaussianProcess):
     def _set_attributes(
         self, X: Any, y: Any, start: str, sample_weight: Any, given: dict, elsewhere: Any
     ) -> str:
-        """Validate, train and set every fitted attribute, or none; gives a warning's text."""
-        self._validate_params()
-        check_priors(self.priors)
-        if self.device is not None:
-            places(self.device)
+        """Train and set every fitted attribute, or none; gives a warning's text."""
         if self.early_stopping and start in ("first", "on"):
             raise ValueError("early_stopping=True works with fit only; set it to False.")
         n_all = _num_samples(X) if elsewhere is None else elsewhere[1].n_rows

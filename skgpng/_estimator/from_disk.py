@@ -28,7 +28,6 @@ def reader_of(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Reader | No
     source = source_of(X, y, sample_weight, n_bytes=estimator._tuning.sample_bytes)
     if source is None:
         return None
-    estimator._validate_params()  # before anything is read
     given = estimator.likelihood
     likelihood = NAMES.get(given) if isinstance(given, str) else given
     reader = Reader(source, missing=getattr(likelihood, "allows_missing", False))

@@ -333,6 +333,8 @@ def source_of(
     ------
     TypeError
         For what can be read once only.
+    ValueError
+        For text, such as the name of a file.
     """
     if isinstance(X, np.ndarray) and (not isinstance(X, np.memmap) or _is_of_joblib(X)):
         return None
@@ -411,9 +413,10 @@ def _of_python(X: Any, beside: Beside) -> Source | None:
     """Of a function that opens batches, a class of slices, or what can be iterated again."""
     first = X[0] if isinstance(X, (list, tuple)) and len(X) else X
     if isinstance(first, (str, os.PathLike)):
-        raise TypeError(
-            f"X is text, {str(first)!r:.80}: files are not opened here. Pass what reads them, such "
-            "as pyarrow.dataset.dataset(path) or numpy.load(path, mmap_mode='r')."
+        raise ValueError(
+            f"X is text, {str(first)!r:.80}: could not convert string to float. Files are not "
+            "opened here: pass what reads them, such as pyarrow.dataset.dataset(path) or "
+            "numpy.load(path, mmap_mode='r')."
         )
     if isinstance(X, (list, tuple)):
         pairs = len(X) > 0 and beside.y is None and _is_pair(X[0]) and _is_table(X[0][0])

@@ -170,8 +170,9 @@ def with_gpu(monkeypatch):
 )
 def test_a_device_that_is_not_there_is_refused_before_any_work(Estimator, device, told, rows):
     model = Estimator(device=device)
-    with pytest.raises(ValueError, match=told):
-        model.fit("no rows at all", rows[1])
+    for X in ("no rows at all", lambda: pytest.fail("rows were read")):
+        with pytest.raises(ValueError, match=told):
+            model.fit(X, rows[1])
     assert not hasattr(model, "kernel_")
 
 

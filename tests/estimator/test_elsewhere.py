@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 from estimator.elsewhere import Pools, Shards
-from processes import fresh
 from sklearn.exceptions import ConvergenceWarning
 
 from skgpng import GaussianProcessClassifier, GaussianProcessRegressor
@@ -235,25 +234,3 @@ def test_numbers_that_stand_for_several_rows():
     there = fitted(model, lambda m: m._fit_elsewhere(Blocks(X, y)))
     here = fitted(model, lambda m: m.fit(X, y))
     np.testing.assert_allclose(there.elbo_, here.elbo_, rtol=1e-8)
-
-
-def test_one_thread_of_tensorflow_is_enough(tmp_path):
-    """The loop waits in one, and what it waits for is computed in one."""
-    fresh(
-        """
-        import sys
-        import numpy as np
-        from skgpng import GaussianProcessRegressor
-        X = np.lib.format.open_memmap(sys.argv[1], "w+", float, (300, 1))
-        X[:] = np.linspace(0, 6, 300)[:, None]
-        model = GaussianProcessRegressor(n_inducing=8, max_iter=3, tol=0.1, random_state=0)
-        y = np.sin(X[:, 0])
-        near = model.fit(np.array(X), np.array(y)).elbo_
-        tuning = GaussianProcessRegressor._tuning
-        GaussianProcessRegressor._tuning = tuning._replace(sample_bytes=8 * 3 * 299)
-        far = model.fit(X, y)
-        assert far._record["rows"] == 300 and abs(far.elbo_ - near) < 3.0  # 0.01 a row
-        """,
-        tmp_path / "X.npy",
-        OMP_NUM_THREADS="1",
-    )

@@ -532,8 +532,8 @@ def test_sources_that_cannot_be_are_refused(table, far, tmp_path):
         "only zeros": (Batches(X, y, 0.0 * w), None),
         "given by slices": (Odd(X, y), None),
         "X.0:.* of Numbered failed: .*single rows": (Numbered(X, y), None),
-        "X is text, '.*parquet': files are not opened": (pathlib.Path("a/b.parquet"), "y"),
-        "X is text, 'a': files are not opened": (["a", "b"], "y"),
+        "X is text, '.*parquet': .*Files are not opened": (pathlib.Path("a/b.parquet"), "y"),
+        "X is text, 'a': could not convert string to float": (["a", "b"], "y"),
     }
     for what, rows in wrong.items():
         with pytest.raises((ValueError, TypeError), match=what):
