@@ -58,7 +58,7 @@ def placed(how: Execution, place: Device, algebra: str = "") -> Execution:
     """On the device, and there without NumPy; ``algebra`` forces that of another."""
     algebra = algebra or ("graph" if place.apart else "")
     if algebra:
-        how = how._replace(algebra=algebra, in_order=False)
+        how = how._replace(algebra=algebra, in_order=how.elsewhere)
     return how._replace(device=place.name)
 
 

@@ -65,7 +65,7 @@ def _parsed(name: str, told: str) -> tuple[str, int]:
         spec = tf.DeviceSpec.from_string(name if name.startswith("/") else f"/{name}")
     except ValueError:
         spec = None
-    if spec is None or spec.device_type is None:
+    if spec is None or spec.device_type is None or spec.job not in (None, "localhost"):
         raise ValueError(
             f"{told} is no name of a device: give 'cpu', 'gpu', a number with it as in 'gpu:1', or "
             "TensorFlow's own name as in '/device:GPU:0'."

@@ -22,7 +22,7 @@ from distributed.protocol import to_serialize
 
 from .._estimator.problem import Rows
 from .._linalg.threads import blocks
-from .._runtime import tf
+from .._runtime import keep_freed, tf
 from ._cluster import gathered, looks_at, new_key, on_loop, released
 
 __all__ = ["Question", "Summing", "added", "sums_of"]
@@ -240,6 +240,7 @@ def sums_of(shard: Rows, question: Question) -> list[np.ndarray]:
     as many side by side as the worker has threads.
     """
     tf.constant(0)  # imported as skgpng does, before what is pickled asks for it
+    keep_freed()
     rows = shard if question.rows is None else shard.some(question.rows)
     if question.scale != 1.0:
         rows = rows._replace(weights=question.scale * rows.weights)

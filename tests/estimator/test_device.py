@@ -166,6 +166,7 @@ def with_gpu(monkeypatch):
         ("cpu:7", "is not there"),
         ("cuda", "is no name of a device: give 'cpu', 'gpu'"),
         ("", "is no name of a device"),
+        ("/job:worker/device:CPU:0", "is no name of a device"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused_before_any_work(Estimator, device, told, rows):
