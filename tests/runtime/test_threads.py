@@ -110,8 +110,12 @@ def test_rows_elsewhere_are_added_up_in_the_one_thread_there_is():
     warnings.simplefilter("ignore")
     X = np.random.RandomState(0).randn(1200, 2)
     y = np.sin(X[:, 0])
-    for M, batch_size in (8, None), (8, 100), (260, None):  # 260: algebra by LAPACK
+    usual = GaussianProcessRegressor._tuning
+    on_a_gpu = usual._replace(algebra="graph")
+    # 260: algebra by LAPACK
+    for M, batch_size, tuning in (8, None, usual), (8, 100, on_a_gpu), (260, None, usual):
         for cls, target in (GaussianProcessRegressor, y), (GaussianProcessClassifier, y > 0):
+            cls._tuning = tuning
             model = cls(n_inducing=M, batch_size=batch_size, max_iter=3, random_state=0)
             model._fit_elsewhere(Shards(X, target))
     print("done")
