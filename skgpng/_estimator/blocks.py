@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .sources import Given, Source, is_of_arrow, n_rows_of, names_of, with_names
+from .validation import first_not_finite
 
 __all__ = ["Block", "Reader", "joined", "read_ahead"]
 
@@ -216,13 +217,9 @@ def _weights(values: Any, first: int, where: str) -> np.ndarray:
 
 def _check_finite(name: str, values: np.ndarray, first: int) -> None:
     """ValueError naming the row, counted from the beginning of the source."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):
-            return
-    good = np.isfinite(values).reshape(len(values), -1).all(1)
-    if good.all():
+    row = first_not_finite(values)
+    if row is None:
         return
-    row = int(np.argmin(good))
     what = "NaN" if np.isnan(values[row]).any() else "infinity"
     raise ValueError(
         f"{name} contains {what} in row {first + row:,} of the source, counted from 0. Leave the "

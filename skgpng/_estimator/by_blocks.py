@@ -121,9 +121,9 @@ def _answer(method: Callable, reader: Reader, block: Block, given: dict) -> Any:
     except ValueError as error:
         if type(error) is not ValueError:  # before fit
             raise
-        last, said = block.first + block.n - 1, str(error)
-        if said.startswith("In rows "):  # score asks predict, which counts from this block
-            said = said.partition(_OF_SOURCE)[2]
+        last = block.first + block.n - 1
+        # where score asks predict, that has said so already, and counts from this block
+        said = str(error).rpartition(_OF_SOURCE)[2]
         raise ValueError(f"In rows {block.first:,} to {last:,}{_OF_SOURCE}{said}") from error
 
 

@@ -17,7 +17,7 @@ from ..likelihoods import Likelihood, Units
 from .plan import Options
 from .problem import Problem, Rows
 from .trends import trend_at
-from .validation import FLOATS, check_range, positions, rows_known
+from .validation import FLOATS, check_range, first_not_finite, positions, rows_known
 
 __all__ = [
     "Encoder",
@@ -125,7 +125,7 @@ class Encoder(NamedTuple):
             X, y, weights = X[weights > 0], y[weights > 0], weights[weights > 0]
         refuse_not_finite("X", X, place)
         if y.dtype.kind == "f":
-            refuse_not_finite("y", y.reshape(len(y), -1) if len(y) else X, place)
+            refuse_not_finite("y", y, place)
         X = (check_range(X, self.dtype) if len(X) else X).astype(self.X_dtype, copy=False)
         try:
             Y, row, factor = self.encode(X, y)
@@ -135,15 +135,12 @@ class Encoder(NamedTuple):
 
 
 def refuse_not_finite(name: str, values: np.ndarray, place: np.ndarray) -> None:
-    """ValueError for NaN or infinity in values [N, D] of rows at these places."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):  # quick, and enough
-            return
-    wrong = np.flatnonzero(~np.isfinite(values).all(1))
-    if len(wrong):
+    """ValueError for NaN or infinity in values [N] or [N, D] of rows at these places."""
+    row = first_not_finite(values)
+    if row is not None:
         raise ValueError(
-            f"Input {name} contains NaN or infinity, in row {place[wrong[0]]}. Leave such rows "
-            "out, or give them a sample_weight of 0."
+            f"Input {name} contains NaN or infinity, in row {place[row]}. Leave such rows out, or "
+            "give them a sample_weight of 0."
         )
 
 

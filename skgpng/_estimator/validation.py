@@ -18,7 +18,9 @@ __all__ = [
     "check_noise",
     "check_range",
     "check_targets",
+    "check_total",
     "check_weights",
+    "first_not_finite",
     "fits_float32",
     "has_inducing_points",
     "is_valid",
@@ -102,6 +104,15 @@ def check_weights(sample_weight: Any, X: np.ndarray) -> np.ndarray:
         raise ValueError("sample_weight must have at least one positive entry, got only zeros.")
     check_total(total)
     return weights
+
+
+def first_not_finite(values: np.ndarray) -> int | None:
+    """Number of the first row of values [N] or [N, D] with NaN or infinity, None without any."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):  # quick, and enough
+            return None
+    wrong = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(1))
+    return int(wrong[0]) if len(wrong) else None
 
 
 def check_total(total: float) -> None:

@@ -216,7 +216,7 @@ def _refuse_wrong(found: Part, chosen: np.ndarray | None) -> None:
     place = np.arange(len(found.X)) if chosen is None else chosen
     for name, values in (("X", np.asarray(found.X)), ("y", np.asarray(found.y))):
         if values.dtype.kind == "f" and (name == "X" or values.size == len(values)):
-            refuse_not_finite(name, values.reshape(len(place), -1), place)
+            refuse_not_finite(name, values, place)
 
 
 # --- on the workers ---------------------------------------------------------------------------
